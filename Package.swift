@@ -1,0 +1,28 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+  name: "didact",
+  products: [
+    .library(name: "Didact", targets: ["Didact"]),
+    .executable(name: "didact", targets: ["DidactCLI"]),
+    // Installed as libdidact.so: an executable and a library of one name silently lose one.
+    .library(name: "DidactC", type: .dynamic, targets: ["DidactABI"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")
+  ],
+  targets: [
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(name: "CDidact"),
+    .target(name: "Didact", dependencies: ["CZlib"]),
+    .target(name: "DidactABI", dependencies: ["Didact", "CDidact"], exclude: ["didact.map"]),
+    .executableTarget(
+      name: "DidactCLI",
+      dependencies: [
+        "Didact", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .testTarget(name: "DidactTests", dependencies: ["Didact"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

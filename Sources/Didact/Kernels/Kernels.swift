@@ -1,0 +1,158 @@
+/// The operations that layers, objectives and optimisers are made of.
+///
+/// Tensors are passed on unread: element type and memory format are the business of the implementation. Shapes are
+/// checked where a network or trainer takes them from the user, not here. N is rows (examples), C classes or channels.
+///
+/// `ReferenceKernels` is the plain implementation, written to be read, and the oracle for every other one.
+protocol Kernels: Sendable {
+  /// The type of every floating-point tensor passed in, except where a parameter says otherwise.
+  var elementType: ElementType { get }
+
+  // MARK: Vectors (any shape, equal counts)
+
+  func fill(_ x: Tensor, _ value: Double)
+  func copy(_ source: Tensor, to destination: Tensor)
+  /// x ← factor · x
+  func scale(_ x: Tensor, by factor: Double)
+  /// y ← y + factor · x
+  func add(_ x: Tensor, scaledBy factor: Double, to y: Tensor)
+  /// output ← a ⊙ b
+  func multiply(_ output: Tensor, _ a: Tensor, _ b: Tensor)
+  /// Σ aᵢ bᵢ, summed in Double.
+  func dot(_ a: Tensor, _ b: Tensor) -> Double
+  /// average ← decay · average + (1 − decay) · value
+  func movingAverage(_ average: Tensor, of value: Tensor, decay: Double)
+  /// Whether every element is finite.
+  func allFinite(_ x: Tensor) -> Bool
+
+  // MARK: Data
+
+  /// output[N, C] ← (input − mean) / scale with input of any element type and mean, scale [C] float64; nil for input
+  /// as it is.
+  func convert(_ output: Tensor, _ input: Tensor, mean: Tensor?, scale: Tensor?)
+  /// output[i] ← input[rows[i]]
+  func gather(_ output: Tensor, _ input: Tensor, rows: [Int])
+
+  // MARK: Dense layer (input [N, I], weight [O, I], bias [O], output [N, O])
+
+  /// output ← input · weightᵀ + bias
+  func dense(_ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor?)
+  /// inputCotangent ← outputCotangent · weight
+  func denseInputCotangent(_ inputCotangent: Tensor, _ outputCotangent: Tensor, weight: Tensor)
+  /// weightCotangent += outputCotangentᵀ · input,  biasCotangent += Σ_rows outputCotangent
+  func denseParameterCotangents(
+    _ weightCotangent: Tensor, _ biasCotangent: Tensor?, _ outputCotangent: Tensor, input: Tensor)
+  /// outputTangent ← inputTangent · weightᵀ + input · weightTangentᵀ + biasTangent; a nil inputTangent is zero.
+  func denseTangent(
+    _ outputTangent: Tensor, _ inputTangent: Tensor?, input: Tensor, weight: Tensor, weightTangent: Tensor,
+    biasTangent: Tensor?)
+
+  // MARK: Activations
+
+  /// output ← f(input)
+  func activation(_ function: ActivationFunction, _ output: Tensor, _ input: Tensor)
+  /// result ← f′(input) ⊙ direction: the backward and the tangent alike.
+  func activationDerivative(
+    _ function: ActivationFunction, _ result: Tensor, _ direction: Tensor, input: Tensor, output: Tensor)
+
+  // MARK: Batch normalisation (input [N, C], all others [C] but normalized [N, C])
+
+  /// normalized ← (input − mean) · inverseDeviation, output ← weight ⊙ normalized + bias
+  ///
+  /// With `usesBatch`, mean and (biased) variance are the batch's; else the running ones. A momentum that
+  /// is not nil moves the running ones towards the batch's, with the unbiased variance.
+  func batchNormalization(
+    _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVariance: Tensor,
+    normalized: Tensor, inverseDeviation: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?)
+  func batchNormalizationBackward(
+    _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
+    weight: Tensor, normalized: Tensor, inverseDeviation: Tensor, usesBatch: Bool)
+  func batchNormalizationTangent(
+    _ outputTangent: Tensor, _ inputTangent: Tensor?, weight: Tensor, weightTangent: Tensor, biasTangent: Tensor,
+    normalized: Tensor, inverseDeviation: Tensor, usesBatch: Bool)
+
+  // MARK: Randomness (element i takes value i of the draw)
+
+  /// mask ← 0 with probability `rate`, else 1 / (1 − rate)
+  func dropoutMask(_ mask: Tensor, rate: Double, _ draw: RandomDraw)
+  /// x ← x + deviation · standard normal
+  func addNormal(_ x: Tensor, deviation: Double, _ draw: RandomDraw)
+  /// x ← low + (high − low) · uniform
+  func uniform(_ x: Tensor, low: Double, high: Double, _ draw: RandomDraw)
+  /// oneHot[N, C] ← 1 at a class sampled from the row's probabilities by inverse distribution function
+  func sample(_ oneHot: Tensor, probabilities: Tensor, _ draw: RandomDraw)
+
+  // MARK: Objectives on logits [N, C]
+
+  /// probabilities ← softmax(logits / temperature), by row
+  func softmax(_ probabilities: Tensor, _ logits: Tensor, temperature: Double)
+  /// logitsCotangent ← rowScale_i · factor · p ⊙ (cotangent − ⟨p, cotangent⟩): the transposed Jacobian of the softmax.
+  /// A nil rowScale is one.
+  func softmaxBackward(
+    _ logitsCotangent: Tensor, _ cotangent: Tensor, probabilities: Tensor, rowScale: Tensor?, factor: Double)
+  /// losses[i] (float64) ← −Σ_c targets_ic log softmax_c(logits_i / temperature)
+  func crossEntropy(_ losses: Tensor, logits: Tensor, targets: Tensor, temperature: Double)
+  /// logitsCotangent ← rowScale_i · factor · (Σ_c targets_ic · softmax(logits_i / temperature) − targets_i) / temperature
+  func crossEntropyBackward(
+    _ logitsCotangent: Tensor, logits: Tensor, targets: Tensor, temperature: Double, rowScale: Tensor?, factor: Double)
+  /// targets[N, C] ← one-hot rows of `labels`
+  func oneHot(_ targets: Tensor, labels: [Int])
+  /// targets ← (1 − smoothing) · targets + smoothing / C
+  func smooth(_ targets: Tensor, smoothing: Double)
+  /// mask[N] ← 1 where the largest of the row's probabilities is at least `threshold`, else 0
+  func confidenceMask(_ mask: Tensor, probabilities: Tensor, threshold: Double)
+  /// The class of the largest value of each row; the first of equal ones.
+  func argmax(_ values: Tensor) -> [Int]
+
+  // MARK: Optimisers (vectors)
+
+  /// One step of SGD on d = gradientScale · gradient + weightDecay · parameters: momentum ← μ·momentum + d,
+  /// parameters −= learningRate · (nesterov ? d + μ·momentum : momentum); without momentum, parameters −= learningRate · d.
+  func sgd(
+    _ parameters: Tensor, gradient: Tensor, gradientScale: Double, momentum: Tensor?, momentumFactor: Double,
+    nesterov: Bool, learningRate: Double, weightDecay: Double)
+  /// One step of AdamW (Loshchilov and Hutter, 2019, as in PyTorch) with g = gradientScale · gradient.
+  func adamW(
+    _ parameters: Tensor, gradient: Tensor, gradientScale: Double, firstMoment: Tensor, secondMoment: Tensor,
+    _ settings: AdamWSettings, weightDecay: Double)
+  /// result ← v ⊙ ∂update/∂g of the AdamW step that made these moments, at g = gradientScale · gradient.
+  func adamWPullback(
+    _ result: Tensor, _ v: Tensor, gradient: Tensor, gradientScale: Double, firstMoment: Tensor, secondMoment: Tensor,
+    _ settings: AdamWSettings)
+  /// result ← update(g) − update(0) of the AdamW step about to be made from these moments.
+  func adamWEffect(
+    _ result: Tensor, gradient: Tensor, gradientScale: Double, firstMoment: Tensor, secondMoment: Tensor,
+    _ settings: AdamWSettings)
+}
+
+/// The scalar functions between layers.
+enum ActivationFunction: String, CaseIterable, Sendable {
+  case relu
+  /// Slope 0.01 below zero.
+  case leakyReLU = "leaky_relu"
+  case sigmoid
+  case tanh
+  /// x · sigmoid(x) (Ramachandran et al., 2017).
+  case swish
+}
+
+/// What one AdamW step needs beside its vectors. `step` counts from 1.
+struct AdamWSettings {
+  var learningRate, beta1, beta2, epsilon: Double
+  var step: Int
+
+  /// 1 − βᵗ
+  var firstCorrection: Double { 1 - power(beta1, step) }
+  var secondCorrection: Double { 1 - power(beta2, step) }
+}
+
+/// The kernels for an element type.
+/// - Throws: `DidactError.elementType` for types that are not floating point.
+func makeKernels(_ elementType: ElementType) throws -> any Kernels {
+  switch elementType {
+  case .float32: ReferenceKernels<Float>()
+  case .float64: ReferenceKernels<Double>()
+  case .int64, .uint8:
+    throw DidactError(.elementType, "networks compute in float32 or float64, not \(elementType)")
+  }
+}

@@ -1,0 +1,593 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Every operation in plain loops, for Float and Double: the documentation, the oracle for faster kernels, and what
+/// makes gradient checks in double precision possible.
+///
+/// Sums run in a fixed order. Each witness is specialised by hand, because a call through the protocol would otherwise
+/// reach unspecialised generic code.
+struct ReferenceKernels<Element: ReferenceElement>: Kernels {
+  typealias Elements = UnsafeMutablePointer<Element>
+
+  var elementType: ElementType { Element.elementType }
+
+  @inline(__always)
+  func elements(_ x: Tensor) -> Elements { x.address.assumingMemoryBound(to: Element.self) }
+
+  // MARK: Vectors
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func fill(_ x: Tensor, _ value: Double) {
+    elements(x).update(repeating: Element(value), count: x.count)
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func copy(_ source: Tensor, to destination: Tensor) {
+    elements(destination).update(from: elements(source), count: source.count)
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func scale(_ x: Tensor, by factor: Double) {
+    let x = (elements(x), x.count), factor = Element(factor)
+    for i in 0..<x.1 { x.0[i] *= factor }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func add(_ x: Tensor, scaledBy factor: Double, to y: Tensor) {
+    let count = x.count, x = elements(x), y = elements(y), factor = Element(factor)
+    for i in 0..<count { y[i] += factor * x[i] }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func multiply(_ output: Tensor, _ a: Tensor, _ b: Tensor) {
+    let count = output.count, output = elements(output), a = elements(a), b = elements(b)
+    for i in 0..<count { output[i] = a[i] * b[i] }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func dot(_ a: Tensor, _ b: Tensor) -> Double {
+    let count = a.count, a = elements(a), b = elements(b)
+    var sum = 0.0
+    for i in 0..<count { sum += Double(a[i]) * Double(b[i]) }
+    return sum
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func movingAverage(_ average: Tensor, of value: Tensor, decay: Double) {
+    let count = average.count, average = elements(average), value = elements(value)
+    let decay = Element(decay)
+    for i in 0..<count { average[i] = decay * average[i] + (1 - decay) * value[i] }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func allFinite(_ x: Tensor) -> Bool {
+    let count = x.count, x = elements(x)
+    for i in 0..<count where !x[i].isFinite { return false }
+    return true
+  }
+
+  // MARK: Data
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func convert(_ output: Tensor, _ input: Tensor, mean: Tensor?, scale: Tensor?) {
+    let count = output.count, columns = max(1, output.columns)
+    let output = elements(output)
+    let mean = mean?.address.assumingMemoryBound(to: Double.self)
+    let scale = scale?.address.assumingMemoryBound(to: Double.self)
+    func convert<Source>(_ source: UnsafeMutablePointer<Source>, _ real: (Source) -> Double) {
+      guard let mean, let scale else {
+        for i in 0..<count { output[i] = Element(real(source[i])) }
+        return
+      }
+      for i in 0..<count { output[i] = Element((real(source[i]) - mean[i % columns]) / scale[i % columns]) }
+    }
+    switch input.elementType {
+    case .float32: convert(input.address.assumingMemoryBound(to: Float.self)) { Double($0) }
+    case .float64: convert(input.address.assumingMemoryBound(to: Double.self)) { $0 }
+    case .int64: convert(input.address.assumingMemoryBound(to: Int64.self)) { Double($0) }
+    case .uint8: convert(input.address.assumingMemoryBound(to: UInt8.self)) { Double($0) }
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func gather(_ output: Tensor, _ input: Tensor, rows: [Int]) {
+    let columns = input.columns, output = elements(output), input = elements(input)
+    for (i, row) in rows.enumerated() {
+      (output + i * columns).update(from: input + row * columns, count: columns)
+    }
+  }
+
+  // MARK: Dense layer
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func dense(_ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor?) {
+    setRows(output, to: bias)
+    addProductTransposed(output, input, weight)
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func denseInputCotangent(_ inputCotangent: Tensor, _ outputCotangent: Tensor, weight: Tensor) {
+    setRows(inputCotangent, to: nil)
+    addProduct(
+      elements(inputCotangent), elements(outputCotangent), rowStride: weight.rows, columnStride: 1, elements(weight),
+      rows: inputCotangent.rows, inner: weight.rows, columns: weight.columns)
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func denseParameterCotangents(
+    _ weightCotangent: Tensor, _ biasCotangent: Tensor?, _ outputCotangent: Tensor, input: Tensor
+  ) {
+    let rows = input.rows, outputs = weightCotangent.rows
+    addProduct(
+      elements(weightCotangent), elements(outputCotangent), rowStride: 1, columnStride: outputs, elements(input),
+      rows: outputs, inner: rows, columns: input.columns)
+    guard let biasCotangent else { return }
+    let bias = elements(biasCotangent), cotangent = elements(outputCotangent)
+    for n in 0..<rows {
+      for o in 0..<outputs { bias[o] += cotangent[n * outputs + o] }
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func denseTangent(
+    _ outputTangent: Tensor, _ inputTangent: Tensor?, input: Tensor, weight: Tensor, weightTangent: Tensor,
+    biasTangent: Tensor?
+  ) {
+    setRows(outputTangent, to: biasTangent)
+    addProductTransposed(outputTangent, input, weightTangent)
+    if let inputTangent { addProductTransposed(outputTangent, inputTangent, weight) }
+  }
+
+  /// Every row of `matrix` ← `row`, or zero.
+  @inline(__always)
+  private func setRows(_ matrix: Tensor, to row: Tensor?) {
+    let rows = matrix.rows, columns = matrix.columns, matrix = elements(matrix)
+    guard let row else { return matrix.update(repeating: 0, count: rows * columns) }
+    for n in 0..<rows { (matrix + n * columns).update(from: elements(row), count: columns) }
+  }
+
+  /// output[N, O] += input[N, I] · weight[O, I]ᵀ. The weight is transposed first, so that the inner loop runs along rows.
+  @inline(__always)
+  private func addProductTransposed(_ output: Tensor, _ input: Tensor, _ weight: Tensor) {
+    let outputs = weight.rows, inputs = weight.columns, weight = elements(weight)
+    let transposed = Elements.allocate(capacity: max(1, outputs * inputs))
+    defer { transposed.deallocate() }
+    for o in 0..<outputs {
+      for i in 0..<inputs { transposed[i * outputs + o] = weight[o * inputs + i] }
+    }
+    addProduct(
+      elements(output), elements(input), rowStride: inputs, columnStride: 1, transposed,
+      rows: output.rows, inner: inputs, columns: outputs)
+  }
+
+  /// c[rows, columns] += a[rows, inner] · b[inner, columns], with a at its strides; four inner indices at a time.
+  @inline(__always)
+  private func addProduct(
+    _ c: Elements, _ a: Elements, rowStride: Int, columnStride: Int, _ b: Elements,
+    rows: Int, inner: Int, columns: Int
+  ) {
+    let blocked = inner & ~3
+    for m in 0..<rows {
+      let c = c + m * columns, a = a + m * rowStride
+      for k in stride(from: 0, to: blocked, by: 4) {
+        let a0 = a[k * columnStride], a1 = a[(k + 1) * columnStride]
+        let a2 = a[(k + 2) * columnStride], a3 = a[(k + 3) * columnStride]
+        let b0 = b + k * columns, b1 = b0 + columns, b2 = b1 + columns, b3 = b2 + columns
+        for n in 0..<columns { c[n] += a0 * b0[n] + a1 * b1[n] + a2 * b2[n] + a3 * b3[n] }
+      }
+      for k in blocked..<inner {
+        let a0 = a[k * columnStride], b0 = b + k * columns
+        for n in 0..<columns { c[n] += a0 * b0[n] }
+      }
+    }
+  }
+
+  // MARK: Activations
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func activation(_ function: ActivationFunction, _ output: Tensor, _ input: Tensor) {
+    let count = input.count, y = elements(output), x = elements(input)
+    switch function {
+    case .relu: for i in 0..<count { y[i] = x[i] > 0 ? x[i] : 0 }
+    case .leakyReLU: for i in 0..<count { y[i] = x[i] > 0 ? x[i] : 0.01 * x[i] }
+    case .sigmoid: for i in 0..<count { y[i] = sigmoid(x[i]) }
+    case .tanh: for i in 0..<count { y[i] = Element.hyperbolicTangent(x[i]) }
+    case .swish: for i in 0..<count { y[i] = x[i] * sigmoid(x[i]) }
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func activationDerivative(
+    _ function: ActivationFunction, _ result: Tensor, _ direction: Tensor, input: Tensor, output: Tensor
+  ) {
+    let count = input.count
+    let r = elements(result), d = elements(direction), x = elements(input), y = elements(output)
+    switch function {
+    case .relu: for i in 0..<count { r[i] = x[i] > 0 ? d[i] : 0 }
+    case .leakyReLU: for i in 0..<count { r[i] = x[i] > 0 ? d[i] : 0.01 * d[i] }
+    case .sigmoid: for i in 0..<count { r[i] = d[i] * y[i] * (1 - y[i]) }
+    case .tanh: for i in 0..<count { r[i] = d[i] * (1 - y[i] * y[i]) }
+    case .swish:
+      for i in 0..<count {
+        let s = sigmoid(x[i])
+        r[i] = d[i] * (s + y[i] * (1 - s))
+      }
+    }
+  }
+
+  @inline(__always)
+  private func sigmoid(_ x: Element) -> Element { 1 / (1 + Element.exponential(-x)) }
+
+  // MARK: Batch normalisation
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func batchNormalization(
+    _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVariance: Tensor,
+    normalized: Tensor, inverseDeviation: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?
+  ) {
+    let rows = input.rows, columns = input.columns
+    let x = elements(input), y = elements(output), xHat = elements(normalized)
+    let weight = elements(weight), bias = elements(bias), inverseDeviation = elements(inverseDeviation)
+    let runningMean = elements(runningMean), runningVariance = elements(runningVariance)
+    for c in 0..<columns {
+      var mean = Double(runningMean[c]), variance = Double(runningVariance[c])
+      if usesBatch {
+        mean = 0
+        variance = 0
+        for n in 0..<rows { mean += Double(x[n * columns + c]) }
+        mean /= Double(rows)
+        for n in 0..<rows {
+          let difference = Double(x[n * columns + c]) - mean
+          variance += difference * difference
+        }
+        variance /= Double(rows)
+        if let momentum {
+          let unbiased = variance * Double(rows) / Double(rows - 1)
+          runningMean[c] = Element((1 - momentum) * Double(runningMean[c]) + momentum * mean)
+          runningVariance[c] = Element((1 - momentum) * Double(runningVariance[c]) + momentum * unbiased)
+        }
+      }
+      let inverse = 1 / (variance + epsilon).squareRoot()
+      inverseDeviation[c] = Element(inverse)
+      for n in 0..<rows {
+        let i = n * columns + c
+        xHat[i] = Element((Double(x[i]) - mean) * inverse)
+        y[i] = weight[c] * xHat[i] + bias[c]
+      }
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func batchNormalizationBackward(
+    _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
+    weight: Tensor, normalized: Tensor, inverseDeviation: Tensor, usesBatch: Bool
+  ) {
+    let rows = outputCotangent.rows, columns = outputCotangent.columns
+    let dy = elements(outputCotangent), xHat = elements(normalized)
+    let dWeight = elements(weightCotangent), dBias = elements(biasCotangent)
+    for n in 0..<rows {
+      for c in 0..<columns {
+        dWeight[c] += dy[n * columns + c] * xHat[n * columns + c]
+        dBias[c] += dy[n * columns + c]
+      }
+    }
+    guard let inputCotangent else { return }
+    let dx = elements(inputCotangent), weight = elements(weight)
+    for n in 0..<rows {
+      for c in 0..<columns { dx[n * columns + c] = weight[c] * dy[n * columns + c] }
+    }
+    applyNormalizationJacobian(
+      dx, xHat, elements(inverseDeviation), rows: rows, columns: columns, usesBatch: usesBatch)
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func batchNormalizationTangent(
+    _ outputTangent: Tensor, _ inputTangent: Tensor?, weight: Tensor, weightTangent: Tensor, biasTangent: Tensor,
+    normalized: Tensor, inverseDeviation: Tensor, usesBatch: Bool
+  ) {
+    let rows = outputTangent.rows, columns = outputTangent.columns
+    let dy = elements(outputTangent), xHat = elements(normalized)
+    if let inputTangent {
+      dy.update(from: elements(inputTangent), count: rows * columns)
+      applyNormalizationJacobian(
+        dy, xHat, elements(inverseDeviation), rows: rows, columns: columns, usesBatch: usesBatch)
+    } else {
+      dy.update(repeating: 0, count: rows * columns)
+    }
+    let weight = elements(weight), dWeight = elements(weightTangent), dBias = elements(biasTangent)
+    for n in 0..<rows {
+      for c in 0..<columns {
+        let i = n * columns + c
+        dy[i] = weight[c] * dy[i] + dWeight[c] * xHat[i] + dBias[c]
+      }
+    }
+  }
+
+  /// d ← inverseDeviation · (d − mean(d) − x̂ · mean(d ⊙ x̂)) by column, or inverseDeviation · d with constant statistics.
+  /// The Jacobian of x ↦ x̂ is symmetric, so that it serves the backward and the tangent.
+  @inline(__always)
+  private func applyNormalizationJacobian(
+    _ d: Elements, _ xHat: Elements, _ inverseDeviation: Elements, rows: Int, columns: Int, usesBatch: Bool
+  ) {
+    for c in 0..<columns {
+      var mean = 0.0, projection = 0.0
+      if usesBatch {
+        for n in 0..<rows {
+          mean += Double(d[n * columns + c])
+          projection += Double(d[n * columns + c]) * Double(xHat[n * columns + c])
+        }
+        mean /= Double(rows)
+        projection /= Double(rows)
+      }
+      for n in 0..<rows {
+        let i = n * columns + c
+        d[i] = inverseDeviation[c] * Element(Double(d[i]) - mean - Double(xHat[i]) * projection)
+      }
+    }
+  }
+
+  // MARK: Randomness
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func dropoutMask(_ mask: Tensor, rate: Double, _ draw: RandomDraw) {
+    let count = mask.count, mask = elements(mask), kept = Element(1 / (1 - rate))
+    for i in 0..<count { mask[i] = draw.uniform(i) < rate ? 0 : kept }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func addNormal(_ x: Tensor, deviation: Double, _ draw: RandomDraw) {
+    let count = x.count, x = elements(x)
+    for i in 0..<count { x[i] += Element(deviation * draw.normal(i)) }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func uniform(_ x: Tensor, low: Double, high: Double, _ draw: RandomDraw) {
+    let count = x.count, x = elements(x)
+    for i in 0..<count { x[i] = Element(low + (high - low) * draw.uniform(i)) }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func sample(_ oneHot: Tensor, probabilities: Tensor, _ draw: RandomDraw) {
+    let rows = probabilities.rows, classes = probabilities.columns
+    let oneHot = elements(oneHot), probabilities = elements(probabilities)
+    oneHot.update(repeating: 0, count: rows * classes)
+    for n in 0..<rows {
+      let threshold = draw.uniform(n)
+      var cumulative = 0.0, label = 0
+      while label < classes - 1 {
+        cumulative += Double(probabilities[n * classes + label])
+        if cumulative > threshold { break }
+        label += 1
+      }
+      oneHot[n * classes + label] = 1
+    }
+  }
+
+  // MARK: Objectives on logits
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func softmax(_ probabilities: Tensor, _ logits: Tensor, temperature: Double) {
+    let rows = logits.rows, classes = logits.columns
+    let p = elements(probabilities), z = elements(logits)
+    for n in 0..<rows {
+      softmaxRow(p + n * classes, z + n * classes, classes: classes, inverseTemperature: Element(1 / temperature))
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func softmaxBackward(
+    _ logitsCotangent: Tensor, _ cotangent: Tensor, probabilities: Tensor, rowScale: Tensor?, factor: Double
+  ) {
+    let rows = probabilities.rows, classes = probabilities.columns
+    let dz = elements(logitsCotangent), d = elements(cotangent), p = elements(probabilities)
+    let rowScale = rowScale.map(elements)
+    for n in 0..<rows {
+      let scale = Element(factor) * (rowScale?[n] ?? 1)
+      var mean: Element = 0
+      for c in n * classes..<(n + 1) * classes { mean += p[c] * d[c] }
+      for c in n * classes..<(n + 1) * classes { dz[c] = scale * p[c] * (d[c] - mean) }
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func crossEntropy(_ losses: Tensor, logits: Tensor, targets: Tensor, temperature: Double) {
+    let rows = logits.rows, classes = logits.columns
+    let losses = losses.address.assumingMemoryBound(to: Double.self)
+    let z = elements(logits), targets = elements(targets)
+    for n in 0..<rows {
+      // In Double: the feedback is a difference of two nearly equal losses.
+      let z = z + n * classes, target = targets + n * classes
+      var largest = z[0]
+      for c in 1..<max(1, classes) where z[c] > largest { largest = z[c] }
+      var sum = 0.0
+      for c in 0..<classes { sum += exp((Double(z[c]) - Double(largest)) / temperature) }
+      let logSum = log(sum)
+      var loss = 0.0
+      for c in 0..<classes where target[c] != 0 {
+        loss -= Double(target[c]) * ((Double(z[c]) - Double(largest)) / temperature - logSum)
+      }
+      losses[n] = loss
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func crossEntropyBackward(
+    _ logitsCotangent: Tensor, logits: Tensor, targets: Tensor, temperature: Double, rowScale: Tensor?, factor: Double
+  ) {
+    let rows = logits.rows, classes = logits.columns
+    let dz = elements(logitsCotangent), z = elements(logits), targets = elements(targets)
+    let rowScale = rowScale.map(elements)
+    for n in 0..<rows {
+      let row = n * classes
+      softmaxRow(dz + row, z + row, classes: classes, inverseTemperature: Element(1 / temperature))
+      let scale = Element(factor / temperature) * (rowScale?[n] ?? 1)
+      var total: Element = 0
+      for c in row..<row + classes { total += targets[c] }
+      for c in row..<row + classes { dz[c] = scale * (total * dz[c] - targets[c]) }
+    }
+  }
+
+  @inline(__always)
+  private func softmaxRow(_ p: Elements, _ z: Elements, classes: Int, inverseTemperature: Element) {
+    var largest = z[0]
+    for c in 1..<max(1, classes) where z[c] > largest { largest = z[c] }
+    var sum: Element = 0
+    for c in 0..<classes {
+      p[c] = Element.exponential((z[c] - largest) * inverseTemperature)
+      sum += p[c]
+    }
+    for c in 0..<classes { p[c] /= sum }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func oneHot(_ targets: Tensor, labels: [Int]) {
+    let classes = targets.columns, targets = elements(targets)
+    targets.update(repeating: 0, count: labels.count * classes)
+    for (n, label) in labels.enumerated() { targets[n * classes + label] = 1 }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func smooth(_ targets: Tensor, smoothing: Double) {
+    let count = targets.count, kept = Element(1 - smoothing), floor = Element(smoothing / Double(targets.columns))
+    let targets = elements(targets)
+    for i in 0..<count { targets[i] = kept * targets[i] + floor }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func confidenceMask(_ mask: Tensor, probabilities: Tensor, threshold: Double) {
+    let rows = probabilities.rows, classes = probabilities.columns
+    let mask = elements(mask), p = elements(probabilities)
+    for n in 0..<rows {
+      var largest: Element = 0
+      for c in 0..<classes where p[n * classes + c] > largest { largest = p[n * classes + c] }
+      mask[n] = Double(largest) >= threshold ? 1 : 0
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func argmax(_ values: Tensor) -> [Int] {
+    let rows = values.rows, columns = values.columns, values = elements(values)
+    return (0..<rows).map { n in
+      var best = 0
+      for c in 0..<columns where values[n * columns + c] > values[n * columns + best] { best = c }
+      return best
+    }
+  }
+
+  // MARK: Optimisers
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func sgd(
+    _ parameters: Tensor, gradient: Tensor, gradientScale: Double, momentum: Tensor?, momentumFactor: Double,
+    nesterov: Bool, learningRate: Double, weightDecay: Double
+  ) {
+    let count = parameters.count
+    let parameters = elements(parameters), gradient = elements(gradient)
+    let scale = Element(gradientScale), decay = Element(weightDecay), rate = Element(learningRate)
+    guard let momentum else {
+      for i in 0..<count { parameters[i] -= rate * (scale * gradient[i] + decay * parameters[i]) }
+      return
+    }
+    let m = elements(momentum), factor = Element(momentumFactor)
+    for i in 0..<count {
+      let d = scale * gradient[i] + decay * parameters[i]
+      m[i] = factor * m[i] + d
+      parameters[i] -= rate * (nesterov ? d + factor * m[i] : m[i])
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func adamW(
+    _ parameters: Tensor, gradient: Tensor, gradientScale: Double, firstMoment: Tensor, secondMoment: Tensor,
+    _ settings: AdamWSettings, weightDecay: Double
+  ) {
+    let count = parameters.count
+    let parameters = elements(parameters), gradient = elements(gradient), scale = Element(gradientScale)
+    let m = elements(firstMoment), v = elements(secondMoment)
+    let beta1 = Element(settings.beta1), beta2 = Element(settings.beta2), epsilon = Element(settings.epsilon)
+    let rate = Element(settings.learningRate), kept = Element(1 - settings.learningRate * weightDecay)
+    let firstCorrection = Element(settings.firstCorrection), secondCorrection = Element(settings.secondCorrection)
+    for i in 0..<count {
+      let g = scale * gradient[i]
+      m[i] = beta1 * m[i] + (1 - beta1) * g
+      v[i] = beta2 * v[i] + (1 - beta2) * g * g
+      let step = m[i] / firstCorrection / ((v[i] / secondCorrection).squareRoot() + epsilon)
+      parameters[i] = kept * parameters[i] - rate * step
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func adamWPullback(
+    _ result: Tensor, _ v: Tensor, gradient: Tensor, gradientScale: Double, firstMoment: Tensor, secondMoment: Tensor,
+    _ settings: AdamWSettings
+  ) {
+    let count = result.count, result = elements(result), cotangent = elements(v), gradient = elements(gradient)
+    let m = elements(firstMoment), v = elements(secondMoment), scale = Element(gradientScale)
+    let epsilon = Element(settings.epsilon), rate = Element(settings.learningRate)
+    let firstCorrection = Element(settings.firstCorrection), secondCorrection = Element(settings.secondCorrection)
+    let ofFirst = Element(1 - settings.beta1) / firstCorrection
+    let ofSecond = Element(1 - settings.beta2) / secondCorrection
+    for i in 0..<count {
+      // update = rate · m̂ / (√v̂ + ε);  ∂m̂/∂g = (1 − β₁)/(1 − β₁ᵗ),  ∂√v̂/∂g = (1 − β₂) g / ((1 − β₂ᵗ) √v̂)
+      let mHat = m[i] / firstCorrection, root = (v[i] / secondCorrection).squareRoot()
+      let throughSecond = root == 0 ? 0 : mHat * ofSecond * scale * gradient[i] / (root * (root + epsilon))
+      result[i] = cotangent[i] * rate / (root + epsilon) * (ofFirst - throughSecond)
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func adamWEffect(
+    _ result: Tensor, gradient: Tensor, gradientScale: Double, firstMoment: Tensor, secondMoment: Tensor,
+    _ settings: AdamWSettings
+  ) {
+    let count = result.count, result = elements(result), gradient = elements(gradient)
+    let m = elements(firstMoment), v = elements(secondMoment), scale = Element(gradientScale)
+    let beta1 = Element(settings.beta1), beta2 = Element(settings.beta2)
+    let epsilon = Element(settings.epsilon), rate = Element(settings.learningRate)
+    let firstCorrection = Element(settings.firstCorrection), secondCorrection = Element(settings.secondCorrection)
+    func step(_ m: Element, _ v: Element, _ g: Element) -> Element {
+      let mHat = (beta1 * m + (1 - beta1) * g) / firstCorrection
+      let vHat = (beta2 * v + (1 - beta2) * g * g) / secondCorrection
+      return rate * mHat / (vHat.squareRoot() + epsilon)
+    }
+    for i in 0..<count { result[i] = step(m[i], v[i], scale * gradient[i]) - step(m[i], v[i], 0) }
+  }
+}

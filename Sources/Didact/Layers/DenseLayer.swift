@@ -1,0 +1,32 @@
+/// A fully connected layer: output[N, O] = input[N, I] · weight[O, I]ᵀ + bias[O].
+struct DenseLayer: Layer {
+  let name: String
+  let outputs: Int
+  let weight: Slot
+  let bias: Slot
+
+  func savedShapes(rows: Int) -> [Shape] { [] }
+
+  func forward(_ pass: LayerPass) {
+    pass.kernels.dense(
+      pass.output, pass.input, weight: weight[pass.parameters], bias: bias[pass.parameters])
+  }
+
+  /// weight̄ += ȳᵀ · x,  bias̄ += Σ_n ȳ,  x̄ = ȳ · weight
+  func backward(
+    _ pass: LayerPass, outputCotangent: Tensor, inputCotangent: Tensor?, parameterCotangents: Tensor
+  ) {
+    pass.kernels.denseParameterCotangents(
+      weight[parameterCotangents], bias[parameterCotangents], outputCotangent, input: pass.input)
+    if let inputCotangent {
+      pass.kernels.denseInputCotangent(inputCotangent, outputCotangent, weight: weight[pass.parameters])
+    }
+  }
+
+  /// ẏ = ẋ · weightᵀ + x · weight˙ᵀ + bias˙
+  func tangent(_ pass: LayerPass, inputTangent: Tensor?, parameterTangents: Tensor, outputTangent: Tensor) {
+    pass.kernels.denseTangent(
+      outputTangent, inputTangent, input: pass.input, weight: weight[pass.parameters],
+      weightTangent: weight[parameterTangents], biasTangent: bias[parameterTangents])
+  }
+}

@@ -1,0 +1,72 @@
+/// One step of a network, with its three passes.
+///
+/// A layer knows kernels, never a method, and holds no values: parameters, statistics and everything a pass remembers
+/// are handed in, so that one layer serves several passes at once.
+protocol Layer: Sendable {
+  /// Unique in its network; parameters are named `<name>.weight` and so on.
+  var name: String { get }
+  /// The lengths of one example's output.
+  var outputs: Int { get }
+  /// Shapes of what a pass over `rows` examples remembers beside input and output.
+  func savedShapes(rows: Int) -> [Shape]
+
+  /// Computes `pass.output` from `pass.input`.
+  func forward(_ pass: LayerPass)
+  /// Reverse mode: adds to `parameterCotangents`, and writes `inputCotangent` unless that is nil.
+  func backward(
+    _ pass: LayerPass, outputCotangent: Tensor, inputCotangent: Tensor?, parameterCotangents: Tensor)
+  /// Forward mode: writes `outputTangent`, the directional derivative of the output along a direction in parameters
+  /// and input. A nil `inputTangent` is zero.
+  func tangent(_ pass: LayerPass, inputTangent: Tensor?, parameterTangents: Tensor, outputTangent: Tensor)
+}
+
+/// What a layer sees of one pass over N examples.
+struct LayerPass {
+  /// [N, inputs]
+  let input: Tensor
+  /// [N, outputs]
+  let output: Tensor
+  /// As `savedShapes` asked for, filled by the forward.
+  let saved: [Tensor]
+  /// All parameters of the network, at the values that the pass is about.
+  let parameters: Tensor
+  /// All running statistics of the network.
+  let statistics: Tensor
+  let mode: PassMode
+  let kernels: any Kernels
+}
+
+/// How a forward treats noise and normalisation.
+struct PassMode {
+  /// Where batch normalisation takes its mean and variance from.
+  enum Normalization {
+    /// The batch's, moving the running ones towards them.
+    case batchUpdatingRunning
+    /// The batch's, leaving the running ones.
+    case batch
+    /// The running ones, constants for the gradient.
+    case running
+  }
+
+  var normalization: Normalization
+  /// The source of dropout masks; nil for no dropout.
+  var noise: RandomStream?
+  /// Which draw of `noise`.
+  var draw: UInt64
+
+  /// Running statistics, no dropout.
+  static let evaluation = PassMode(normalization: .running, noise: nil, draw: 0)
+}
+
+/// Where a parameter or statistic stands in its network's flat buffer.
+struct Slot: Sendable {
+  /// What a parameter is, for weight decay that leaves some out.
+  enum Role: Sendable { case weight, bias, normalization, statistic }
+
+  let name: String
+  let shape: Shape
+  let offset: Int
+  let role: Role
+
+  subscript(flat: Tensor) -> Tensor { flat.view(shape, at: offset) }
+}

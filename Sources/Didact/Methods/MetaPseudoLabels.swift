@@ -1,0 +1,458 @@
+/// Meta Pseudo Labels (Pham, Dai, Xie, Luong, Le, CVPR 2021, sections 2 and 3).
+///
+/// Student θ, teacher φ, unlabelled batch u of N rows, labelled batch (x, y):
+///
+///     q   = softmax(T(u; φ) / τ)                          the teacher labels u
+///     g   = ∇_θ (1/N) Σ_i m_i CE(smooth(q_i), S(u_i; θ))
+///     θ′  = θ − update(g)                                 the student steps
+///     φ′  = φ − update(∇_φ [ feedback_weight · L_l(θ′(φ)) + supervised_weight · CE(y, T(x)) + uda_weight · L_UDA ])
+///
+/// with L_l(θ′) the cross-entropy of the moved student on (x, y). Its gradient with respect to φ, the feedback, comes in
+/// three forms: `exact` for soft labels q; `gradient_dot` and `loss_difference` for hard labels sampled from q. The
+/// student never sees a label.
+final class MetaPseudoLabels: TwoStepMethod {
+  enum Feedback: String, Sendable {
+    /// The gradient of L_l(θ′(φ)) through the student's step as it was really made.
+    case exact
+    /// h = ⟨∇L_l(θ′), update(g) − update(0)⟩, the teacher descends h · Σ_i CE(ŷ_i, T(u_i)).
+    case gradientDot = "gradient_dot"
+    /// h = L_l(θ) − L_l(θ′), old − new; otherwise the same.
+    case lossDifference = "loss_difference"
+
+    var samplesLabels: Bool { self != .exact }
+  }
+  enum View: String, Sendable { case weak, strong }
+  enum BatchComposition: String, Sendable { case joint, separate }
+
+  static let fields: [Field] =
+    [
+      Field(
+        "feedback", .choice(["exact", "gradient_dot", "loss_difference"]), "exact",
+        "how the student's result reaches the teacher; exact labels softly, the others sample hard labels",
+        source: "Pham et al. 2021, section 2 and appendix A"),
+      Field(
+        "feedback_weight", .number(.any), 1,
+        "factor of the feedback; 1 is the gradient of the student's labelled loss itself, N times published "
+          + "mean-reduced code; 0 is the control without feedback"),
+      Field(
+        "feedback_baseline_decay", .number(.halfOpen(0, 1)), .null,
+        "decay of a moving average that is subtracted from the feedback of sampled labels; null for none"),
+      Field(
+        "supervised_weight", .number(.atLeast(0)), 1, "factor of the teacher's cross-entropy on labelled rows",
+        source: "Pham et al. 2021, section 3"),
+      Field(
+        "uda_weight", .number(.atLeast(0)), 1, "factor of the teacher's consistency loss",
+        source: "Pham et al. 2021, section 3; Xie et al. 2020"),
+      Field(
+        "uda_temperature", .number(.above(0)), 0.7, "temperature that sharpens the consistency target",
+        source: "Google's CIFAR-10 command"),
+      Field(
+        "uda_threshold", .number(.atLeast(0)), 0.6,
+        "rows count where the sharpened target's largest probability is at least this",
+        source: "Google's CIFAR-10 command"),
+      Field(
+        "teacher_temperature", .number(.above(0)), 1, "τ of q = softmax(z / τ): divides the teacher's logits alone"),
+      Field(
+        "label_smoothing", .number(.halfOpen(0, 1)), 0, "ε of the student's targets (1 − ε) q + ε / C",
+        source: "Szegedy et al. 2016"),
+      Field(
+        "pseudo_label_threshold", .number(.atLeast(0)), 0,
+        "the student learns from rows where q's largest probability is at least this; the divisor stays N"),
+      Field(
+        "pseudo_label_view", .choice(["strong", "weak"]), "strong",
+        "the view that the teacher labels; the student learns on the strong one"),
+      Field(
+        "batch_composition", .choice(["separate", "joint"]), "separate",
+        "whether the teacher's labelled, weak and strong rows share batch statistics"),
+      Field(
+        "eman", .boolean, false,
+        "the forward that labels normalises with the running averages of the teacher's own statistics",
+        source: "after Cai et al. 2021"),
+    ] + optimizerFields("student") + optimizerFields("teacher")
+
+  let learners: [Learner]
+  let metricNames = [
+    "loss/student", "loss/supervised", "loss/uda", "loss/feedback", "gradient_norm/student",
+    "gradient_norm/supervised", "gradient_norm/uda", "gradient_norm/feedback", "feedback", "mask_rate",
+    "learning_rate/student", "learning_rate/teacher",
+  ]
+
+  let feedback: Feedback
+  private let student, teacher: Network
+  private let studentOptimizer, teacherOptimizer: Optimizer
+  private let feedbackWeight, supervisedWeight, udaWeight, udaTemperature, udaThreshold: Double
+  private let teacherTemperature, labelSmoothing, pseudoLabelThreshold: Double
+  private let baselineDecay: Double?
+  private let pseudoLabelView: View
+  private let isJoint, eman: Bool
+  private let seed: UInt64
+  private let kernels: any Kernels
+  /// Takes one term's gradient at a time [teacher's parameters].
+  private let termGradient: Tensor
+  private var baseline = 0.0
+  /// The student's last step, which the teacher's step answers.
+  private var pending: Pending?
+
+  private struct Pending {
+    let move: StudentMove
+    let views: TeacherViews
+    let weak, strong: Tensor
+  }
+
+  init(student: Network, teacher: Network, configuration: FieldValues, seed: UInt64) throws {
+    self.student = student
+    self.teacher = teacher
+    self.seed = seed
+    kernels = student.kernels
+    feedback = try configuration.choice("feedback")
+    feedbackWeight = try configuration.number("feedback_weight")
+    baselineDecay = try configuration.optionalNumber("feedback_baseline_decay")
+    supervisedWeight = try configuration.number("supervised_weight")
+    udaWeight = try configuration.number("uda_weight")
+    udaTemperature = try configuration.number("uda_temperature")
+    udaThreshold = try configuration.number("uda_threshold")
+    teacherTemperature = try configuration.number("teacher_temperature")
+    labelSmoothing = try configuration.number("label_smoothing")
+    pseudoLabelThreshold = try configuration.number("pseudo_label_threshold")
+    pseudoLabelView = try configuration.choice("pseudo_label_view")
+    let composition: BatchComposition = try configuration.choice("batch_composition")
+    // Without batch statistics the two compositions compute the same.
+    isJoint = composition == .joint && teacher.usesBatchStatistics
+    eman = try configuration.boolean("eman")
+    guard feedback.samplesLabels || baselineDecay == nil else {
+      throw DidactError(
+        .invalidArgument, "\"feedback_baseline_decay\" is for sampled labels: use gradient_dot or loss_difference")
+    }
+    studentOptimizer = try Optimizer.make(
+      student, OptimizerSettings(configuration.nested("student_optimizer."), subject: "student_optimizer"))
+    teacherOptimizer = try Optimizer.make(
+      teacher, OptimizerSettings(configuration.nested("teacher_optimizer."), subject: "teacher_optimizer"))
+    termGradient = try Tensor(teacher.parameters.shape, teacher.elementType)
+    learners = [
+      Learner(role: "student", network: student, optimizer: studentOptimizer),
+      Learner(role: "teacher", network: teacher, optimizer: teacherOptimizer),
+    ]
+  }
+
+  var scalars: [(name: String, value: Double)] {
+    get { [("feedback_baseline", baseline)] }
+    set { baseline = newValue.first { $0.name == "feedback_baseline" }?.value ?? 0 }
+  }
+
+  // MARK: - The two steps
+
+  func studentStep(weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64) throws -> Metrics {
+    pending = nil
+    let views = try labelingView(
+      weak: weak, strong: strong, labeled: labeled, draw: draw, statistics: .batchUpdatingRunning)
+    let move = try moveStudent(
+      student, studentOptimizer, views.pseudoLabel, strong: strong, pseudoLabels: nil, draw: draw,
+      statistics: .batchUpdatingRunning)
+    pending = Pending(move: move, views: views, weak: weak, strong: strong)
+    var metrics = Metrics()
+    metrics["loss/student"] = move.loss
+    metrics["gradient_norm/student"] = move.gradientNorm
+    metrics["learning_rate/student"] = studentOptimizer.learningRate
+    return metrics
+  }
+
+  func teacherStep(_ labeled: LabeledBatch, draw: UInt64) throws -> Metrics {
+    guard let step = pending else {
+      throw DidactError(.state, "teacher_step needs a student_step before it: it answers the student's last move")
+    }
+    var metrics = Metrics()
+    let views = try auxiliaryViews(step.views, step, labeled, draw: draw)
+    kernels.fill(teacher.gradients, 0)
+
+    if supervisedWeight != 0, let view = views.labeled {
+      let targets = try oneHot(kernels, labeled.labels, classes: teacher.classes)
+      let term = try crossEntropy(kernels, logits: view.logits, targets: targets)
+      try add(term, "supervised", weight: supervisedWeight, through: view, to: &metrics, draw: draw)
+    }
+    if udaWeight != 0, let weak = views.weak, let strong = views.strong {
+      let (term, maskRate) = try udaConsistency(
+        kernels, weakLogits: weak.logits, strongLogits: strong.logits, temperature: udaTemperature,
+        threshold: udaThreshold)
+      try add(term, "uda", weight: udaWeight, through: strong, to: &metrics, draw: draw)
+      metrics["mask_rate"] = maskRate
+    }
+    if feedbackWeight != 0 {
+      let answer: FeedbackAnswer
+      do {
+        answer = try feedback(on: step.move, student, studentOptimizer, labeled, baseline: baseline, draw: draw)
+        try checkFinite(answer.improvement, term: "feedback", draw: draw)
+      } catch let error as DidactError where error.code == .diverged {
+        // The student's step made the labelled loss infinite: take it back.
+        kernels.copy(step.move.pass.parameters, to: student.parameters)
+        pending = nil
+        throw error
+      }
+      metrics["feedback"] = answer.improvement
+      try add(answer.term, "feedback", weight: feedbackWeight, through: views.pseudoLabel, to: &metrics, draw: draw)
+      if let baselineDecay { baseline = baselineDecay * baseline + (1 - baselineDecay) * answer.improvement }
+    }
+    metrics["learning_rate/teacher"] = teacherOptimizer.learningRate
+    pending = nil
+    try teacherOptimizer.step()
+    // A term of weight 0 is not computed and reads 0.
+    for name in metricNames where metrics[name] == nil && !name.hasSuffix("/student") { metrics[name] = 0 }
+    return metrics
+  }
+
+  /// teacher.gradients += weight · ∇term, and the term's loss and gradient norm into the metrics.
+  private func add(
+    _ term: LossGradient, _ name: String, weight: Double, through view: TeacherView, to metrics: inout Metrics,
+    draw: UInt64
+  ) throws {
+    try checkFinite(term.loss, term: name, draw: draw)
+    try view.backward(term.cotangent, into: termGradient)
+    metrics["loss/\(name)"] = term.loss
+    metrics["gradient_norm/\(name)"] = kernels.dot(termGradient, termGradient).squareRoot()
+    kernels.add(termGradient, scaledBy: weight, to: teacher.gradients)
+  }
+
+  // MARK: - The student's move
+
+  /// The student's step on one batch, with all that the feedback needs of it.
+  struct StudentMove {
+    /// Recorded at the old θ.
+    let pass: RecordedPass
+    /// The teacher's distribution q [N, C], and its logits.
+    let distribution, teacherLogits: Tensor
+    /// One-hot ŷ [N, C] where labels are sampled.
+    let pseudoLabels: Tensor?
+    /// m [N], nil for ones.
+    let mask: Tensor?
+    /// update(g) − update(0), where the feedback needs it.
+    let effect: Tensor?
+    let loss, gradientNorm: Double
+  }
+
+  private func moveStudent(
+    _ student: Network, _ optimizer: Optimizer, _ view: TeacherView, strong: Tensor, pseudoLabels: [Int]?,
+    draw: UInt64, statistics: PassMode.Normalization
+  ) throws -> StudentMove {
+    let q = try softmax(kernels, view.logits, temperature: teacherTemperature)
+    var sampled: Tensor?
+    if feedback.samplesLabels {
+      let labels = try Tensor(q.shape, q.elementType)
+      if let pseudoLabels {
+        kernels.oneHot(labels, labels: pseudoLabels)
+      } else {
+        kernels.sample(labels, probabilities: q, stream("pseudo_labels").draw(draw))
+      }
+      sampled = labels
+    }
+    let targets = try (sampled ?? q).copy()
+    kernels.smooth(targets, smoothing: labelSmoothing)
+    let mask = pseudoLabelThreshold > 0 ? try confidenceMask(kernels, q, threshold: pseudoLabelThreshold) : nil
+
+    let mode = PassMode(normalization: statistics, noise: stream("student/dropout/unlabeled"), draw: draw)
+    let pass = try student.record(strong, mode: mode, at: student.parameters)
+    let term = try crossEntropy(kernels, logits: pass.logits, targets: targets, weights: mask)
+    try checkFinite(term.loss, term: "student", draw: draw)
+    try pass.backward(term.cotangent)
+    let gradientNorm = kernels.dot(student.gradients, student.gradients).squareRoot()
+    let effect = feedback == .gradientDot ? try Tensor(student.parameters.shape, student.elementType) : nil
+    try optimizer.step(effect: effect)
+    return StudentMove(
+      pass: pass, distribution: q, teacherLogits: view.logits, pseudoLabels: sampled, mask: mask, effect: effect,
+      loss: term.loss, gradientNorm: gradientNorm)
+  }
+
+  // MARK: - The feedback
+
+  struct FeedbackAnswer {
+    /// The teacher's term: its loss, and the cotangent on the logits that labelled u.
+    let term: LossGradient
+    /// How much the student's labelled loss fell by the move, L_l(θ) − L_l(θ′); for `gradient_dot` to first order.
+    let improvement: Double
+    /// L_l(θ′)
+    let objective: Double
+  }
+
+  /// The gradient of L_l(θ′(φ)) with respect to the logits z that labelled u.
+  private func feedback(
+    on move: StudentMove, _ student: Network, _ optimizer: Optimizer, _ labeled: LabeledBatch, baseline: Double,
+    draw: UInt64
+  ) throws -> FeedbackAnswer {
+    let targets = try oneHot(kernels, labeled.labels, classes: student.classes)
+    // The labelled forwards at θ and θ′ have the same masks and leave running statistics alone.
+    let mode = PassMode(normalization: .batch, noise: stream("student/dropout/labeled"), draw: draw)
+    let new = try student.record(labeled.inputs, mode: mode)
+    let newLosses = try crossEntropies(kernels, logits: new.logits, targets: targets)
+    let objective = newLosses.values.reduce(0, +) / Double(newLosses.count)
+
+    /// L_l(θ) − L_l(θ′), subtracted example by example.
+    func lossDifference() throws -> Double {
+      let old = try student.record(labeled.inputs, mode: mode, at: move.pass.parameters)
+      let oldLosses = try crossEntropies(kernels, logits: old.logits, targets: targets)
+      return zip(oldLosses.values, newLosses.values).reduce(0) { $0 + ($1.0 - $1.1) } / Double(newLosses.count)
+    }
+    /// v = ∇L_l(θ′), in the student's gradients.
+    func labeledGradient() throws -> Tensor {
+      try new.backward(crossEntropy(kernels, logits: new.logits, targets: targets).cotangent)
+      return student.gradients
+    }
+
+    let cotangent = try Tensor(move.teacherLogits.shape, teacher.elementType)
+    switch feedback {
+    case .exact:
+      // w = (∂update/∂g)ᵀ v;  a_ic = tangent of log S_c(u_i) at θ along w;
+      // ∂L_l/∂z_ik = (1 − ε) m_i q_ik (a_ik − Σ_c q_ic a_ic) / (N τ)
+      let w = try Tensor(student.parameters.shape, student.elementType)
+      try optimizer.pullback(labeledGradient(), into: w)
+      // log S_c differs from its logit by the same amount for every c, which the bracket cancels.
+      let a = try move.pass.tangent(w)
+      kernels.softmaxBackward(
+        cotangent, a, probabilities: move.distribution, rowScale: move.mask,
+        factor: (1 - labelSmoothing) / (Double(a.rows) * teacherTemperature))
+      return FeedbackAnswer(
+        term: LossGradient(loss: objective, cotangent: cotangent), improvement: try lossDifference(),
+        objective: objective)
+    case .gradientDot, .lossDifference:
+      guard let pseudoLabels = move.pseudoLabels else {
+        throw DidactError(.internalError, "sampled feedback without sampled labels")
+      }
+      let h: Double
+      if let effect = move.effect {
+        h = kernels.dot(try labeledGradient(), effect)
+      } else {
+        h = try lossDifference()
+      }
+      // A sum over items, of the same tempered distribution that ŷ was drawn from.
+      let losses = try crossEntropies(
+        kernels, logits: move.teacherLogits, targets: pseudoLabels, temperature: teacherTemperature)
+      kernels.crossEntropyBackward(
+        cotangent, logits: move.teacherLogits, targets: pseudoLabels, temperature: teacherTemperature, rowScale: nil,
+        factor: h - baseline)
+      return FeedbackAnswer(
+        term: LossGradient(loss: (h - baseline) * losses.values.reduce(0, +), cotangent: cotangent), improvement: h,
+        objective: objective)
+    }
+  }
+
+  /// L_l(θ′) and its gradient with respect to the teacher's parameters, for views and labels as given. Changes nothing:
+  /// the student's step is made on a copy.
+  /// - Parameter pseudoLabels: ŷ, in place of sampled ones.
+  func metaGradient(
+    _ labeled: LabeledBatch, weak: Tensor, strong: Tensor, pseudoLabels: [Int]?, draw: UInt64, into gradient: Tensor?
+  ) throws -> Double {
+    if let pseudoLabels {
+      guard feedback.samplesLabels else {
+        throw DidactError(
+          .invalidArgument, "pseudo_labels are for gradient_dot and loss_difference; exact feedback labels softly")
+      }
+      guard pseudoLabels.count == strong.rows else {
+        throw DidactError(.shape, "\(pseudoLabels.count) pseudo_labels for \(strong.rows) unlabelled rows")
+      }
+    }
+    let student = try student.copy()
+    let optimizer = try studentOptimizer.copy(for: student)
+    let views = try labelingView(weak: weak, strong: strong, labeled: labeled, draw: draw, statistics: .batch)
+    let move = try moveStudent(
+      student, optimizer, views.pseudoLabel, strong: strong, pseudoLabels: pseudoLabels, draw: draw,
+      statistics: .batch)
+    let answer = try feedback(on: move, student, optimizer, labeled, baseline: 0, draw: draw)
+    if let gradient { try views.pseudoLabel.backward(answer.term.cotangent, into: gradient) }
+    return answer.objective
+  }
+
+  // MARK: - The teacher's forwards
+
+  /// The teacher's logits on one view: some rows of a recorded pass.
+  private struct TeacherView {
+    let pass: RecordedPass
+    let range: Range<Int>
+
+    var logits: Tensor { pass.logits.rows(range) }
+
+    /// gradient ← the gradient of ⟨cotangent, logits⟩.
+    func backward(_ cotangent: Tensor, into gradient: Tensor) throws {
+      guard range.count < pass.rows else { return try pass.backward(cotangent, into: gradient) }
+      let whole = try Tensor(pass.logits.shape, cotangent.elementType)
+      pass.network.kernels.copy(cotangent, to: whole.rows(range))
+      try pass.backward(whole, into: gradient)
+    }
+  }
+
+  private struct TeacherViews {
+    /// Whose softmax is q.
+    var pseudoLabel: TeacherView
+    var labeled, weak, strong: TeacherView?
+  }
+
+  private func record(
+    _ input: Tensor, _ name: String, draw: UInt64, statistics: PassMode.Normalization
+  ) throws -> TeacherView {
+    let mode = PassMode(normalization: statistics, noise: stream("teacher/dropout/\(name)"), draw: draw)
+    return TeacherView(pass: try teacher.record(input, mode: mode), range: 0..<input.rows)
+  }
+
+  /// The forward that labels, with whatever else shares its batch.
+  private func labelingView(
+    weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64, statistics: PassMode.Normalization
+  ) throws -> TeacherViews {
+    let (input, name) = pseudoLabelView == .weak ? (weak, "weak") : (strong, "strong")
+    if eman {
+      // EMAN: running averages, constants for the gradient. The other forwards use batch statistics.
+      return TeacherViews(pseudoLabel: try record(input, name, draw: draw, statistics: .running))
+    }
+    guard isJoint else {
+      let view = try record(input, name, draw: draw, statistics: statistics)
+      return TeacherViews(
+        pseudoLabel: view, weak: pseudoLabelView == .weak ? view : nil,
+        strong: pseudoLabelView == .strong ? view : nil)
+    }
+    guard let labeled else {
+      throw DidactError(
+        .state,
+        "batch_composition \"joint\" normalises labelled and unlabelled rows together: call step, or set \"separate\"")
+    }
+    let views = try jointViews(weak: weak, strong: strong, labeled, draw: draw, statistics: statistics)
+    let pseudoLabel = pseudoLabelView == .weak ? views.weak : views.strong
+    return TeacherViews(pseudoLabel: pseudoLabel, labeled: views.labeled, weak: views.weak, strong: views.strong)
+  }
+
+  /// One forward over labelled, weak and strong rows, as in the released code.
+  private func jointViews(
+    weak: Tensor, strong: Tensor, _ labeled: LabeledBatch, draw: UInt64, statistics: PassMode.Normalization
+  ) throws -> (labeled: TeacherView, weak: TeacherView, strong: TeacherView) {
+    let parts = [labeled.inputs, weak, strong]
+    let rows = try Tensor(Shape(parts.reduce(0) { $0 + $1.rows }, teacher.inputs), teacher.elementType)
+    var ranges: [Range<Int>] = []
+    for part in parts {
+      let start = ranges.last?.upperBound ?? 0
+      ranges.append(start..<start + part.rows)
+      kernels.copy(part, to: rows.rows(start..<start + part.rows))
+    }
+    let pass = try record(rows, "joint", draw: draw, statistics: statistics).pass
+    let views = ranges.map { TeacherView(pass: pass, range: $0) }
+    return (views[0], views[1], views[2])
+  }
+
+  /// Adds the forwards that the supervised and consistency terms need and the labelling did not make.
+  private func auxiliaryViews(
+    _ made: TeacherViews, _ step: Pending, _ labeled: LabeledBatch, draw: UInt64
+  ) throws -> TeacherViews {
+    var views = made
+    if isJoint {
+      if eman {
+        let joint = try jointViews(
+          weak: step.weak, strong: step.strong, labeled, draw: draw, statistics: .batchUpdatingRunning)
+        (views.labeled, views.weak, views.strong) = (joint.labeled, joint.weak, joint.strong)
+      }
+      return views
+    }
+    if supervisedWeight != 0 {
+      views.labeled = try record(labeled.inputs, "labeled", draw: draw, statistics: .batchUpdatingRunning)
+    }
+    if udaWeight != 0 {
+      views.weak = try views.weak ?? record(step.weak, "weak", draw: draw, statistics: .batchUpdatingRunning)
+      views.strong = try views.strong ?? record(step.strong, "strong", draw: draw, statistics: .batchUpdatingRunning)
+    }
+    return views
+  }
+
+  private func stream(_ name: String) -> RandomStream { RandomStream(seed: seed, name: name) }
+}

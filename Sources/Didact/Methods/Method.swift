@@ -1,0 +1,106 @@
+/// A way of training: what happens in one step. A method uses networks, objectives and optimisers, never a kernel's
+/// elements.
+protocol Method: AnyObject {
+  /// The networks and optimisers, by role, `student` first.
+  var learners: [Learner] { get }
+  /// Keys of what a step reports, in order.
+  var metricNames: [String] { get }
+  /// Whether a step needs unlabelled rows.
+  var needsUnlabeled: Bool { get }
+  /// Scalars that a resumed run needs, by name.
+  var scalars: [(name: String, value: Double)] { get set }
+  /// One whole step.
+  func step(_ batch: Batch, draw: UInt64) throws -> Metrics
+}
+
+/// A method whose step has two halves that can be called apart.
+protocol TwoStepMethod: Method {
+  /// The student learns from the teacher's labels.
+  func studentStep(weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64) throws -> Metrics
+  /// The teacher learns from the student's result on labelled data.
+  func teacherStep(_ labeled: LabeledBatch, draw: UInt64) throws -> Metrics
+}
+
+extension TwoStepMethod {
+  var needsUnlabeled: Bool { true }
+
+  func step(_ batch: Batch, draw: UInt64) throws -> Metrics {
+    guard let weak = batch.weak, let strong = batch.strong else {
+      throw DidactError(.invalidArgument, "this method needs unlabelled rows in every step")
+    }
+    let student = try studentStep(weak: weak, strong: strong, labeled: batch.labeled, draw: draw)
+    let teacher = try teacherStep(batch.labeled, draw: draw)
+    return student.merging(teacher)
+  }
+}
+
+/// A network in a role, with what trains it.
+struct Learner {
+  let role: String
+  let network: Network
+  let optimizer: Optimizer
+}
+
+/// Labelled rows [N, inputs] with their classes.
+struct LabeledBatch {
+  let inputs: Tensor
+  let labels: [Int]
+}
+
+/// What one step learns from.
+struct Batch {
+  let labeled: LabeledBatch
+  /// The unlabelled rows in two views [M, inputs], row by row the same examples.
+  let weak: Tensor?
+  let strong: Tensor?
+}
+
+/// What a step reports, by name, in order.
+public struct Metrics: Sendable, Equatable {
+  public private(set) var names: [String] = []
+  public private(set) var values: [Double] = []
+
+  public subscript(name: String) -> Double? {
+    get { names.firstIndex(of: name).map { values[$0] } }
+    set {
+      guard let newValue else { return }
+      if let index = names.firstIndex(of: name) {
+        values[index] = newValue
+      } else {
+        names.append(name)
+        values.append(newValue)
+      }
+    }
+  }
+
+  func merging(_ other: Metrics) -> Metrics {
+    var merged = self
+    for (name, value) in zip(other.names, other.values) { merged[name] = value }
+    return merged
+  }
+}
+
+/// - Throws: `DidactError.diverged` naming step and term where `value` is not finite.
+func checkFinite(_ value: Double, term: String, draw: UInt64) throws {
+  guard value.isFinite else {
+    throw DidactError(
+      .diverged,
+      "step \(draw): the \(term) loss is \(value); the last finite state is kept. Lower the learning rate or set clip_norm")
+  }
+}
+
+/// The methods by name.
+enum MethodName: String, CaseIterable, Sendable {
+  case metaPseudoLabels = "meta_pseudo_labels"
+  case supervised
+
+  var fields: [Field] {
+    switch self {
+    case .metaPseudoLabels: MetaPseudoLabels.fields
+    case .supervised: Supervised.fields
+    }
+  }
+}
+
+/// The fields of the optimiser of one role: `student_optimizer.learning_rate` and so on.
+func optimizerFields(_ role: String) -> [Field] { OptimizerSettings.fields.map { $0.prefixed("\(role)_optimizer.") } }

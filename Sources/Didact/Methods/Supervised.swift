@@ -1,0 +1,47 @@
+/// Supervised learning on the labelled rows alone: the baseline of every other method.
+///
+/// θ ← θ − update(∇ mean CE(smooth(y), S(x; θ)))
+final class Supervised: Method {
+  static let fields: [Field] =
+    [
+      Field(
+        "label_smoothing", .number(.halfOpen(0, 1)), 0, "ε of the targets (1 − ε) q + ε / C",
+        source: "Szegedy et al. 2016")
+    ] + optimizerFields("student")
+
+  let learners: [Learner]
+  let metricNames = ["loss/supervised", "gradient_norm/supervised", "learning_rate/student"]
+  let needsUnlabeled = false
+  var scalars: [(name: String, value: Double)] = []
+
+  private let student: Network
+  private let optimizer: Optimizer
+  private let labelSmoothing: Double
+  private let dropout: RandomStream
+
+  init(student: Network, configuration: FieldValues, seed: UInt64) throws {
+    self.student = student
+    optimizer = try Optimizer.make(
+      student, OptimizerSettings(configuration.nested("student_optimizer."), subject: "student_optimizer"))
+    labelSmoothing = try configuration.number("label_smoothing")
+    dropout = RandomStream(seed: seed, name: "student/dropout/labeled")
+    learners = [Learner(role: "student", network: student, optimizer: optimizer)]
+  }
+
+  func step(_ batch: Batch, draw: UInt64) throws -> Metrics {
+    let kernels = student.kernels
+    let pass = try student.record(
+      batch.labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))
+    let targets = try oneHot(kernels, batch.labeled.labels, classes: student.classes)
+    kernels.smooth(targets, smoothing: labelSmoothing)
+    let term = try crossEntropy(kernels, logits: pass.logits, targets: targets)
+    try checkFinite(term.loss, term: "supervised", draw: draw)
+    try pass.backward(term.cotangent)
+    var metrics = Metrics()
+    metrics["loss/supervised"] = term.loss
+    metrics["gradient_norm/supervised"] = kernels.dot(student.gradients, student.gradients).squareRoot()
+    metrics["learning_rate/student"] = optimizer.learningRate
+    try optimizer.step()
+    return metrics
+  }
+}

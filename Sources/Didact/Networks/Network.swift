@@ -1,0 +1,196 @@
+import Synchronization
+
+/// A chain of layers with its parameters, gradients and running statistics, each in one buffer that never moves.
+///
+/// Forwards that change nothing but workspaces may run from any number of threads. A network of an unbound generic type
+/// would be slow across modules, so that the element type is a value: `elementType`.
+public final class Network: @unchecked Sendable {
+  public let specification: NetworkSpecification
+  public let elementType: ElementType
+  public let seed: UInt64
+  /// All parameters, in the order of `parameterNames`. Writable; a write is seen by the next call.
+  public let parameters: Tensor
+  /// What `RecordedPass.backward` computed last, in the same order.
+  public let gradients: Tensor
+  /// Running statistics of normalisation layers, in the order of `statisticNames`.
+  public let statistics: Tensor
+  /// Held for reading by predictions and for writing by training steps.
+  package let lock = ReadWriteLock()
+
+  let kernels: any Kernels
+  let layers: [any Layer]
+  let parameterSlots: [Slot]
+  let statisticSlots: [Slot]
+  /// Draws made by training-mode passes that did not say which draw they are.
+  package let draws = Mutex<UInt64>(0)
+  private let workspaces = Mutex<[Workspace]>([])
+  /// Idle workspaces kept; a forward at another batch size drops the one unused for longest.
+  private static let idleWorkspaces = 12
+
+  /// - Parameters:
+  ///   - elementType: `.float32` or `.float64`.
+  ///   - seed: of the initial parameters and of dropout masks.
+  ///   - stream: names the random stream of the initial parameters; networks of one seed and different streams differ.
+  /// - Throws: `DidactError.elementType` or `.outOfMemory`.
+  public init(
+    _ specification: NetworkSpecification, elementType: ElementType = .float32, seed: UInt64 = 0,
+    stream: String = "initialization/network"
+  ) throws {
+    let builder = try NetworkBuilder(specification)
+    self.specification = specification
+    self.elementType = elementType
+    self.seed = seed
+    kernels = try makeKernels(elementType)
+    layers = builder.layers
+    parameterSlots = builder.parameters
+    statisticSlots = builder.statistics
+    parameters = try Tensor(Shape(builder.parameterCount), elementType)
+    gradients = try Tensor(Shape(builder.parameterCount), elementType)
+    statistics = try Tensor(Shape(builder.statisticCount), elementType)
+    let random = RandomStream(seed: seed, name: stream)
+    for (index, slot) in parameterSlots.enumerated() {
+      switch builder.initializations[index] {
+      case .constant(let value): kernels.fill(slot[parameters], value)
+      case .uniform(let bound):
+        kernels.uniform(slot[parameters], low: -bound, high: bound, random.draw(0, lane: UInt32(index)))
+      }
+    }
+    for slot in statisticSlots where slot.name.hasSuffix("running_variance") {
+      kernels.fill(slot[statistics], 1)
+    }
+  }
+
+  /// Length of an input row.
+  public var inputs: Int { specification.inputs }
+  /// Length of a row of logits.
+  public var classes: Int { layers[layers.count - 1].outputs }
+  public var parameterNames: [String] { parameterSlots.map(\.name) }
+  public var statisticNames: [String] { statisticSlots.map(\.name) }
+  /// Whether a training-mode forward depends on which rows stand in the batch together.
+  var usesBatchStatistics: Bool { layers.contains { $0 is BatchNormLayer } }
+
+  /// A view of one parameter, such as `dense0.weight` [outputs, inputs].
+  /// - Throws: `DidactError.invalidArgument` naming the nearest known name.
+  public func parameter(_ name: String) throws -> Tensor { try Self.slot(name, parameterSlots, "parameter")[parameters] }
+  /// A view of the gradient of one parameter.
+  public func gradient(_ name: String) throws -> Tensor { try Self.slot(name, parameterSlots, "parameter")[gradients] }
+  /// A view of one running statistic, such as `batch_norm0.running_mean`.
+  public func statistic(_ name: String) throws -> Tensor { try Self.slot(name, statisticSlots, "statistic")[statistics] }
+
+  static func slot(_ name: String, _ slots: [Slot], _ kind: String) throws -> Slot {
+    guard let slot = slots.first(where: { $0.name == name }) else {
+      throw DidactError(
+        .invalidArgument, "no \(kind) \"\(name)\".\(suggestion(for: name, among: slots.map(\.name)))")
+    }
+    return slot
+  }
+
+  /// A network of its own with the same values.
+  public func copy() throws -> Network {
+    let copy = try Network(specification, elementType: elementType, seed: seed)
+    copy.setValues(from: self)
+    let count = draws.withLock { $0 }
+    copy.draws.withLock { $0 = count }
+    return copy
+  }
+
+  /// Copies parameters and statistics of a network of the same specification.
+  func setValues(from other: Network) {
+    kernels.copy(other.parameters, to: parameters)
+    kernels.copy(other.statistics, to: statistics)
+  }
+
+  // MARK: - Passes
+
+  /// Runs the layers and remembers what backward and tangent need.
+  /// - Parameters:
+  ///   - input: [N, inputs] of this network's element type; copied.
+  ///   - parameters: the values to run at, copied into the pass, so that they may change while the pass lives; nil for
+  ///     this network's own without a copy, which must then stay as they are until the pass is done.
+  /// - Throws: `DidactError.shape`, `.elementType`, or `.data` for a batch of one where batch statistics are needed.
+  func record(_ input: Tensor, mode: PassMode, at parameters: Tensor? = nil) throws -> RecordedPass {
+    try checkInput(input)
+    if mode.normalization != .running, input.rows < 2, let layer = layers.first(where: { $0 is BatchNormLayer }) {
+      throw DidactError(
+        .data, "\(layer.name) needs at least 2 rows to normalise with batch statistics; got \(input.rows)")
+    }
+    let workspace = try takeWorkspace(rows: input.rows, ownsParameters: parameters != nil)
+    kernels.copy(input, to: workspace.input)
+    if let parameters { kernels.copy(parameters, to: workspace.parameters) }
+    let pass = RecordedPass(network: self, workspace: workspace, mode: mode)
+    pass.forward()
+    return pass
+  }
+
+  /// Records a pass as the building blocks do: at a snapshot of the parameters, in training mode with the network's own
+  /// dropout stream, moving the running statistics.
+  /// - Parameters:
+  ///   - input: [N, inputs] of any element type.
+  ///   - training: false for running statistics and no dropout.
+  ///   - draw: which dropout masks; nil for the next ones.
+  public func record(_ input: Tensor, training: Bool = true, draw: UInt64? = nil) throws -> RecordedPass {
+    let mode = trainingMode(training, draw)
+    return try record(try converted(input), mode: mode, at: parameters)
+  }
+
+  /// The logits [N, classes], in evaluation mode or, on request, in training mode (which moves running statistics).
+  public func forward(_ input: Tensor, training: Bool = false, draw: UInt64? = nil) throws -> Tensor {
+    let pass = try record(try converted(input), mode: trainingMode(training, draw))
+    return try pass.logits.copy()
+  }
+
+  private func trainingMode(_ training: Bool, _ draw: UInt64?) -> PassMode {
+    guard training else { return .evaluation }
+    let next = draw ?? draws.withLock { count in
+      defer { count += 1 }
+      return count
+    }
+    return PassMode(
+      normalization: .batchUpdatingRunning, noise: RandomStream(seed: seed, name: "dropout"), draw: next)
+  }
+
+  /// The class probabilities [N, classes] in evaluation mode.
+  public func predictProbabilities(_ input: Tensor) throws -> Tensor {
+    let input = try converted(input)
+    let result = try Tensor(Shape(input.rows, classes), elementType)
+    // In blocks, so that memory does not grow with the number of rows.
+    for start in stride(from: 0, to: input.rows, by: 1024) {
+      let block = start..<min(start + 1024, input.rows)
+      let pass = try record(input.rows(block), mode: .evaluation)
+      kernels.softmax(result.rows(block), pass.logits, temperature: 1)
+    }
+    return result
+  }
+
+  /// `input` in this network's element type: itself where that is so already.
+  func converted(_ input: Tensor) throws -> Tensor {
+    guard input.elementType != elementType else { return input }
+    let result = try Tensor(input.shape, elementType)
+    kernels.convert(result, input, mean: nil, scale: nil)
+    return result
+  }
+
+  private func checkInput(_ input: Tensor) throws {
+    guard input.shape.rank == 2, input.columns == inputs else {
+      throw DidactError(.shape, "input has shape \(input.shape); expected [rows, \(inputs)]")
+    }
+    guard input.rows > 0 else { throw DidactError(.shape, "input has no rows") }
+    guard input.elementType == elementType else {
+      throw DidactError(.elementType, "input is \(input.elementType); the network computes in \(elementType)")
+    }
+  }
+
+  private func takeWorkspace(rows: Int, ownsParameters: Bool) throws -> Workspace {
+    let idle = workspaces.withLock { idle in
+      idle.lastIndex { $0.rows == rows && $0.ownsParameters == ownsParameters }.map { idle.remove(at: $0) }
+    }
+    return try idle ?? Workspace(network: self, rows: rows, ownsParameters: ownsParameters)
+  }
+
+  func giveBack(_ workspace: Workspace) {
+    workspaces.withLock { idle in
+      idle.append(workspace)
+      if idle.count > Network.idleWorkspaces { idle.removeFirst() }
+    }
+  }
+}

@@ -1,0 +1,62 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// The type of an array's elements. The numbers are those of the C API and never change.
+public enum ElementType: Int32, Sendable, CaseIterable, CustomStringConvertible {
+  case float32 = 1
+  case float64 = 2
+  case int64 = 3
+  case uint8 = 4
+
+  public var byteCount: Int {
+    switch self {
+    case .float32: 4
+    case .float64, .int64: 8
+    case .uint8: 1
+    }
+  }
+  public var description: String {
+    switch self {
+    case .float32: "float32"
+    case .float64: "float64"
+    case .int64: "int64"
+    case .uint8: "uint8"
+    }
+  }
+}
+
+/// Memory that never moves: 64-byte aligned, zero-filled, freed with the last reference.
+///
+/// Swift's own arrays end the process where an allocation fails; this throws instead.
+package final class Buffer: @unchecked Sendable {
+  package let address: UnsafeMutableRawPointer
+  package let byteCount: Int
+  /// Whatever must stay alive as long as this memory, where the memory is not ours (a mapped file, a static table).
+  private let owner: AnyObject?
+
+  package init(byteCount: Int) throws {
+    guard byteCount >= 0 else { throw DidactError(.internalError, "a buffer of \(byteCount) bytes") }
+    var pointer: UnsafeMutableRawPointer?
+    guard posix_memalign(&pointer, 64, max(byteCount, 64)) == 0, let pointer else {
+      throw DidactError(.outOfMemory, "could not allocate \(byteCount) bytes; use a smaller batch or network")
+    }
+    memset(pointer, 0, byteCount)
+    self.address = pointer
+    self.byteCount = byteCount
+    self.owner = nil
+  }
+
+  /// Borrows memory that `owner` keeps alive.
+  package init(borrowing address: UnsafeMutableRawPointer, byteCount: Int, owner: AnyObject) {
+    self.address = address
+    self.byteCount = byteCount
+    self.owner = owner
+  }
+
+  deinit {
+    if owner == nil { free(address) }
+  }
+}

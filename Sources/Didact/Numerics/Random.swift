@@ -1,0 +1,93 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// A named stream of a counter-based generator: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
+/// 1, 2, 3", SC 2011).
+///
+/// A value is a pure function of (seed, stream name, draw, lane, index): nothing is stored, so a resumed run draws what
+/// an uninterrupted one would have, and the order or thread in which values are drawn does not matter.
+public struct RandomStream: Sendable, Equatable {
+  let key: UInt64
+
+  /// - Parameters:
+  ///   - seed: the run's seed.
+  ///   - name: the purpose, such as `"initialization/teacher"`.
+  public init(seed: UInt64, name: String) {
+    // FNV-1a over the name, then a round of splitmix64 to spread the seed over all bits.
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+    var mixed = seed &+ hash &+ 0x9e37_79b9_7f4a_7c15
+    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+    key = mixed ^ (mixed >> 31)
+  }
+
+  /// One draw of the stream: an unlimited sequence of values by index.
+  /// - Parameters:
+  ///   - number: the step, epoch or other count that makes this draw another one than the last.
+  ///   - lane: keeps sequences of one draw apart, such as the dropout layers of one pass.
+  public func draw(_ number: UInt64, lane: UInt32 = 0) -> RandomDraw { RandomDraw(key: key, number: number, lane: lane) }
+}
+
+/// The values of one draw. Value `i` does not depend on which others are asked for.
+public struct RandomDraw: Sendable {
+  let key: UInt64
+  let number: UInt64
+  let lane: UInt32
+
+  /// Four 32-bit values: counter (block, lane, number low, number high), key (low, high).
+  @inline(__always)
+  func block(_ index: UInt32) -> SIMD4<UInt32> {
+    philox4x32(
+      counter: SIMD4(index, lane, UInt32(truncatingIfNeeded: number), UInt32(truncatingIfNeeded: number >> 32)),
+      key: SIMD2(UInt32(truncatingIfNeeded: key), UInt32(truncatingIfNeeded: key >> 32)))
+  }
+
+  /// 64 random bits.
+  @inline(__always)
+  public func bits(_ index: Int) -> UInt64 {
+    let words = block(UInt32(truncatingIfNeeded: index >> 1))
+    return index & 1 == 0 ? UInt64(words.y) << 32 | UInt64(words.x) : UInt64(words.w) << 32 | UInt64(words.z)
+  }
+
+  /// Uniform on [0, 1), a multiple of 2⁻⁵³.
+  @inline(__always)
+  public func uniform(_ index: Int) -> Double { Double(bits(index) >> 11) * 0x1p-53 }
+
+  /// Standard normal (Box and Muller, 1958): the cosine branch for even indices, the sine branch for odd ones.
+  @inline(__always)
+  public func normal(_ index: Int) -> Double {
+    let pair = index & ~1
+    let radius = (-2 * log(1 - uniform(pair))).squareRoot()
+    let angle = 2 * Double.pi * uniform(pair + 1)
+    return index & 1 == 0 ? radius * cos(angle) : radius * sin(angle)
+  }
+
+  /// Uniform on 0..<bound, without bias worth the name (bound ≪ 2⁶⁴).
+  public func integer(_ index: Int, below bound: Int) -> Int {
+    Int(bits(index).multipliedFullWidth(by: UInt64(bound)).high)
+  }
+
+  /// A permutation of 0..<count (Fisher and Yates).
+  public func permutation(_ count: Int) -> [Int] {
+    var order = Array(0..<count)
+    for i in stride(from: count - 1, to: 0, by: -1) { order.swapAt(i, integer(i, below: i + 1)) }
+    return order
+  }
+}
+
+@inline(__always)
+func philox4x32(counter: SIMD4<UInt32>, key: SIMD2<UInt32>) -> SIMD4<UInt32> {
+  var c = counter, k = key
+  for _ in 0..<10 {
+    let p0 = UInt64(0xd251_1f53) &* UInt64(c.x), p1 = UInt64(0xcd9e_8d57) &* UInt64(c.z)
+    c = SIMD4(
+      UInt32(truncatingIfNeeded: p1 >> 32) ^ c.y ^ k.x, UInt32(truncatingIfNeeded: p1),
+      UInt32(truncatingIfNeeded: p0 >> 32) ^ c.w ^ k.y, UInt32(truncatingIfNeeded: p0))
+    k = k &+ SIMD2(0x9e37_79b9, 0xbb67_ae85)
+  }
+  return c
+}

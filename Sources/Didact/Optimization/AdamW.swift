@@ -1,0 +1,47 @@
+/// Adam (Kingma and Ba, ICLR 2015) with decoupled weight decay (Loshchilov and Hutter, ICLR 2019), in PyTorch's form.
+///
+/// Its update hardly depends on the size of the gradient in the first steps (at the first one m̂/√v̂ is the sign), so
+/// that the exact feedback through it is near 0 there.
+public final class AdamW: Optimizer, @unchecked Sendable {
+  private let firstMoment: Tensor
+  private let secondMoment: Tensor
+  /// Of the last step.
+  private var lastStep = AdamWSettings(learningRate: 0, beta1: 0, beta2: 0, epsilon: 1, step: 1)
+
+  override init(_ network: Network, _ settings: OptimizerSettings) throws {
+    firstMoment = try Tensor(network.parameters.shape, network.elementType)
+    secondMoment = try Tensor(network.parameters.shape, network.elementType)
+    try super.init(network, settings)
+  }
+
+  override var vectors: [(name: String, flat: Tensor)] {
+    [("first_moment", firstMoment), ("second_moment", secondMoment)]
+  }
+
+  private var currentStep: AdamWSettings {
+    AdamWSettings(
+      learningRate: learningRate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon, step: steps)
+  }
+
+  override func update() {
+    lastStep = currentStep
+    for segment in segments {
+      kernels.adamW(
+        part(network.parameters, segment.range), gradient: part(entered, segment.range), gradientScale: clipScale,
+        firstMoment: part(firstMoment, segment.range), secondMoment: part(secondMoment, segment.range), lastStep,
+        weightDecay: segment.weightDecay)
+    }
+  }
+
+  override func pullbackThroughUpdate(_ v: Tensor, into result: Tensor) {
+    kernels.adamWPullback(
+      result, v, gradient: entered, gradientScale: clipScale, firstMoment: firstMoment, secondMoment: secondMoment,
+      lastStep)
+  }
+
+  override func computeEffect(_ result: Tensor) {
+    kernels.adamWEffect(
+      result, gradient: entered, gradientScale: clipScale, firstMoment: firstMoment, secondMoment: secondMoment,
+      currentStep)
+  }
+}

@@ -1,0 +1,139 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+extension Trainer {
+  /// Where a fit stands, after one of its steps.
+  public struct Progress: Sendable {
+    /// Steps completed and steps there will be, over the trainer's life.
+    public let step, steps: Int
+    /// Since this fit began.
+    public let seconds: Double
+    public let metrics: Metrics
+  }
+
+  public enum Outcome: Sendable {
+    case completed
+    /// The progress callback said stop; everything is as after the last step.
+    case cancelled
+  }
+
+  /// Trains on rows with and without labels, with weak and strong views made by noise and feature dropout.
+  ///
+  /// Labelled rows are learned from in their weak view, and are among the unlabelled ones too, as in the papers' code.
+  /// A fit continues where the last one on the same data ended: two fits of 100 steps equal one of 200, bit for bit.
+  /// - Parameters:
+  ///   - features: [N, inputs] of any element type.
+  ///   - labels: a class for each row, −1 for none.
+  ///   - unlabeled: more rows without labels [M, inputs].
+  ///   - steps: how many to make now; nil for what is left of the configured `steps`.
+  ///   - progress: called after every step; false stops.
+  /// - Throws: `DidactError.data` where labels are missing, out of range or of a single class.
+  @discardableResult
+  public func fit(
+    _ features: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, steps count: Int? = nil,
+    progress: ((Progress) throws -> Bool)? = nil
+  ) throws -> Outcome {
+    try training {
+      let data = try fitData(features, labels, unlabeled)
+      let labeledBatchSize = try configuration.integer("labeled_batch_size")
+      let unlabeledBatchSize = try configuration.integer("unlabeled_batch_size")
+      var labeledSampler = BatchSampler(
+        count: data.labeled.rows, batchSize: labeledBatchSize,
+        stream: RandomStream(seed: seed, name: "batches/labeled"))
+      var unlabeledSampler = BatchSampler(
+        count: data.pool.rows, batchSize: unlabeledBatchSize,
+        stream: RandomStream(seed: seed, name: "batches/unlabeled"))
+      let labeledView = try view("weak", of: "labeled")
+      let weakView = try view("weak", of: "unlabeled")
+      let strongView = try view("strong", of: "unlabeled")
+      let kernels = student.kernels
+
+      func batch(_ step: Int) throws -> Batch {
+        let draw = UInt64(step)
+        let rows = labeledSampler.rows(step: step)
+        let labeled = LabeledBatch(
+          inputs: try labeledView(kernels, try gather(data.labeled, rows), draw: draw),
+          labels: rows.map { data.labels[$0] })
+        guard method.needsUnlabeled else { return Batch(labeled: labeled, weak: nil, strong: nil) }
+        let pool = try gather(data.pool, unlabeledSampler.rows(step: step))
+        return Batch(
+          labeled: labeled, weak: try weakView(kernels, pool, draw: draw),
+          strong: try strongView(kernels, pool, draw: draw))
+      }
+
+      let last = try count.map { self.steps + $0 } ?? max(self.steps, configuration.integer("steps"))
+      let start = secondsOfClock()
+      while self.steps < last {
+        let metrics = try step(try batch(self.steps))
+        if let progress {
+          let report = Progress(
+            step: self.steps, steps: last, seconds: secondsOfClock() - start, metrics: metrics)
+          guard try progress(report) else { return .cancelled }
+        }
+      }
+      return .completed
+    }
+  }
+
+  /// Rows as the networks take them.
+  private struct FitData {
+    let labeled: Tensor
+    let labels: [Int]
+    /// All rows, labels aside.
+    let pool: Tensor
+  }
+
+  private func fitData(_ features: Tensor, _ labels: [Int], _ unlabeled: Tensor?) throws -> FitData {
+    guard features.shape.rank == 2, labels.count == features.rows else {
+      throw DidactError(.shape, "\(labels.count) labels for X of shape \(features.shape)")
+    }
+    let classes = student.classes
+    if let row = labels.firstIndex(where: { $0 < -1 || $0 >= classes }) {
+      throw DidactError(.data, "y, row \(row): label \(labels[row]) is not −1 (none) or in 0..<\(classes)")
+    }
+    let labeledRows = labels.indices.filter { labels[$0] >= 0 }
+    guard let first = labeledRows.first else {
+      throw DidactError(.data, "no row has a label; −1 means none, classes are 0..<\(classes)")
+    }
+    guard labeledRows.contains(where: { labels[$0] != labels[first] }) else {
+      throw DidactError(.data, "all labels are class \(labels[first]); training needs at least two classes")
+    }
+    if scaling == nil, steps == 0 {
+      let parts = try [prepared(features, "X")] + (unlabeled.map { [try prepared($0, "X_unlabeled")] } ?? [])
+      scaling = try InputScaling(configuration.choice("input_scaling"), fittedOn: parts, inputs: student.inputs)
+    }
+    let rows = try prepared(features, "X")
+    let labeled = try gather(rows, labeledRows)
+    var pool = rows
+    if let unlabeled, unlabeled.rows > 0 {
+      let more = try prepared(unlabeled, "X_unlabeled")
+      pool = try Tensor(Shape(rows.rows + more.rows, student.inputs), elementType)
+      student.kernels.copy(rows, to: pool.rows(0..<rows.rows))
+      student.kernels.copy(more, to: pool.rows(rows.rows..<pool.rows))
+    }
+    return FitData(labeled: labeled, labels: labeledRows.map { labels[$0] }, pool: pool)
+  }
+
+  private func view(_ strength: String, of rows: String) throws -> VectorView {
+    VectorView(
+      noise: try configuration.number("\(strength)_noise"),
+      featureDropout: try configuration.number("\(strength)_feature_dropout"),
+      stream: RandomStream(seed: seed, name: "views/\(strength)/\(rows)"))
+  }
+
+  private func gather(_ input: Tensor, _ rows: [Int]) throws -> Tensor {
+    let result = try Tensor(Shape(rows.count, input.columns), input.elementType)
+    student.kernels.gather(result, input, rows: rows)
+    return result
+  }
+}
+
+/// Seconds of a clock that never goes back.
+func secondsOfClock() -> Double {
+  var time = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}

@@ -1,0 +1,362 @@
+import Synchronization
+
+/// A method at work on its networks: step by step, or by `fit`.
+///
+/// Training calls exclude each other: a second one on a busy trainer throws `DidactError.busy`. Predictions may run from
+/// any number of threads at any time, also within a progress callback.
+public final class Trainer: @unchecked Sendable {
+  public let configuration: FieldValues
+  public let methodName: String
+  /// Seeds every random stream of the run.
+  public let seed: UInt64
+  public let elementType: ElementType
+  /// The names of the classes, in the order of the logits; empty if none were given.
+  public var classNames: [String] = []
+  public var featureNames: [String] = []
+  /// What raw inputs go through before they reach a network; set by the first `fit`.
+  public internal(set) var scaling: InputScaling?
+  /// Steps completed.
+  public internal(set) var steps = 0
+  /// The metrics of every completed step.
+  public internal(set) var history: [Metrics] = []
+  /// The metrics of the last step, or of its halves as they were called.
+  public private(set) var lastMetrics = Metrics()
+
+  let method: any Method
+  let movingAverage: MovingAverage?
+  private let isTraining = Mutex(false)
+
+  /// The fields of every trainer, before those of its method.
+  static let commonFields: [Field] = [
+    Field("method", .choice(MethodName.allCases.map(\.rawValue)), nil, "the way of training"),
+    Field("network", .object, nil, "specification of the networks; the teacher's, where the student's differs"),
+    Field("student_network", .object, .null, "specification of the student; null for the same as the teacher's"),
+    Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
+    Field("seed", .integer(.atLeast(0)), 0, "seed of every random stream"),
+    Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, 0 for all cores; these kernels use one"),
+    Field(
+      "average_decay", .number(.closed(0, 1)), .null,
+      "decay of a moving average of the student, which then makes the predictions; null for none",
+      source: "Polyak and Juditsky 1992"),
+    Field(
+      "average_statistics", .boolean, false, "average the running statistics too instead of copying them",
+      source: "EMAN: Cai et al. 2021"),
+    Field("steps", .integer(.atLeast(0)), 1000, "fit: steps in all"),
+    Field("labeled_batch_size", .integer(.atLeast(1)), 64, "fit: labelled rows a step, at most all of them"),
+    Field(
+      "unlabeled_batch_size", .integer(.atLeast(1)), 448, "fit: unlabelled rows a step, at most all of them",
+      source: "seven a label, as in UDA and FixMatch"),
+    Field(
+      "input_scaling", .choice(["standard", "unit", "none"]), "standard",
+      "fit: mean 0 and deviation 1 by column; or all divided by the largest absolute value; or as they are"),
+    Field("weak_noise", .number(.atLeast(0)), 0.05, "fit: standard deviation of the weak view's Gaussian noise"),
+    Field("weak_feature_dropout", .number(.halfOpen(0, 1)), 0, "fit: share of features that the weak view sets to 0"),
+    Field("strong_noise", .number(.atLeast(0)), 0.2, "fit: standard deviation of the strong view's Gaussian noise"),
+    Field(
+      "strong_feature_dropout", .number(.halfOpen(0, 1)), 0.1, "fit: share of features that the strong view sets to 0"),
+  ]
+
+  /// The names of all methods.
+  public static var methodNames: [String] { MethodName.allCases.map(\.rawValue) }
+
+  /// The configuration table of a method, common keys first.
+  /// - Throws: `DidactError.invalidArgument` naming the nearest known method.
+  public static func fields(method: String) throws -> [Field] {
+    guard let name = MethodName(rawValue: method) else {
+      throw DidactError(
+        .invalidArgument, "unknown method \"\(method)\".\(suggestion(for: method, among: methodNames))")
+    }
+    return commonFields + name.fields
+  }
+
+  /// - Parameter json: an object of configuration keys; `method` and `network` must be there. Nested objects and dotted
+  ///   keys mean the same.
+  /// - Throws: `DidactError.invalidArgument` naming key, value and what the key takes.
+  public convenience init(_ json: JSON) throws {
+    guard let object = json.members else {
+      throw DidactError(.invalidArgument, "trainer: expected an object such as {\"method\": …, \"network\": …}")
+    }
+    try self.init(configuration: object)
+  }
+
+  public init(configuration object: JSONObject) throws {
+    guard let method = object["method"]?.text else {
+      throw DidactError(
+        .invalidArgument, "trainer: \"method\" must be one of: \(Self.methodNames.joined(separator: ", "))")
+    }
+    let configuration = try FieldValues(object, fields: Self.fields(method: method), subject: "trainer")
+    self.configuration = configuration
+    methodName = method
+    let seed = UInt64(try configuration.integer("seed"))
+    let elementType: ElementType = try configuration.text("dtype") == "float64" ? .float64 : .float32
+    self.seed = seed
+    self.elementType = elementType
+    let specification = try NetworkSpecification(configuration.value("network"))
+    let given = try configuration.value("student_network")
+    let studentSpecification = given == .null ? specification : try NetworkSpecification(given)
+    guard studentSpecification.inputs == specification.inputs else {
+      throw DidactError(
+        .invalidArgument,
+        "trainer: the student takes \(studentSpecification.inputs) inputs, the teacher \(specification.inputs)")
+    }
+    let student = try Network(
+      studentSpecification, elementType: elementType, seed: seed, stream: "initialization/student")
+    let methodKind: MethodName = try configuration.choice("method")
+    switch methodKind {
+    case .supervised:
+      self.method = try Supervised(student: student, configuration: configuration, seed: seed)
+    case .metaPseudoLabels:
+      let teacher = try Network(specification, elementType: elementType, seed: seed, stream: "initialization/teacher")
+      guard teacher.classes == student.classes else {
+        throw DidactError(
+          .invalidArgument, "trainer: the student has \(student.classes) classes, the teacher \(teacher.classes)")
+      }
+      self.method = try MetaPseudoLabels(
+        student: student, teacher: teacher, configuration: configuration, seed: seed)
+    }
+    let averagesStatistics = try configuration.boolean("average_statistics")
+    movingAverage = try configuration.optionalNumber("average_decay").map {
+      try MovingAverage(student, decay: $0, averagesStatistics: averagesStatistics)
+    }
+    guard movingAverage != nil || !averagesStatistics else {
+      throw DidactError(.invalidArgument, "trainer: \"average_statistics\" needs \"average_decay\"")
+    }
+  }
+
+  // MARK: - Networks and optimisers
+
+  public var student: Network { method.learners[0].network }
+  /// The student's moving average, if one is kept.
+  public var average: Network? { movingAverage?.network }
+  /// What predicts: the student's average if one is kept, else the student.
+  public var predictor: Network { average ?? student }
+
+  /// - Throws: `DidactError.unsupported` where the method has no such network.
+  public func network(_ role: String) throws -> Network {
+    if role == "average" {
+      guard let average else {
+        throw DidactError(.unsupported, "no average is kept; set \"average_decay\"")
+      }
+      return average
+    }
+    return try learner(role).network
+  }
+
+  public func optimizer(_ role: String) throws -> Optimizer { try learner(role).optimizer }
+
+  private func learner(_ role: String) throws -> Learner {
+    guard let learner = method.learners.first(where: { $0.role == role }) else {
+      throw DidactError(.unsupported, "method \"\(methodName)\" has no \(role)")
+    }
+    return learner
+  }
+
+  // MARK: - Steps
+
+  /// One step: the student's, the teacher's and the average's, bit for bit as the three calls in this order.
+  /// - Parameters:
+  ///   - inputs: labelled rows [N, inputs] of any element type.
+  ///   - labels: a class for each row.
+  ///   - unlabeled: [M, inputs]; nil only for methods that use none.
+  ///   - strong: another view of the same rows; nil for `unlabeled` itself. Nothing is augmented here.
+  /// - Throws: `DidactError`; a step that diverges leaves the last finite state.
+  @discardableResult
+  public func step(_ inputs: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, strong: Tensor? = nil) throws -> Metrics {
+    try training {
+      let weak = try unlabeled.map { try prepared($0, "unlabeled") }
+      let batch = Batch(
+        labeled: try labeledBatch(inputs, labels), weak: weak, strong: try strongView(strong, of: weak))
+      return try step(batch)
+    }
+  }
+
+  /// The student's half of a step.
+  @discardableResult
+  public func studentStep(_ unlabeled: Tensor, strong: Tensor? = nil) throws -> Metrics {
+    try training {
+      let weak = try prepared(unlabeled, "unlabeled")
+      let strong = try strongView(strong, of: weak) ?? weak
+      lastMetrics = try writing {
+        try twoStepMethod().studentStep(weak: weak, strong: strong, labeled: nil, draw: UInt64(steps))
+      }
+      return lastMetrics
+    }
+  }
+
+  /// The teacher's half of a step; completes the step that `studentStep` began.
+  @discardableResult
+  public func teacherStep(_ inputs: Tensor, _ labels: [Int]) throws -> Metrics {
+    try training {
+      let labeled = try labeledBatch(inputs, labels)
+      let metrics = try writing { try twoStepMethod().teacherStep(labeled, draw: UInt64(steps)) }
+      completeStep(lastMetrics.merging(metrics))
+      return metrics
+    }
+  }
+
+  /// Moves the student's average; nothing where none is kept.
+  public func updateAverage() throws {
+    try training { try writing { movingAverage?.update() } }
+  }
+
+  func step(_ batch: Batch) throws -> Metrics {
+    try writing {
+      let metrics = try method.step(batch, draw: UInt64(steps))
+      movingAverage?.update()
+      completeStep(metrics)
+      return metrics
+    }
+  }
+
+  private func completeStep(_ metrics: Metrics) {
+    // In the method's own order, whatever order its halves reported in.
+    var ordered = Metrics()
+    for name in method.metricNames { ordered[name] = metrics[name] ?? 0 }
+    lastMetrics = ordered
+    history.append(ordered)
+    steps += 1
+  }
+
+  private func twoStepMethod() throws -> any TwoStepMethod {
+    guard let method = method as? any TwoStepMethod else {
+      throw DidactError(.unsupported, "method \"\(methodName)\" has no separate student and teacher steps; call step")
+    }
+    return method
+  }
+
+  // MARK: - The meta-gradient
+
+  /// The gradient of the student's labelled loss after its step, L_l(θ′(φ)), with respect to the teacher's parameters:
+  /// the feedback alone, without weight or baseline. Changes nothing.
+  /// - Parameters:
+  ///   - pseudoLabels: a class for each unlabelled row in place of sampled ones; not for `exact` feedback.
+  ///   - draw: which dropout masks and samples; `steps` for those of the next step.
+  /// - Returns: flat in the teacher's public order.
+  public func metaGradient(
+    _ inputs: Tensor, _ labels: [Int], unlabeled: Tensor, strong: Tensor? = nil, pseudoLabels: [Int]? = nil,
+    draw: UInt64 = 0
+  ) throws -> Tensor {
+    let gradient = try Tensor(try network("teacher").parameters.shape, elementType)
+    _ = try meta(inputs, labels, unlabeled, strong, pseudoLabels, draw, into: gradient)
+    return gradient
+  }
+
+  /// L_l(θ′(φ)): the student's labelled loss after its step. Changes nothing.
+  public func metaObjective(
+    _ inputs: Tensor, _ labels: [Int], unlabeled: Tensor, strong: Tensor? = nil, pseudoLabels: [Int]? = nil,
+    draw: UInt64 = 0
+  ) throws -> Double {
+    try meta(inputs, labels, unlabeled, strong, pseudoLabels, draw, into: nil)
+  }
+
+  private func meta(
+    _ inputs: Tensor, _ labels: [Int], _ unlabeled: Tensor, _ strong: Tensor?, _ pseudoLabels: [Int]?, _ draw: UInt64,
+    into gradient: Tensor?
+  ) throws -> Double {
+    guard let method = method as? MetaPseudoLabels else {
+      throw DidactError(.unsupported, "method \"\(methodName)\" has no meta-gradient")
+    }
+    let labeled = try labeledBatch(inputs, labels)
+    let weak = try prepared(unlabeled, "unlabeled")
+    let strong = try strongView(strong, of: weak) ?? weak
+    if let pseudoLabels { try checkLabels(pseudoLabels, "pseudo_labels") }
+    return try writing {
+      try method.metaGradient(
+        labeled, weak: weak, strong: strong, pseudoLabels: pseudoLabels, draw: draw, into: gradient)
+    }
+  }
+
+  // MARK: - Prediction
+
+  /// Class probabilities [N, classes] of rows [N, inputs] of any element type.
+  public func predictProbabilities(_ inputs: Tensor) throws -> Tensor {
+    let rows = try prepared(inputs, "X")
+    return try predictor.lock.reading { try predictor.predictProbabilities(rows) }
+  }
+
+  /// The most probable class of each row.
+  public func predict(_ inputs: Tensor) throws -> [Int] {
+    student.kernels.argmax(try predictProbabilities(inputs))
+  }
+
+  // MARK: - Checks of what comes in
+
+  /// `input` as the networks take it: scaled, in their element type.
+  /// - Throws: `DidactError.shape`, or `.data` naming row and column of what is not finite.
+  func prepared(_ input: Tensor, _ name: String) throws -> Tensor {
+    let inputs = student.inputs
+    guard input.shape.rank == 2, input.columns == inputs else {
+      throw DidactError(.shape, "\(name) has shape \(input.shape); expected [rows, \(inputs)]")
+    }
+    guard input.rows > 0 else { throw DidactError(.shape, "\(name) has no rows") }
+    let rows = try Tensor(input.shape, elementType)
+    student.kernels.convert(rows, input, mean: scaling?.mean, scale: scaling?.scale)
+    guard student.kernels.allFinite(rows) else {
+      let index = (0..<rows.count).first { !rows[$0].isFinite } ?? 0
+      let column = index % inputs
+      let columnName = column < featureNames.count ? " (\(featureNames[column]))" : ""
+      throw DidactError(
+        .data, "\(name), row \(index / inputs), column \(column)\(columnName): \(input[index]) is not a finite \(elementType) number")
+    }
+    return rows
+  }
+
+  private func strongView(_ strong: Tensor?, of weak: Tensor?) throws -> Tensor? {
+    guard let strong else { return weak }
+    guard let weak else {
+      throw DidactError(.invalidArgument, "a strong view needs the unlabelled rows that it is a view of")
+    }
+    let view = try prepared(strong, "unlabeled, strong view")
+    guard view.rows == weak.rows else {
+      throw DidactError(.shape, "the strong view has \(view.rows) rows, the unlabelled rows are \(weak.rows)")
+    }
+    return view
+  }
+
+  private func labeledBatch(_ inputs: Tensor, _ labels: [Int]) throws -> LabeledBatch {
+    let rows = try prepared(inputs, "X")
+    guard labels.count == rows.rows else {
+      throw DidactError(.shape, "\(labels.count) labels for \(rows.rows) rows")
+    }
+    try checkLabels(labels, "y")
+    return LabeledBatch(inputs: rows, labels: labels)
+  }
+
+  private func checkLabels(_ labels: [Int], _ name: String) throws {
+    let classes = student.classes
+    if let row = labels.firstIndex(where: { $0 < 0 || $0 >= classes }) {
+      throw DidactError(.data, "\(name), row \(row): label \(labels[row]) is not in 0..<\(classes)")
+    }
+  }
+
+  // MARK: - One at a time
+
+  /// Runs `body` as the only training call on this trainer.
+  func training<Result>(_ body: () throws -> Result) throws -> Result {
+    let taken = isTraining.withLock { busy in
+      defer { busy = true }
+      return !busy
+    }
+    guard taken else {
+      throw DidactError(.busy, "this trainer is training already; use another trainer, or wait for the call to return")
+    }
+    defer { isTraining.withLock { $0 = false } }
+    return try body()
+  }
+
+  /// Runs `body` with no prediction reading the networks; running statistics are restored where it diverges.
+  private func writing<Result>(_ body: () throws -> Result) throws -> Result {
+    func locked(_ networks: ArraySlice<Network>) throws -> Result {
+      guard let first = networks.first else { return try body() }
+      return try first.lock.writing { try locked(networks.dropFirst()) }
+    }
+    let networks = method.learners.map(\.network)
+    let statistics = try networks.map { try $0.statistics.copy() }
+    do {
+      return try locked((networks + [average].compactMap { $0 })[...])
+    } catch let error as DidactError where error.code == .diverged {
+      for (network, old) in zip(networks, statistics) { network.kernels.copy(old, to: network.statistics) }
+      throw error
+    }
+  }
+}
