@@ -50,7 +50,9 @@ private struct CSVTable {
     }
     self.rowCount = rowCount
     guard rowCount > 0 else { throw DidactError(.data, "there is a header, but no row") }
-    guard columnCount > (self.labelColumn == nil ? 0 : 1) else { throw DidactError(.data, "there is no feature column") }
+    guard columnCount > (self.labelColumn == nil ? 0 : 1) else {
+      throw DidactError(.data, "there is no feature column")
+    }
     guard columnCount <= Dataset.maximumColumns else { throw DidactError(.data, "\(columnCount) columns are too many") }
   }
 
@@ -75,7 +77,8 @@ private struct CSVTable {
       if index == nil || isHeader(ignoring: column) { return (cells, column) }
     }
     guard let index else {
-      throw DidactError(.invalidArgument, "no column is called \"\(labelColumn)\".\(suggestion(for: labelColumn, among: cells))")
+      throw DidactError(
+        .invalidArgument, "no column is called \"\(labelColumn)\".\(suggestion(for: labelColumn, among: cells))")
     }
     guard cells.indices.contains(index) else {
       throw DidactError(.invalidArgument, "there is no column \(index): the \(cells.count) columns count from 0")
@@ -181,21 +184,18 @@ private struct CSVCell {
 
   /// The finite number that the cell holds, or nil.
   var number: Double? {
-    // Swift reads more than people write in tables: hexadecimal digits, "nan(0x7)", "infinity".
-    let isDecimal = bytes.allSatisfy { byte in
-      switch byte {
-      case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."),
-        UInt8(ascii: "e"), UInt8(ascii: "E"):
-        true
-      default: false
-      }
-    }
-    guard isDecimal, let value = Double(String(decoding: bytes, as: UTF8.self)), value.isFinite else { return nil }
+    guard let value = anyNumber, value.isFinite else { return nil }
     return value
   }
 
   /// Also for NaN, infinity and numbers too large, which are refused as data but make no header.
-  var looksLikeNumber: Bool { Double(String(decoding: bytes, as: UTF8.self)) != nil }
+  var looksLikeNumber: Bool { anyNumber != nil }
+
+  private var anyNumber: Double? {
+    // Swift reads hexadecimal digits too, which in a table are more likely text.
+    guard !bytes.contains(UInt8(ascii: "x")), !bytes.contains(UInt8(ascii: "X")) else { return nil }
+    return Double(String(decoding: bytes, as: UTF8.self))
+  }
 }
 
 /// Reads one record after the other.

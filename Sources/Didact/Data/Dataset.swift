@@ -73,7 +73,8 @@ extension Dataset {
       }
     }
     guard features.columns <= Dataset.maximumColumns else {
-      throw DidactError(.shape, "features: \(features.columns) columns; at most \(Dataset.maximumColumns) are supported")
+      throw DidactError(
+        .shape, "features: \(features.columns) columns; at most \(Dataset.maximumColumns) are supported")
     }
     guard featureNames.count == features.columns else {
       throw DidactError(.shape, "\(featureNames.count) feature names for \(features.columns) columns")

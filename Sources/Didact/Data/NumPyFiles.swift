@@ -70,6 +70,7 @@ extension Dataset {
           throw DidactError(
             .shape, "\(name) has shape \(tensor.shape); give a matrix, for instance \(name).reshape(len(\(name)), -1)")
         }
+        guard tensor.count > 0 else { throw DidactError(.shape, "\(name) has shape \(tensor.shape): it is empty") }
         return tensor
       }
     }
@@ -159,7 +160,8 @@ extension Tensor {
   /// An element of an integer tensor, exactly (a Double holds 53 bits).
   fileprivate func integer(at index: Int) -> Int {
     elementType == .uint8
-      ? Int(address.assumingMemoryBound(to: UInt8.self)[index]) : Int(address.assumingMemoryBound(to: Int64.self)[index])
+      ? Int(address.assumingMemoryBound(to: UInt8.self)[index])
+      : Int(address.assumingMemoryBound(to: Int64.self)[index])
   }
 }
 
@@ -247,7 +249,8 @@ struct NumPyHeader {
       throw DidactError(.format, "version \(version) of the .npy format is unknown; versions 1 to 3 are read")
     }
     let textOffset = version == 1 ? 10 : 12
-    let length = version == 1
+    let length =
+      version == 1
       ? bytes.littleEndian(UInt16.self, at: 8).map { Int($0) } : bytes.littleEndian(UInt32.self, at: 8).map { Int($0) }
     guard let length, let text = bytes.slice(at: textOffset, length: length) else {
       throw DidactError(.format, "the .npy header is cut off or too long")
@@ -333,7 +336,7 @@ struct NumPyHeader {
 
   /// The places of the elements in the file, in row-major order of the array.
   private func forEachSourceIndex(_ body: (Int) throws -> Void) rethrows {
-    guard isFortranOrder && shape.rank > 1 else {
+    guard isFortranOrder && shape.count > 0 else {
       for index in 0..<shape.count { try body(index) }
       return
     }

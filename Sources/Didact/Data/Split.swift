@@ -83,7 +83,9 @@ extension Dataset {
       throw DidactError(
         .data, "class \"\(classNames[single])\" has a single labelled row, which cannot be split; add rows or drop it")
     }
-    guard rowsByClass.contains(where: { !$0.isEmpty }) else { throw DidactError(.data, "no row has a label to split by") }
+    guard rowsByClass.contains(where: { !$0.isEmpty }) else {
+      throw DidactError(.data, "no row has a label to split by")
+    }
 
     let stream = RandomStream(seed: seed, name: "split/test")
     let counts = Dataset.testCounts(classCounts: rowsByClass.map(\.count), fraction: testFraction)

@@ -86,6 +86,14 @@ public struct Field: Sendable {
     return defaultValue == .null ? values + ", or null" : values
   }
 
+  /// The row of a table, for documentation and bindings.
+  public var json: JSON {
+    .object([
+      "key": .string(key), "accepts": .string(accepts), "default": defaultValue ?? .string("required"),
+      "meaning": .string(meaning), "source": .string(source),
+    ])
+  }
+
   /// - Throws: `DidactError.invalidArgument` naming key, value and what the key takes.
   func check(_ value: JSON, in subject: String) throws {
     let fits =

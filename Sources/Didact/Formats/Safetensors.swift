@@ -123,7 +123,8 @@ extension SafetensorsFile {
       guard entry.end <= dataLength else {
         throw DidactError(
           .format,
-          "tensor \"\(entry.name)\" ends at byte \(entry.end) of \(dataLength): its offsets are wrong or the file is cut off")
+          "tensor \"\(entry.name)\" ends at byte \(entry.end) of \(dataLength): "
+            + "its offsets are wrong or the file is cut off")
       }
       guard entry.begin == covered else {
         throw DidactError(

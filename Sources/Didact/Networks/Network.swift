@@ -60,6 +60,35 @@ public final class Network: @unchecked Sendable {
     }
   }
 
+  /// From a specification with `dtype` (default `"float32"`) and `seed` (default 0) beside its own keys.
+  /// - Throws: `DidactError.invalidArgument` naming the key.
+  public convenience init(description: JSON) throws {
+    var specification = description.members ?? [:]
+    var own = JSONObject()
+    for key in ["dtype", "seed"] {
+      own[key] = specification[key]
+      specification[key] = nil
+    }
+    let values = try FieldValues(own, fields: Self.fields, subject: "network")
+    try self.init(
+      NetworkSpecification(description.members == nil ? description : .object(specification)),
+      elementType: try values.text("dtype") == "float64" ? .float64 : .float32,
+      seed: UInt64(try values.integer("seed")))
+  }
+
+  private static let fields = [
+    Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
+    Field("seed", .integer(.atLeast(0)), 0, "seed of initial parameters and dropout masks"),
+  ]
+
+  /// What `init(description:)` reads.
+  public var description: JSON {
+    var object = specification.json.members ?? [:]
+    object["dtype"] = .string(elementType.description)
+    object["seed"] = .integer(Int64(clamping: seed))
+    return .object(object)
+  }
+
   /// Length of an input row.
   public var inputs: Int { specification.inputs }
   /// Length of a row of logits.
@@ -163,7 +192,7 @@ public final class Network: @unchecked Sendable {
   }
 
   /// `input` in this network's element type: itself where that is so already.
-  func converted(_ input: Tensor) throws -> Tensor {
+  package func converted(_ input: Tensor) throws -> Tensor {
     guard input.elementType != elementType else { return input }
     let result = try Tensor(input.shape, elementType)
     kernels.convert(result, input, mean: nil, scale: nil)

@@ -71,6 +71,13 @@ extension Tensor {
     for i in 0..<values.count { self[i] = values[i] }
   }
 
+  /// A vector of int64.
+  public init(_ integers: [Int]) throws {
+    try self.init(Shape(integers.count), .int64)
+    let elements = address.assumingMemoryBound(to: Int64.self)
+    for (i, integer) in integers.enumerated() { elements[i] = Int64(integer) }
+  }
+
   /// The elements in row-major order.
   public var values: [Double] { (0..<count).map { self[$0] } }
 

@@ -6,7 +6,7 @@ public class Optimizer: @unchecked Sendable {
   public let network: Network
   public let settings: OptimizerSettings
   /// Of the next step.
-  public var learningRate: Double
+  public internal(set) var learningRate: Double
   /// Steps taken, one int64; writable, as are all parts of `state`.
   public let stepCount: Tensor
 
@@ -59,10 +59,29 @@ public class Optimizer: @unchecked Sendable {
     } + [("step", stepCount)]
   }
 
+  /// A part of the state.
+  /// - Throws: `DidactError.invalidArgument` naming the nearest known name.
+  public func state(named name: String) throws -> Tensor {
+    let state = state
+    guard let part = state.first(where: { $0.name == name }) else {
+      throw DidactError(
+        .invalidArgument, "no optimiser state \"\(name)\".\(suggestion(for: name, among: state.map(\.name)))")
+    }
+    return part.tensor
+  }
+
   /// Steps taken.
   var steps: Int {
     get { Int(stepCount.integer) }
     set { stepCount.integer = Int64(newValue) }
+  }
+
+  /// - Throws: `DidactError.invalidArgument` for a rate that is negative or not finite.
+  public func setLearningRate(_ rate: Double) throws {
+    guard rate.isFinite, rate >= 0 else {
+      throw DidactError(.invalidArgument, "learning_rate must be a number in [0, ∞); got \(rate)")
+    }
+    learningRate = rate
   }
 
   /// An optimiser of its own for a copy of the network, with the same state.
@@ -177,6 +196,13 @@ public struct OptimizerSettings: Sendable, Equatable {
   ]
 
   /// - Throws: `DidactError.invalidArgument` for values out of range, and for ones that the named optimiser would ignore.
+  public init(_ json: JSON, subject: String) throws {
+    guard let object = json.members else {
+      throw DidactError(.invalidArgument, "\(subject): expected an object such as {\"name\": \"sgd\"}")
+    }
+    try self.init(object, subject: subject)
+  }
+
   public init(_ object: JSONObject, subject: String) throws {
     let values = try FieldValues(object, fields: Self.fields, subject: subject)
     let name: Name = try values.choice("name")

@@ -36,7 +36,10 @@ extension Trainer {
     _ features: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, steps count: Int? = nil,
     progress: ((Progress) throws -> Bool)? = nil
   ) throws -> Outcome {
-    try training {
+    if let count, count < 0 || count > 100_000_000_000 {
+      throw DidactError(.invalidArgument, "fit: steps must be in [0, 1e11]; got \(count)")
+    }
+    return try training {
       let data = try fitData(features, labels, unlabeled)
       let labeledBatchSize = try configuration.integer("labeled_batch_size")
       let unlabeledBatchSize = try configuration.integer("unlabeled_batch_size")

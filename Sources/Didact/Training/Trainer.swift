@@ -41,7 +41,7 @@ public final class Trainer: @unchecked Sendable {
     Field(
       "average_statistics", .boolean, false, "average the running statistics too instead of copying them",
       source: "EMAN: Cai et al. 2021"),
-    Field("steps", .integer(.atLeast(0)), 1000, "fit: steps in all"),
+    Field("steps", .integer(.closed(0, 1e11)), 1000, "fit: steps in all"),
     Field("labeled_batch_size", .integer(.atLeast(1)), 64, "fit: labelled rows a step, at most all of them"),
     Field(
       "unlabeled_batch_size", .integer(.atLeast(1)), 448, "fit: unlabelled rows a step, at most all of them",
@@ -121,6 +121,40 @@ public final class Trainer: @unchecked Sendable {
     guard movingAverage != nil || !averagesStatistics else {
       throw DidactError(.invalidArgument, "trainer: \"average_statistics\" needs \"average_decay\"")
     }
+  }
+
+  // MARK: - What it reports
+
+  /// The metrics of the method, in order: the columns of the history.
+  public var metricNames: [String] { method.metricNames }
+
+  /// A metric of the last call.
+  /// - Throws: `DidactError.invalidArgument` naming the nearest known name.
+  public func lastMetric(_ name: String) throws -> Double {
+    guard let value = lastMetrics[name] else {
+      throw DidactError(
+        .invalidArgument,
+        "no metric \"\(name)\" was reported.\(suggestion(for: name, among: lastMetrics.names))")
+    }
+    return value
+  }
+
+  /// The history as a matrix [steps, metrics] of float64.
+  public func historyTable() throws -> Tensor {
+    try Tensor(history.flatMap(\.values), shape: Shape(history.count, metricNames.count))
+  }
+
+  /// The names of classes or features.
+  public func names(_ things: NamedThings) -> [String] { things == .classes ? classNames : featureNames }
+
+  /// - Parameter json: an array of strings, one for each class or input, or an empty one.
+  /// - Throws: `DidactError.invalidArgument` for another number of names.
+  public func setNames(_ things: NamedThings, from json: JSON) throws {
+    let count = things == .classes ? student.classes : student.inputs
+    guard let list = json.list, case let names = list.compactMap(\.text), names.count == list.count,
+      names.isEmpty || names.count == count
+    else { throw DidactError(.invalidArgument, "\(things.rawValue) names: expected \(count) strings, or none") }
+    if things == .classes { classNames = names } else { featureNames = names }
   }
 
   // MARK: - Networks and optimisers
@@ -358,5 +392,19 @@ public final class Trainer: @unchecked Sendable {
       for (network, old) in zip(networks, statistics) { network.kernels.copy(old, to: network.statistics) }
       throw error
     }
+  }
+}
+
+/// What a trainer keeps names for.
+public enum NamedThings: String, Sendable {
+  case classes = "class"
+  case features = "feature"
+
+  /// - Throws: `DidactError.invalidArgument` for another word.
+  public init(named name: String) throws {
+    guard let things = NamedThings(rawValue: name) else {
+      throw DidactError(.invalidArgument, "names are kept for \"class\" and \"feature\", not \"\(name)\"")
+    }
+    self = things
   }
 }

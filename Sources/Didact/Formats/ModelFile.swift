@@ -1,0 +1,122 @@
+/// The parts of model files that networks and trainers share: safetensors with a JSON description in the metadata.
+///
+/// Metadata: `didact.format` (the version of this layout, 1), `didact.kind` (`network` or `trainer`) and
+/// `didact.description` (JSON). Files may be hostile: shapes are compared with the description before any memory is
+/// asked for, and values must be finite.
+struct ModelFile {
+  static let formatVersion = "1"
+
+  var kind: String
+  var description: JSONObject
+  var tensors: [(name: String, tensor: Tensor)] = []
+
+  init(kind: String, description: JSONObject) {
+    self.kind = kind
+    self.description = description
+  }
+
+  /// - Throws: `DidactError.file`, or `.format` for a file of another kind or version.
+  init(reading path: String, kind: String) throws {
+    let file = try SafetensorsFile(reading: path)
+    do {
+      try self.init(file, kind: kind)
+    } catch let error as DidactError {
+      throw error.at(path)
+    }
+  }
+
+  init(_ file: SafetensorsFile, kind: String) throws {
+    guard let version = file.metadata(named: "didact.format"), let found = file.metadata(named: "didact.kind"),
+      let description = file.metadata(named: "didact.description")
+    else {
+      throw DidactError(.format, "not a Didact model: the metadata keys didact.format, .kind and .description are missing")
+    }
+    guard version == ModelFile.formatVersion else {
+      throw DidactError(
+        .format, "model format \(version.prefix(20)); this version reads \(ModelFile.formatVersion). Update Didact")
+    }
+    guard found == kind else {
+      throw DidactError(.format, "the file holds a \(found.prefix(20)), not a \(kind)")
+    }
+    guard let object = try JSON(parsing: description).members else {
+      throw DidactError(.format, "didact.description is not an object")
+    }
+    self.kind = kind
+    self.description = object
+    tensors = file.tensors
+  }
+
+  var safetensors: SafetensorsFile {
+    SafetensorsFile(
+      metadata: [
+        ("didact.format", ModelFile.formatVersion), ("didact.kind", kind),
+        ("didact.description", JSON.object(description).serialized()),
+      ], tensors: tensors)
+  }
+
+  func write(to path: String) throws { try safetensors.write(to: path) }
+
+  // MARK: - Networks
+
+  /// Adds parameters and statistics as `<prefix><name>`.
+  mutating func add(_ network: Network, prefix: String) {
+    for slot in network.parameterSlots { tensors.append((prefix + slot.name, slot[network.parameters])) }
+    for slot in network.statisticSlots { tensors.append((prefix + slot.name, slot[network.statistics])) }
+  }
+
+  /// - Throws: `DidactError.format` where a tensor of the specified network is missing or of another shape or type. Asks
+  ///   for no memory, so that a small file cannot make a large network.
+  func check(_ specification: NetworkSpecification, elementType: ElementType, prefix: String) throws {
+    let builder = try NetworkBuilder(specification)
+    for slot in builder.parameters + builder.statistics {
+      _ = try tensor(prefix + slot.name, slot.shape, elementType)
+    }
+  }
+
+  func read(into network: Network, prefix: String) throws {
+    for (slots, flat) in [
+      (network.parameterSlots, network.parameters), (network.statisticSlots, network.statistics),
+    ] {
+      for slot in slots { try read(prefix + slot.name, into: slot[flat], network.kernels) }
+    }
+  }
+
+  // MARK: - Tensors
+
+  /// - Throws: `DidactError.format` where it is missing, of another shape or type, or not finite.
+  func read(_ name: String, into destination: Tensor, _ kernels: any Kernels) throws {
+    let source = try tensor(name, destination.shape, destination.elementType)
+    guard kernels.allFinite(source) else { throw DidactError(.format, "tensor \"\(name)\" holds NaN or infinity") }
+    kernels.copy(source, to: destination)
+  }
+
+  func tensor(_ name: String, _ shape: Shape, _ elementType: ElementType) throws -> Tensor {
+    guard let tensor = tensors.first(where: { $0.name == name })?.tensor else {
+      throw DidactError(.format, "tensor \"\(name)\" is missing")
+    }
+    guard tensor.shape == shape, tensor.elementType == elementType else {
+      throw DidactError(
+        .format,
+        "tensor \"\(name)\" is \(tensor.elementType) \(tensor.shape); the description says \(elementType) \(shape)")
+    }
+    return tensor
+  }
+
+  // MARK: - Description
+
+  func described<T>(_ key: String, _ convert: (JSON) -> T?) throws -> T {
+    guard let value = description[key].flatMap(convert) else {
+      throw DidactError(.format, "didact.description: \"\(key)\" is missing or of the wrong kind")
+    }
+    return value
+  }
+
+  /// A whole number that leaves room to count on.
+  func describedCount(_ key: String) throws -> Int {
+    let value = try described(key, \.int)
+    guard value >= 0, value < 1 << 38 else {
+      throw DidactError(.format, "didact.description: \"\(key)\" is \(value)")
+    }
+    return value
+  }
+}

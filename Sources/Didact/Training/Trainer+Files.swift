@@ -1,0 +1,125 @@
+extension Trainer {
+  /// Writes everything that a resumed run or a prediction needs to a safetensors file: networks, optimisers, average,
+  /// scaling, names, history. Completes or leaves the old file.
+  ///
+  /// Tensors are `student.dense0.weight`, `teacher.…`, `average.…`, `optimizer.student.momentum.…`. A student step that
+  /// awaits its teacher step is not written.
+  /// - Throws: `DidactError.file`.
+  public func save(to path: String) throws {
+    // A step holds the student's lock for writing from its first change to its last.
+    try student.lock.reading { try modelFile().write(to: path) }
+  }
+
+  /// A trainer that goes on where the saved one stood.
+  /// - Throws: `DidactError.file`, or `.format` naming file and tensor.
+  public convenience init(loading path: String) throws {
+    let file = try ModelFile(reading: path, kind: "trainer")
+    do {
+      try self.init(file)
+    } catch let error as DidactError {
+      throw error.code == .invalidArgument ? DidactError(.format, "\(path): \(error.message)") : error.at(path)
+    }
+  }
+
+  /// A trainer of its own in the same state.
+  public func copy() throws -> Trainer {
+    try student.lock.reading { try Trainer(ModelFile(try modelFile().safetensors, kind: "trainer")) }
+  }
+
+  private func modelFile() throws -> ModelFile {
+    var scalars = JSONObject()
+    for (name, value) in method.scalars { scalars[name] = .number(value) }
+    var learningRates = JSONObject()
+    for learner in method.learners { learningRates[learner.role] = .number(learner.optimizer.learningRate) }
+    var file = ModelFile(
+      kind: "trainer",
+      description: [
+        "configuration": .object(configuration.object), "steps": .integer(Int64(steps)), "scalars": .object(scalars),
+        "learning_rates": .object(learningRates), "class_names": .array(classNames.map { .string($0) }),
+        "feature_names": .array(featureNames.map { .string($0) }),
+      ])
+    for learner in method.learners {
+      file.add(learner.network, prefix: "\(learner.role).")
+      for (name, tensor) in learner.optimizer.state {
+        file.tensors.append(("optimizer.\(learner.role).\(name)", tensor))
+      }
+    }
+    if let average { file.add(average, prefix: "average.") }
+    if let scaling {
+      file.tensors.append(("input.mean", scaling.mean))
+      file.tensors.append(("input.scale", scaling.scale))
+    }
+    file.tensors.append(("history", try historyTable()))
+    return file
+  }
+
+  private convenience init(_ file: ModelFile) throws {
+    let configuration = try file.described("configuration", \.members)
+    try Self.checkTensors(file, configuration)
+    try self.init(configuration: configuration)
+    let doubles = ReferenceKernels<Double>()
+    for learner in method.learners {
+      try file.read(into: learner.network, prefix: "\(learner.role).")
+      for (name, tensor) in learner.optimizer.state where name != "step" {
+        try file.read("optimizer.\(learner.role).\(name)", into: tensor, learner.network.kernels)
+      }
+      let count = try file.tensor("optimizer.\(learner.role).step", Shape(), .int64).integer
+      guard count >= 0, count < 1 << 38 else {
+        throw DidactError(.format, "tensor \"optimizer.\(learner.role).step\" is \(count)")
+      }
+      learner.optimizer.stepCount.integer = count
+      learner.optimizer.learningRate = try file.described("learning_rates") { $0.members?[learner.role]?.double }
+    }
+    if let average { try file.read(into: average, prefix: "average.") }
+    if file.tensors.contains(where: { $0.name == "input.mean" }) {
+      let mean = try Tensor(Shape(student.inputs), .float64), scale = try Tensor(Shape(student.inputs), .float64)
+      try file.read("input.mean", into: mean, doubles)
+      try file.read("input.scale", into: scale, doubles)
+      guard !scale.values.contains(0) else { throw DidactError(.format, "tensor \"input.scale\" holds 0") }
+      scaling = InputScaling(mean: mean, scale: scale)
+    }
+    let scalars = try file.described("scalars", \.members)
+    method.scalars = try scalars.members.map { name, value in
+      guard let number = value.double else { throw DidactError(.format, "scalar \"\(name)\" is not a number") }
+      return (name, number)
+    }
+    func names(_ key: String, count: Int) throws -> [String] {
+      let list = try file.described(key) { $0.list?.compactMap(\.text) }
+      guard list.isEmpty || list.count == count else {
+        throw DidactError(.format, "\(list.count) \(key) for \(count)")
+      }
+      return list
+    }
+    classNames = try names("class_names", count: student.classes)
+    featureNames = try names("feature_names", count: student.inputs)
+    steps = try file.describedCount("steps")
+    try readHistory(file)
+  }
+
+  private func readHistory(_ file: ModelFile) throws {
+    let names = method.metricNames
+    guard let stored = file.tensors.first(where: { $0.name == "history" })?.tensor,
+      stored.elementType == .float64, stored.shape.rank == 2, stored.columns == names.count
+    else { throw DidactError(.format, "tensor \"history\" is missing or not [steps, \(names.count)]") }
+    history = (0..<stored.rows).map { row in
+      var metrics = Metrics()
+      for (column, name) in names.enumerated() { metrics[name] = stored[row * names.count + column] }
+      return metrics
+    }
+  }
+
+  /// Compares the networks of the configuration with the tensors of the file before any is made.
+  private static func checkTensors(_ file: ModelFile, _ configuration: JSONObject) throws {
+    let fields = try Self.fields(method: configuration["method"]?.text ?? "")
+    let values = try FieldValues(configuration, fields: fields, subject: "configuration")
+    let method: MethodName = try values.choice("method")
+    let elementType: ElementType = try values.text("dtype") == "float64" ? .float64 : .float32
+    let teacher = try NetworkSpecification(values.value("network"))
+    let given = try values.value("student_network")
+    let student = given == .null ? teacher : try NetworkSpecification(given)
+    try file.check(student, elementType: elementType, prefix: "student.")
+    if method == .metaPseudoLabels {
+      try file.check(teacher, elementType: elementType, prefix: "teacher.")
+    }
+  }
+}

@@ -1,0 +1,1 @@
+public let didactVersion = "0.1.0"

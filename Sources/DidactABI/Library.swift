@@ -1,0 +1,66 @@
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+// MARK: Library
+import Didact
+
+/// The version of the library, such as "0.1.0". Never null; lives as long as the process.
+@_cdecl("didact_version")
+public func didact_version() -> UnsafePointer<CChar>? {
+  try? internedString(didactVersion)
+}
+
+/// The version of the binary interface; equal to `DIDACT_ABI_VERSION` of the header that fits.
+@_cdecl("didact_abi_version")
+public func didact_abi_version() -> Int32 {
+  didact_constant.DIDACT_ABI_VERSION.rawValue
+}
+
+/// How the library was built, as a JSON object: version, kernels, dtypes, methods. Lives as long as the process.
+@_cdecl("didact_build_info")
+public func didact_build_info() -> UnsafePointer<CChar>? {
+  try? internedString(buildInformation.serialized())
+}
+
+/// Why the last call of this thread failed; an empty string after a call that succeeded. Valid until this thread's next
+/// call. Never use it to decide whether a call failed: that is what the status is for.
+@_cdecl("didact_last_error_message")
+public func didact_last_error_message() -> UnsafePointer<CChar>? {
+  lastMessage() ?? (try? internedString(""))
+}
+
+/// The name of a status, such as "DIDACT_ESHAPE"; "unknown status" for a number that is none.
+///
+/// - Parameters:
+///   - status: what a call returned.
+@_cdecl("didact_status_name")
+public func didact_status_name(_ status: didact_status) -> UnsafePointer<CChar>? {
+  let name = didact_status_code(rawValue: status).map { "\($0)" } ?? "unknown status"
+  return try? internedString(name)
+}
+
+/// How many handles are alive, to find out what was not freed.
+///
+/// - Parameters:
+///   - out: takes the count.
+@_cdecl("didact_live_handles")
+public func didact_live_handles(_ out: UnsafeMutablePointer<Int64>?) -> didact_status {
+  call { try required(out, "out").pointee = Int64(liveHandles()) }
+}
+
+/// The configuration keys of a method as a JSON array of objects with `key`, `accepts`, `default`, `meaning` and
+/// `source`.
+///
+/// - Parameters:
+///   - out: takes as much of the text as fits, ended by a zero byte; may be null.
+///   - capacity: the size of `out` in bytes.
+///   - length: takes the size that all of the text needs, the zero byte included.
+///   - method: such as "meta_pseudo_labels".
+@_cdecl("didact_configuration_fields")
+public func didact_configuration_fields(
+  _ out: UnsafeMutablePointer<CChar>?, _ capacity: Int64, _ length: UnsafeMutablePointer<Int64>?,
+  _ method: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let fields = try Trainer.fields(method: text(method, "method"))
+    try copyOut(JSON.array(fields.map(\.json)).serialized(), out, capacity, length)
+  }
+}

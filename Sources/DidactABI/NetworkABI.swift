@@ -1,0 +1,284 @@
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+// MARK: Networks
+import CDidact
+import Didact
+
+/// Makes a network.
+///
+/// - Parameters:
+///   - out: takes the handle; free it with `didact_network_free`.
+///   - json: a specification such as `{"type": "mlp", "inputs": 64, "hidden": [128], "classes": 10}`, with `"dtype"`
+///     ("float32" or "float64", default "float32") and `"seed"` (default 0) beside its own keys.
+/// - Returns: `DIDACT_OK`, or `DIDACT_EINVALID` with a message that names the key.
+@_cdecl("didact_network_create")
+public func didact_network_create(
+  _ out: UnsafeMutablePointer<didact_network?>?, _ json: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let out = try required(out, "out")
+    out.pointee = try makeHandle(Network(description: DidactABI.json(json)), .network)
+  }
+}
+
+/// Frees the handle. Nothing for null or a handle that is not alive. The network lives on while another handle, a pass, an
+/// optimiser or a trainer needs it.
+@_cdecl("didact_network_free")
+public func didact_network_free(_ network: didact_network?) { freeHandle(network, .network) }
+
+/// Makes a network of its own with the same values.
+@_cdecl("didact_network_copy")
+public func didact_network_copy(
+  _ out: UnsafeMutablePointer<didact_network?>?, _ network: didact_network?
+) -> didact_status {
+  call {
+    let out = try required(out, "out")
+    let network: Network = try resolve(network, .network)
+    out.pointee = try makeHandle(network.lock.reading { try network.copy() }, .network)
+  }
+}
+
+/// Writes parameters, statistics and specification to a safetensors file. Completes or leaves the old file.
+@_cdecl("didact_network_save")
+public func didact_network_save(_ network: didact_network?, _ path: UnsafePointer<CChar>?) -> didact_status {
+  call { try (resolve(network, .network) as Network).save(to: text(path, "path")) }
+}
+
+/// Reads a network that `didact_network_save` wrote.
+@_cdecl("didact_network_load")
+public func didact_network_load(
+  _ out: UnsafeMutablePointer<didact_network?>?, _ path: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let out = try required(out, "out")
+    out.pointee = try makeHandle(Network(loading: text(path, "path")), .network)
+  }
+}
+
+/// The specification as JSON, with defaults filled in, and with `"dtype"` and `"seed"`.
+///
+/// - Parameters:
+///   - out: takes as much of the text as fits, ended by a zero byte; may be null.
+///   - capacity: the size of `out` in bytes.
+///   - length: takes the size that all of the text needs, the zero byte included.
+@_cdecl("didact_network_specification")
+public func didact_network_specification(
+  _ out: UnsafeMutablePointer<CChar>?, _ capacity: Int64, _ length: UnsafeMutablePointer<Int64>?,
+  _ network: didact_network?
+) -> didact_status {
+  call {
+    let network: Network = try resolve(network, .network)
+    try copyOut(network.description.serialized(), out, capacity, length)
+  }
+}
+
+/// How many parameters (named arrays, not elements) a network has.
+@_cdecl("didact_network_parameter_count")
+public func didact_network_parameter_count(
+  _ out: UnsafeMutablePointer<Int64>?, _ network: didact_network?
+) -> didact_status {
+  call { try required(out, "out").pointee = Int64((resolve(network, .network) as Network).parameterNames.count) }
+}
+
+/// The name of a parameter, in public order: "dense0.weight" and so on. Lives as long as the process.
+@_cdecl("didact_network_parameter_name")
+public func didact_network_parameter_name(
+  _ out: UnsafeMutablePointer<UnsafePointer<CChar>?>?, _ network: didact_network?, _ index: Int64
+) -> didact_status {
+  call {
+    let network: Network = try resolve(network, .network)
+    try required(out, "out").pointee = internedString(element(network.parameterNames, index, "parameter"))
+  }
+}
+
+/// A view of a parameter: its memory itself, which never moves. Writes are seen by the next call.
+///
+/// - Parameters:
+///   - view: takes data, dtype and shape; valid while a handle keeps the network alive.
+///   - name: such as "dense0.weight" [outputs, inputs]; null for all parameters as one vector, in public order.
+@_cdecl("didact_network_parameter")
+public func didact_network_parameter(
+  _ view: UnsafeMutablePointer<didact_array>?, _ network: didact_network?, _ name: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let network: Network = try resolve(network, .network)
+    try exportView(name == nil ? network.parameters : network.parameter(text(name, "name")), to: view)
+  }
+}
+
+/// A view of what `didact_pass_backward` computed last for a parameter; null `name` for all as one vector.
+@_cdecl("didact_network_gradient")
+public func didact_network_gradient(
+  _ view: UnsafeMutablePointer<didact_array>?, _ network: didact_network?, _ name: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let network: Network = try resolve(network, .network)
+    try exportView(name == nil ? network.gradients : network.gradient(text(name, "name")), to: view)
+  }
+}
+
+/// How many running statistics a network has.
+@_cdecl("didact_network_statistic_count")
+public func didact_network_statistic_count(
+  _ out: UnsafeMutablePointer<Int64>?, _ network: didact_network?
+) -> didact_status {
+  call { try required(out, "out").pointee = Int64((resolve(network, .network) as Network).statisticNames.count) }
+}
+
+/// The name of a running statistic: "batch_norm0.running_mean" and so on. Lives as long as the process.
+@_cdecl("didact_network_statistic_name")
+public func didact_network_statistic_name(
+  _ out: UnsafeMutablePointer<UnsafePointer<CChar>?>?, _ network: didact_network?, _ index: Int64
+) -> didact_status {
+  call {
+    let network: Network = try resolve(network, .network)
+    try required(out, "out").pointee = internedString(element(network.statisticNames, index, "statistic"))
+  }
+}
+
+/// A view of a running statistic; null `name` for all as one vector.
+@_cdecl("didact_network_statistic")
+public func didact_network_statistic(
+  _ view: UnsafeMutablePointer<didact_array>?, _ network: didact_network?, _ name: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let network: Network = try resolve(network, .network)
+    try exportView(name == nil ? network.statistics : network.statistic(text(name, "name")), to: view)
+  }
+}
+
+/// Computes logits.
+///
+/// - Parameters:
+///   - logits: takes [rows, classes], float32 or float64.
+///   - network: the network.
+///   - x: [rows, inputs], any element type.
+///   - training: 0 for running statistics and no dropout; 1 for batch statistics, which move the running ones, and
+///     dropout.
+@_cdecl("didact_network_forward")
+public func didact_network_forward(
+  _ logits: UnsafePointer<didact_array>?, _ network: didact_network?, _ x: UnsafePointer<didact_array>?,
+  _ training: Int32
+) -> didact_status {
+  call {
+    let network: Network = try resolve(network, .network)
+    let x = try importArray(x, "x")
+    let result =
+      training == 0
+      ? try network.lock.reading { try network.forward(x) }
+      : try network.lock.writing { try network.forward(x, training: true) }
+    try exportArray(result, to: logits, "logits")
+  }
+}
+
+/// Computes class probabilities with running statistics and no dropout. From any number of threads.
+///
+/// - Parameters:
+///   - probabilities: takes [rows, classes], float32 or float64.
+///   - network: the network.
+///   - x: [rows, inputs], any element type.
+@_cdecl("didact_network_predict")
+public func didact_network_predict(
+  _ probabilities: UnsafePointer<didact_array>?, _ network: didact_network?, _ x: UnsafePointer<didact_array>?
+) -> didact_status {
+  call {
+    let network: Network = try resolve(network, .network)
+    let x = try importArray(x, "x")
+    let result = try network.lock.reading { try network.predictProbabilities(x) }
+    try exportArray(result, to: probabilities, "probabilities")
+  }
+}
+
+/// Records a forward at a snapshot of the parameters, for its backward and tangent.
+///
+/// - Parameters:
+///   - out: takes the handle; free it with `didact_pass_free`.
+///   - network: the network.
+///   - x: [rows, inputs], any element type; copied.
+///   - training: 1 for batch statistics, which move the running ones, and dropout; 0 for neither.
+///   - draw: which dropout masks; negative for the next ones of the network.
+@_cdecl("didact_network_record")
+public func didact_network_record(
+  _ out: UnsafeMutablePointer<didact_pass?>?, _ network: didact_network?, _ x: UnsafePointer<didact_array>?,
+  _ training: Int32, _ draw: Int64
+) -> didact_status {
+  call {
+    let out = try required(out, "out")
+    let network: Network = try resolve(network, .network)
+    let x = try importArray(x, "x")
+    let pass = try network.lock.writing {
+      try network.record(x, training: training != 0, draw: draw < 0 ? nil : UInt64(draw))
+    }
+    out.pointee = try makeHandle(pass, .pass)
+  }
+}
+
+/// Frees the handle. Nothing for null or a handle that is not alive.
+@_cdecl("didact_pass_free")
+public func didact_pass_free(_ pass: didact_pass?) { freeHandle(pass, .pass) }
+
+/// Copies the logits of a pass.
+///
+/// - Parameters:
+///   - logits: takes [rows, classes], float32 or float64.
+///   - pass: the pass.
+@_cdecl("didact_pass_logits")
+public func didact_pass_logits(_ logits: UnsafePointer<didact_array>?, _ pass: didact_pass?) -> didact_status {
+  call { try exportArray((resolve(pass, .pass) as RecordedPass).logits, to: logits, "logits") }
+}
+
+/// Reverse mode: the gradient of the inner product of `cotangent` and the logits, with respect to the parameters of the
+/// pass, into the network's gradients.
+///
+/// - Parameters:
+///   - x_gradient: takes the gradient of the input [rows, inputs]; null if not wanted.
+///   - pass: the pass.
+///   - cotangent: [rows, classes].
+///   - accumulate: 1 to add to the network's gradients, 0 to replace them.
+@_cdecl("didact_pass_backward")
+public func didact_pass_backward(
+  _ x_gradient: UnsafePointer<didact_array>?, _ pass: didact_pass?, _ cotangent: UnsafePointer<didact_array>?,
+  _ accumulate: Int32
+) -> didact_status {
+  call {
+    let pass: RecordedPass = try resolve(pass, .pass)
+    let network = pass.network
+    let cotangent = try network.converted(importArray(cotangent, "cotangent"))
+    let inputGradient =
+      x_gradient == nil ? nil : try Tensor(Shape(pass.rows, network.inputs), network.elementType)
+    try network.lock.writing {
+      try pass.backward(cotangent, accumulate: accumulate != 0, inputCotangent: inputGradient)
+    }
+    if let inputGradient { try exportArray(inputGradient, to: x_gradient, "x_gradient") }
+  }
+}
+
+/// Forward mode: the derivative of the logits along a direction in the parameters of the pass and its input.
+///
+/// - Parameters:
+///   - tangent: takes [rows, classes], float32 or float64.
+///   - pass: the pass.
+///   - direction: a vector over all parameters in public order.
+///   - x_direction: [rows, inputs]; null for zero.
+@_cdecl("didact_pass_tangent")
+public func didact_pass_tangent(
+  _ tangent: UnsafePointer<didact_array>?, _ pass: didact_pass?, _ direction: UnsafePointer<didact_array>?,
+  _ x_direction: UnsafePointer<didact_array>?
+) -> didact_status {
+  call {
+    let pass: RecordedPass = try resolve(pass, .pass)
+    let network = pass.network
+    let direction = try importFlat(direction, network, "direction")
+    let inputDirection = try importOptional(x_direction, "x_direction").map { try network.converted($0) }
+    try network.lock.writing {
+      try exportArray(pass.tangent(direction, inputDirection: inputDirection), to: tangent, "tangent")
+    }
+  }
+}
+
+/// - Throws: `DidactError.invalidArgument` for an index outside the list.
+func element<Element>(_ list: [Element], _ index: Int64, _ what: String) throws -> Element {
+  guard index >= 0, index < Int64(list.count) else {
+    throw DidactError(.invalidArgument, "\(what) \(index) is not in 0..<\(list.count)")
+  }
+  return list[Int(index)]
+}
