@@ -1,0 +1,39 @@
+"""Didact: train a classifier from a few labelled and many unlabelled examples.
+
+A teacher network labels, a student network learns from those labels, and the student's result on
+the labelled data teaches the teacher.
+
+>>> import didact
+>>> trainer = didact.Trainer("meta_pseudo_labels", didact.mlp(2, [64, 64], 2), seed=0)
+>>> trainer.fit(X, y)                      # y is -1 where there is no label  # doctest: +SKIP
+>>> trainer.predict_proba(X_test)          # doctest: +SKIP
+"""
+
+from . import datasets
+from ._errors import DidactError
+from ._version import __version__
+from .gradient_check import GradientCheck, gradcheck
+from .network import Network, Pass, mlp, sequential
+from .optimization import SGD, AdamW, MovingAverage, Optimizer
+from .trainer import Trainer, configuration_fields
+from .versions import build_info, show_versions
+
+__all__ = [
+    "AdamW",
+    "DidactError",
+    "GradientCheck",
+    "MovingAverage",
+    "Network",
+    "Optimizer",
+    "Pass",
+    "SGD",
+    "Trainer",
+    "__version__",
+    "build_info",
+    "configuration_fields",
+    "datasets",
+    "gradcheck",
+    "mlp",
+    "sequential",
+    "show_versions",
+]

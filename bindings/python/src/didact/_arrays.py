@@ -1,0 +1,208 @@
+"""NumPy arrays across the C interface."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from . import _ffi
+from ._errors import check
+
+_CODES = {
+    np.dtype(np.float32): _ffi.DIDACT_FLOAT32,
+    np.dtype(np.float64): _ffi.DIDACT_FLOAT64,
+    np.dtype(np.int64): _ffi.DIDACT_INT64,
+    np.dtype(np.uint8): _ffi.DIDACT_UINT8,
+}
+_DTYPES = {code: dtype for dtype, code in _CODES.items()}
+
+
+class Borrowed:
+    """A C description of an array, and what must stay alive while C reads it.
+
+    Arrays of the four dtypes of the interface are passed as they lie in memory, strides included;
+    others are converted, which copies.
+    """
+
+    __slots__ = ("array", "struct", "_shape", "_strides")
+
+    def __init__(self, values: Any):
+        array = np.asarray(values)
+        if array.dtype not in _CODES:
+            array = _converted(array)
+        self.array = array
+        dimensions = ctypes.c_int64 * max(1, array.ndim)
+        self._shape = dimensions(*array.shape)
+        self._strides = dimensions(*array.strides)
+        self.struct = _ffi.didact_array(
+            array.ctypes.data, _CODES[array.dtype], array.ndim, self._shape, self._strides
+        )
+
+    @property
+    def pointer(self):
+        return ctypes.byref(self.struct)
+
+
+def borrow(values: Any) -> Borrowed:
+    return Borrowed(values)
+
+
+def optional_pointer(borrowed: Borrowed | None):
+    return None if borrowed is None else borrowed.pointer
+
+
+def _converted(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8)
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64)
+    if array.dtype.kind == "f":
+        # float16 and long double; also other byte orders.
+        return array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64)
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"expected an array of numbers, got dtype {array.dtype}: {error}") from None
+
+
+def labels(values: Any, *, name: str, missing: bool = False) -> np.ndarray:
+    """Whole numbers as int64; with ``missing``, None and NaN become -1."""
+    array = np.asarray(values)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.dtype.kind == "O" and missing:
+        array = np.array([-1 if _is_missing(value) else value for value in array.ravel()])
+    if array.dtype.kind == "f":
+        if missing:
+            array = np.where(np.isnan(array), -1.0, array)
+        whole = array.astype(np.int64, copy=True) if np.isfinite(array).all() else None
+        if whole is None or (whole != array).any():
+            raise ValueError(f"{name}: labels must be whole numbers")
+        array = whole
+    if array.dtype.kind == "b":
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: labels must be whole numbers, got dtype {array.dtype}")
+    return array.astype(np.int64, copy=False)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)
+
+
+class Handle:
+    """Owns one handle of the C interface and frees it at its end."""
+
+    __slots__ = ("value", "_free", "__weakref__")
+
+    def __init__(self, value: Any, free: Callable[[Any], None]):
+        self.value = value
+        self._free = free
+
+    def __del__(self):
+        # At interpreter shutdown parts of this may be gone already; then the process frees all.
+        free = getattr(self, "_free", None)
+        if free is not None and self.value:
+            free(self.value)
+            self.value = None
+
+
+def make_handle(create: Callable, free: Callable, *arguments: Any) -> Handle:
+    """Calls ``create(&handle, *arguments)``."""
+    out = ctypes.c_void_p()
+    check(create(ctypes.byref(out), *arguments))
+    return Handle(out.value, free)
+
+
+def view(fill: Callable, owner: Handle, *arguments: Any) -> np.ndarray:
+    """The library's own memory as an array that keeps ``owner`` alive. Writes go through."""
+    struct = _ffi.didact_array()
+    check(fill(ctypes.byref(struct), *arguments))
+    dtype = _DTYPES[struct.dtype]
+    shape = tuple(struct.shape[i] for i in range(struct.ndim))
+    count = int(np.prod(shape, dtype=np.int64))
+    if count == 0:
+        return np.empty(shape, dtype)
+    memory = (ctypes.c_char * (count * dtype.itemsize)).from_address(struct.data)
+    memory.owner = owner
+    return np.frombuffer(memory, dtype=dtype).reshape(shape)
+
+
+def text(fill: Callable, *arguments: Any) -> str:
+    """A string that C copies out in two calls."""
+    length = ctypes.c_int64()
+    check(fill(None, 0, ctypes.byref(length), *arguments))
+    buffer = ctypes.create_string_buffer(length.value)
+    check(fill(buffer, length.value, ctypes.byref(length), *arguments))
+    return buffer.value.decode()
+
+
+def number(read: Callable, ctype: Any, *arguments: Any) -> Any:
+    """One number that C writes to its first argument."""
+    out = ctype()
+    check(read(ctypes.byref(out), *arguments))
+    return out.value
+
+
+def names(count: Callable, name: Callable, handle: Any) -> list[str]:
+    """A list of names that C gives by index."""
+    result = []
+    out = ctypes.c_char_p()
+    for index in range(number(count, ctypes.c_int64, handle)):
+        check(name(ctypes.byref(out), handle, index))
+        result.append(out.value.decode())
+    return result
+
+
+def to_json(value: Any) -> bytes:
+    """JSON for the engine; NumPy numbers and arrays are taken as Python's."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, np.generic):
+            return item.item()
+        if isinstance(item, np.ndarray):
+            return item.tolist()
+        raise TypeError(f"{type(item).__name__} cannot be part of a configuration: {item!r}")
+
+    try:
+        return json.dumps(value, default=plain, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError as error:
+        raise ValueError(f"configuration: {error}") from None
+
+
+class ArrayMapping(Mapping):
+    """Arrays by name, in a fixed order. ``mapping[name]`` is a view: writing to it writes to the
+    engine's memory. ``mapping[name] = values`` copies values into it."""
+
+    def __init__(self, keys: list[str], get: Callable[[str], np.ndarray], kind: str):
+        self._views: dict[str, np.ndarray | None] = dict.fromkeys(keys)
+        self._get = get
+        self._kind = kind
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        if key not in self._views:
+            raise KeyError(f"no {self._kind} {key!r}; there are {', '.join(self._views) or 'none'}")
+        found = self._views[key]
+        if found is None:
+            found = self._views[key] = self._get(key)
+        return found
+
+    def __setitem__(self, key: str, values: Any) -> None:
+        array = np.asarray(values)
+        target = self[key]
+        if array.shape not in (target.shape, ()):
+            raise ValueError(f"{key} has shape {target.shape}, got {array.shape}")
+        target[...] = array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return "{" + ", ".join(f"{key!r}: {self[key].shape}" for key in self) + "}"

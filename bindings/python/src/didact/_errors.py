@@ -1,0 +1,55 @@
+"""Statuses of the C interface as exceptions."""
+
+from __future__ import annotations
+
+from . import _ffi
+from ._library import library
+
+
+class DidactError(Exception):
+    """Any failure that the engine reports.
+
+    What is raised is also a ``ValueError``, ``TypeError``, ``OSError``, ``MemoryError`` or
+    ``RuntimeError``, whichever fits.
+
+    Attributes
+    ----------
+    status : int
+        The status of the C interface, such as ``DIDACT_ESHAPE``.
+    status_name : str
+        Its name.
+    """
+
+    status: int = 0
+    status_name: str = ""
+
+
+def _kind(name: str, base: type) -> type:
+    return type(name, (DidactError, base), {"__module__": "didact", "__doc__": DidactError.__doc__})
+
+
+_VALUE = _kind("DidactValueError", ValueError)
+_TYPE = _kind("DidactTypeError", TypeError)
+_FILE = _kind("DidactFileError", OSError)
+_MEMORY = _kind("DidactMemoryError", MemoryError)
+_RUNTIME = _kind("DidactRuntimeError", RuntimeError)
+
+_KINDS = {
+    _ffi.DIDACT_EINVALID: _VALUE,
+    _ffi.DIDACT_ESHAPE: _VALUE,
+    _ffi.DIDACT_EDTYPE: _TYPE,
+    _ffi.DIDACT_EDATA: _VALUE,
+    _ffi.DIDACT_EFILE: _FILE,
+    _ffi.DIDACT_EFORMAT: _VALUE,
+    _ffi.DIDACT_EMEMORY: _MEMORY,
+}
+
+
+def check(status: int) -> None:
+    """Raises where a call did not return ``DIDACT_OK``."""
+    if status == _ffi.DIDACT_OK:
+        return
+    error = _KINDS.get(status, _RUNTIME)(library.didact_last_error_message().decode("utf-8", "replace"))
+    error.status = status
+    error.status_name = library.didact_status_name(status).decode()
+    raise error

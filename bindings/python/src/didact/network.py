@@ -1,0 +1,318 @@
+"""Networks and recorded passes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ._arrays import (
+    ArrayMapping,
+    Handle,
+    borrow,
+    make_handle,
+    names,
+    optional_pointer,
+    text,
+    to_json,
+    view,
+)
+from ._errors import check
+from ._library import library
+
+
+def mlp(
+    inputs: int,
+    hidden: Sequence[int],
+    classes: int,
+    activation: str = "relu",
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+) -> dict[str, Any]:
+    """The specification of a multilayer perceptron.
+
+    Parameters
+    ----------
+    inputs : int
+        Length of one input row.
+    hidden : sequence of int
+        Length of each hidden layer, possibly none.
+    classes : int
+        Number of classes.
+    activation : str
+        ``"relu"``, ``"leaky_relu"``, ``"sigmoid"``, ``"tanh"`` or ``"swish"``.
+    batch_norm : bool
+        Batch normalisation before every activation (Ioffe and Szegedy, 2015).
+    dropout : float
+        Dropout rate after every activation, in [0, 1) (Srivastava et al., 2014).
+
+    Returns
+    -------
+    dict
+        For `Network` and `Trainer`.
+    """
+    return {
+        "type": "mlp",
+        "inputs": inputs,
+        "hidden": list(hidden),
+        "classes": classes,
+        "activation": activation,
+        "batch_norm": batch_norm,
+        "dropout": dropout,
+    }
+
+
+def sequential(inputs: int, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The specification of a chain of layers.
+
+    Parameters
+    ----------
+    inputs : int
+        Length of one input row.
+    layers : sequence of dict
+        Such as ``{"type": "dense", "outputs": 64}``, ``{"type": "batch_norm"}``,
+        ``{"type": "relu"}``, ``{"type": "dropout", "rate": 0.5}``.
+    """
+    return {"type": "sequential", "inputs": inputs, "layers": [dict(layer) for layer in layers]}
+
+
+class Network:
+    """A network with its parameters, gradients and running statistics.
+
+    Parameters
+    ----------
+    specification : dict
+        What `mlp` or `sequential` return.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    seed : int
+        Of the initial parameters and of dropout masks.
+    """
+
+    def __init__(self, specification: Mapping[str, Any], dtype: str = "float32", seed: int = 0):
+        description = {**specification, "dtype": str(np.dtype(dtype)), "seed": int(seed)}
+        self._adopt(make_handle(library.didact_network_create, library.didact_network_free, to_json(description)))
+
+    @classmethod
+    def _of(cls, handle: Handle) -> Network:
+        network = cls.__new__(cls)
+        network._adopt(handle)
+        return network
+
+    def _adopt(self, handle: Handle) -> None:
+        self._handle = handle
+        description = json.loads(text(library.didact_network_specification, handle.value))
+        self._dtype = np.dtype(description.pop("dtype"))
+        self._seed = description.pop("seed")
+        self._specification = description
+        parameter_names = names(
+            library.didact_network_parameter_count, library.didact_network_parameter_name, handle.value
+        )
+        statistic_names = names(
+            library.didact_network_statistic_count, library.didact_network_statistic_name, handle.value
+        )
+
+        def views(keys: list[str], fill: Any, kind: str) -> ArrayMapping:
+            return ArrayMapping(keys, lambda key: view(fill, handle, handle.value, key.encode()), kind)
+
+        self._parameters = views(parameter_names, library.didact_network_parameter, "parameter")
+        self._gradients = views(parameter_names, library.didact_network_gradient, "gradient")
+        self._statistics = views(statistic_names, library.didact_network_statistic, "statistic")
+
+    @property
+    def specification(self) -> dict[str, Any]:
+        """As given, with defaults filled in."""
+        return json.loads(json.dumps(self._specification))
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._dtype
+
+    @property
+    def seed(self) -> int:
+        return self._seed
+
+    @property
+    def parameters(self) -> ArrayMapping:
+        """Writable views by name, in public order; ``dense0.weight`` is [outputs, inputs]. A write
+        is seen by the next call."""
+        return self._parameters
+
+    @property
+    def gradients(self) -> ArrayMapping:
+        """Views of what `Pass.backward` computed last, by parameter."""
+        return self._gradients
+
+    @property
+    def statistics(self) -> ArrayMapping:
+        """Writable views of running statistics by name."""
+        return self._statistics
+
+    def forward(self, x: Any, training: bool = False) -> np.ndarray:
+        """Logits [rows, classes] of rows ``x`` [rows, inputs].
+
+        In training mode batch normalisation uses the batch's statistics and moves the running ones,
+        and dropout draws its next masks.
+        """
+        x = borrow(x)
+        logits = self._empty(x.array)
+        check(
+            library.didact_network_forward(
+                borrow(logits).pointer, self._handle.value, x.pointer, int(bool(training))
+            )
+        )
+        return logits
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Class probabilities [rows, classes], with running statistics and no dropout."""
+        x = borrow(x)
+        probabilities = self._empty(x.array)
+        check(
+            library.didact_network_predict(borrow(probabilities).pointer, self._handle.value, x.pointer)
+        )
+        return probabilities
+
+    def record(self, x: Any, training: bool = True, draw: int | None = None) -> Pass:
+        """A forward recorded at a snapshot of the parameters, for its backward and tangent.
+
+        Parameters
+        ----------
+        x : array [rows, inputs]
+        training : bool
+            Batch statistics, which move the running ones, and dropout; or neither.
+        draw : int, optional
+            Which dropout masks; the network's next ones by default.
+        """
+        x = borrow(x)
+        handle = make_handle(
+            library.didact_network_record,
+            library.didact_pass_free,
+            self._handle.value,
+            x.pointer,
+            int(bool(training)),
+            -1 if draw is None else draw,
+        )
+        return Pass(self, handle, x.array.shape)
+
+    def copy(self) -> Network:
+        """A network of its own with the same values."""
+        return Network._of(
+            make_handle(library.didact_network_copy, library.didact_network_free, self._handle.value)
+        )
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: Any) -> Network:
+        return self.copy()
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes parameters, statistics and specification to a safetensors file."""
+        check(library.didact_network_save(self._handle.value, os.fsencode(path)))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Network:
+        """Reads a file that `save` wrote."""
+        return cls._of(
+            make_handle(library.didact_network_load, library.didact_network_free, os.fsencode(path))
+        )
+
+    def __repr__(self) -> str:
+        count = sum(array.size for array in self._parameters.values())
+        return f"<didact.Network {self._specification['type']}, {count} parameters, {self._dtype}>"
+
+    def _empty(self, x: np.ndarray) -> np.ndarray:
+        """Room for one row of classes for each row of ``x``."""
+        rows = x.shape[0] if x.ndim else 0
+        return np.empty((rows, self._class_count()), self._dtype)
+
+    def _class_count(self) -> int:
+        if self._specification["type"] == "mlp":
+            return self._specification["classes"]
+        outputs = [layer["outputs"] for layer in self._specification["layers"] if "outputs" in layer]
+        return outputs[-1] if outputs else self._specification["inputs"]
+
+    def _flat(self, values: Mapping[str, Any], what: str) -> np.ndarray:
+        """A vector over all parameters in public order; names that are left out are zero."""
+        unknown = [name for name in values if name not in self._parameters]
+        if unknown:
+            raise KeyError(f"{what}: no parameter {unknown[0]!r}; there are {', '.join(self._parameters)}")
+        parts = []
+        for name, parameter in self._parameters.items():
+            part = np.asarray(values.get(name, 0), self._dtype)
+            if part.shape not in (parameter.shape, ()):
+                raise ValueError(f"{what}: {name} has shape {parameter.shape}, got {part.shape}")
+            parts.append(np.broadcast_to(part, parameter.shape).ravel())
+        return np.concatenate(parts) if parts else np.empty(0, self._dtype)
+
+    def _named(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """The parts of a vector over all parameters, by name."""
+        result, start = {}, 0
+        for name, parameter in self._parameters.items():
+            result[name] = flat[start : start + parameter.size].reshape(parameter.shape)
+            start += parameter.size
+        return result
+
+    def _empty_flat(self) -> np.ndarray:
+        return np.empty(sum(parameter.size for parameter in self._parameters.values()), self._dtype)
+
+
+class Pass:
+    """One recorded forward. Its backward and tangent are about the parameters of the forward,
+    however the network's own have changed since. One pass serves one thread at a time."""
+
+    def __init__(self, network: Network, handle: Handle, input_shape: tuple[int, ...]):
+        self.network = network
+        self._handle = handle
+        self._input_shape = input_shape
+
+    @property
+    def logits(self) -> np.ndarray:
+        """A copy of the logits [rows, classes]."""
+        logits = np.empty((self._input_shape[0], self.network._class_count()), self.network.dtype)
+        check(library.didact_pass_logits(borrow(logits).pointer, self._handle.value))
+        return logits
+
+    def backward(
+        self, cotangent: Any, accumulate: bool = False, input_gradient: bool = False
+    ) -> np.ndarray | None:
+        """Reverse mode: the gradient of ⟨cotangent, logits⟩, into ``network.gradients``.
+
+        Parameters
+        ----------
+        cotangent : array [rows, classes]
+        accumulate : bool
+            Add to the gradients instead of replacing them.
+        input_gradient : bool
+            Also return the gradient of the input [rows, inputs].
+        """
+        cotangent = borrow(cotangent)
+        gradient = borrow(np.empty(self._input_shape, self.network.dtype)) if input_gradient else None
+        check(
+            library.didact_pass_backward(
+                optional_pointer(gradient), self._handle.value, cotangent.pointer, int(bool(accumulate))
+            )
+        )
+        return None if gradient is None else gradient.array
+
+    def tangent(self, direction: Mapping[str, Any], input_direction: Any = None) -> np.ndarray:
+        """Forward mode: the derivative of the logits along a direction.
+
+        Parameters
+        ----------
+        direction : dict of str to array
+            In the parameters; those left out are zero.
+        input_direction : array [rows, inputs], optional
+            In the input; zero by default.
+        """
+        tangent = np.empty((self._input_shape[0], self.network._class_count()), self.network.dtype)
+        flat = borrow(self.network._flat(direction, "direction"))
+        input_direction = None if input_direction is None else borrow(input_direction)
+        check(
+            library.didact_pass_tangent(
+                borrow(tangent).pointer, self._handle.value, flat.pointer, optional_pointer(input_direction)
+            )
+        )
+        return tangent

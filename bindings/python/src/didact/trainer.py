@@ -1,0 +1,440 @@
+"""Trainers: a method at work on its networks."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _ffi
+from ._arrays import Handle, borrow, labels, make_handle, names, number, optional_pointer, text, to_json
+from ._errors import check
+from ._library import library
+from .network import Network
+from .optimization import Optimizer
+
+
+def configuration_fields(method: str) -> list[dict[str, Any]]:
+    """The configuration keys of a method: key, accepts, default, meaning and source of each."""
+    return json.loads(text(library.didact_configuration_fields, method.encode()))
+
+
+class Trainer:
+    """Trains by a method, step by step or by `fit`.
+
+    Parameters
+    ----------
+    method : str
+        ``"meta_pseudo_labels"`` (Pham et al., CVPR 2021) or ``"supervised"``.
+    network : dict
+        The specification of the networks, such as `mlp` returns; the teacher's where
+        ``student_network`` is given.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    seed : int
+        Of every random stream. Same seed, build and machine: same bits.
+    student_network : dict, optional
+        The specification of the student where it differs.
+    **configuration
+        The keys that `configuration_fields` lists, such as ``uda_weight=8.0`` or
+        ``student_optimizer={"learning_rate": 0.1}``. Unknown keys are errors.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        network: Mapping[str, Any],
+        dtype: str = "float32",
+        seed: int = 0,
+        student_network: Mapping[str, Any] | None = None,
+        **configuration: Any,
+    ):
+        description = {
+            "method": method,
+            "network": dict(network),
+            "dtype": str(np.dtype(dtype)),
+            "seed": int(seed),
+            **configuration,
+        }
+        if student_network is not None:
+            description["student_network"] = dict(student_network)
+        self._adopt(
+            make_handle(library.didact_trainer_create, library.didact_trainer_free, to_json(description))
+        )
+
+    def _adopt(self, handle: Handle) -> None:
+        self._handle = handle
+        self._networks: dict[str, Network] = {}
+        self._optimizers: dict[str, Optimizer] = {}
+        self._configuration = json.loads(text(library.didact_trainer_configuration, handle.value))
+        self._columns = names(
+            library.didact_trainer_history_columns, library.didact_trainer_history_name, handle.value
+        )
+
+    @classmethod
+    def _of(cls, handle: Handle) -> Trainer:
+        trainer = cls.__new__(cls)
+        trainer._adopt(handle)
+        return trainer
+
+    # Networks and optimisers
+
+    @property
+    def student(self) -> Network:
+        return self._network("student", library.didact_trainer_student)
+
+    @property
+    def teacher(self) -> Network:
+        """Raises where the method has none."""
+        return self._network("teacher", library.didact_trainer_teacher)
+
+    @property
+    def average(self) -> Network | None:
+        """The student's moving average; None where ``average_decay`` is not set."""
+        if self._configuration["average_decay"] is None:
+            return None
+        return self._network("average", library.didact_trainer_average)
+
+    def _network(self, role: str, get: Callable) -> Network:
+        if role not in self._networks:
+            self._networks[role] = Network._of(
+                make_handle(get, library.didact_network_free, self._handle.value)
+            )
+        return self._networks[role]
+
+    @property
+    def student_optimizer(self) -> Optimizer:
+        return self._optimizer("student", self.student)
+
+    @property
+    def teacher_optimizer(self) -> Optimizer:
+        """Raises where the method has none."""
+        return self._optimizer("teacher", self.teacher)
+
+    def _optimizer(self, role: str, network: Network) -> Optimizer:
+        if role not in self._optimizers:
+            handle = make_handle(
+                library.didact_trainer_optimizer,
+                library.didact_optimizer_free,
+                self._handle.value,
+                role.encode(),
+            )
+            self._optimizers[role] = Optimizer._of(network, handle)
+        return self._optimizers[role]
+
+    # Steps
+
+    def step(self, xl: Any, yl: Any, xu: Any = None, xu_strong: Any = None) -> dict[str, float]:
+        """One step: `student_step`, `teacher_step` and `update_average`, bit for bit.
+
+        Parameters
+        ----------
+        xl : array [N, inputs]
+            Labelled rows.
+        yl : array [N]
+            A class for each of them.
+        xu : array [M, inputs], optional
+            Unlabelled rows, for methods that use them.
+        xu_strong : array [M, inputs], optional
+            Another view of the same rows; ``xu`` itself by default. Nothing is augmented here.
+
+        Returns
+        -------
+        dict of str to float
+            ``loss/<term>``, ``gradient_norm/<term>`` (terms: student, supervised, uda, feedback;
+            without their weights), ``feedback`` (by how much the step lowered the student's
+            labelled loss), ``mask_rate``, ``learning_rate/<student|teacher>``. A term of weight 0 is
+            not computed and reads 0.
+        """
+        xl, yl = borrow(xl), borrow(labels(yl, name="yl"))
+        xu = None if xu is None else borrow(xu)
+        xu_strong = None if xu_strong is None else borrow(xu_strong)
+        check(
+            library.didact_trainer_step(
+                self._handle.value,
+                xl.pointer,
+                yl.pointer,
+                optional_pointer(xu),
+                optional_pointer(xu_strong),
+            )
+        )
+        return self.metrics
+
+    def student_step(self, xu: Any, xu_strong: Any = None) -> dict[str, float]:
+        """The student's half of a step: the teacher labels, the student learns."""
+        xu = borrow(xu)
+        xu_strong = None if xu_strong is None else borrow(xu_strong)
+        check(
+            library.didact_trainer_student_step(
+                self._handle.value, xu.pointer, optional_pointer(xu_strong)
+            )
+        )
+        return self.metrics
+
+    def teacher_step(self, xl: Any, yl: Any) -> dict[str, float]:
+        """The teacher's half of a step, after a `student_step`. Returns the metrics of both."""
+        xl, yl = borrow(xl), borrow(labels(yl, name="yl"))
+        check(library.didact_trainer_teacher_step(self._handle.value, xl.pointer, yl.pointer))
+        return self.metrics
+
+    def update_average(self) -> None:
+        """Moves the student's average; nothing where none is kept."""
+        check(library.didact_trainer_update_average(self._handle.value))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the last step reported."""
+        found = names(library.didact_trainer_metric_count, library.didact_trainer_metric_name, self._handle.value)
+        return {
+            name: number(library.didact_trainer_metric, ctypes.c_double, self._handle.value, name.encode())
+            for name in found
+        }
+
+    @property
+    def steps(self) -> int:
+        """Steps completed."""
+        return number(library.didact_trainer_steps, ctypes.c_int64, self._handle.value)
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """The metrics of every completed step, by name."""
+        table = np.empty((self.steps, len(self._columns)), np.float64)
+        check(library.didact_trainer_history(borrow(table).pointer, self._handle.value))
+        return {name: table[:, column].copy() for column, name in enumerate(self._columns)}
+
+    # The meta-gradient
+
+    def meta_gradient(
+        self,
+        xl: Any,
+        yl: Any,
+        xu: Any,
+        xu_strong: Any = None,
+        pseudo_labels: Any = None,
+        draw: int = 0,
+    ) -> dict[str, np.ndarray]:
+        """The gradient of `meta_objective` with respect to the teacher's parameters: the feedback
+        alone, without weight or baseline. Changes nothing.
+
+        Parameters
+        ----------
+        xl, yl, xu, xu_strong
+            As in `step`.
+        pseudo_labels : array [M], optional
+            A class for each unlabelled row in place of sampled ones; not for exact feedback.
+        draw : int
+            Which dropout masks and samples.
+
+        Returns
+        -------
+        dict of str to array
+            By parameter of the teacher.
+        """
+        out = self.teacher._empty_flat()
+        self._meta(library.didact_trainer_meta_gradient, borrow(out).pointer, xl, yl, xu, xu_strong, pseudo_labels, draw)
+        return self.teacher._named(out)
+
+    def meta_objective(
+        self,
+        xl: Any,
+        yl: Any,
+        xu: Any,
+        xu_strong: Any = None,
+        pseudo_labels: Any = None,
+        draw: int = 0,
+    ) -> float:
+        """The student's labelled loss after its step, L(θ′(φ)). Changes nothing. Takes what
+        `meta_gradient` takes."""
+        out = ctypes.c_double()
+        self._meta(library.didact_trainer_meta_objective, ctypes.byref(out), xl, yl, xu, xu_strong, pseudo_labels, draw)
+        return out.value
+
+    def _meta(self, call, out, xl, yl, xu, xu_strong, pseudo_labels, draw) -> None:
+        xl, yl, xu = borrow(xl), borrow(labels(yl, name="yl")), borrow(xu)
+        xu_strong = None if xu_strong is None else borrow(xu_strong)
+        if pseudo_labels is not None:
+            pseudo_labels = borrow(labels(pseudo_labels, name="pseudo_labels"))
+        check(
+            call(
+                out,
+                self._handle.value,
+                xl.pointer,
+                yl.pointer,
+                xu.pointer,
+                optional_pointer(xu_strong),
+                optional_pointer(pseudo_labels),
+                draw,
+            )
+        )
+
+    # Training and prediction
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        X_unlabeled: Any = None,
+        steps: int | None = None,
+        callback: Callable[[dict[str, float]], Any] | None = None,
+        verbose: int = 0,
+    ) -> Trainer:
+        """Trains on rows with and without labels. Weak and strong views are made by noise and
+        feature dropout, as configured; inputs are scaled as ``input_scaling`` says.
+
+        Ctrl-C, or an exception in the callback, stops after the step and leaves a usable model. A
+        fit goes on where the last one on the same data ended.
+
+        Parameters
+        ----------
+        X : array [N, inputs]
+        y : array [N]
+            A class for each row; -1, None or NaN for none.
+        X_unlabeled : array [M, inputs], optional
+            More rows without labels.
+        steps : int, optional
+            How many to make now; what is left of the configured ``steps`` by default.
+        callback : callable, optional
+            Called after every step with a dict of ``step``, ``steps``, ``seconds``,
+            ``student_loss``, ``supervised_loss``, ``uda_loss``, ``feedback``. Returning True stops.
+        verbose : int
+            1 prints about ten lines.
+
+        Returns
+        -------
+        Trainer
+            This one.
+        """
+        X, y = borrow(X), borrow(labels(y, name="y", missing=True))
+        X_unlabeled = None if X_unlabeled is None else borrow(X_unlabeled)
+        raised: list[BaseException] = []
+
+        def report(progress, payload):
+            # ctypes would swallow an exception, so it is kept and raised after the call.
+            try:
+                now = progress.contents
+                if verbose:
+                    _print_progress(now)
+                if callback is None:
+                    return 0
+                fields = {name: getattr(now, name) for name, *_ in _ffi.didact_progress._fields_}
+                return 1 if callback(fields) is True else 0
+            except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt too
+                raised.append(error)
+                return 1
+
+        c_callback = _ffi.didact_progress_callback(report)
+        status = library.didact_trainer_fit(
+            self._handle.value,
+            X.pointer,
+            y.pointer,
+            optional_pointer(X_unlabeled),
+            -1 if steps is None else _step_count(steps),
+            c_callback,
+            None,
+        )
+        if raised:
+            raise raised[0]
+        if status != _ffi.DIDACT_ECANCELLED:
+            check(status)
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities [rows, classes], by the student's average if one is kept, else the
+        student. From any number of threads."""
+        X = borrow(X)
+        rows = X.array.shape[0] if X.array.ndim else 0
+        probabilities = np.empty((rows, self.student._class_count()), self.student.dtype)
+        check(library.didact_trainer_predict(borrow(probabilities).pointer, self._handle.value, X.pointer))
+        return probabilities
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each row, int64."""
+        return self.predict_proba(X).argmax(axis=1)
+
+    # What it is
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """All values by dotted key, with defaults filled in."""
+        return json.loads(json.dumps(self._configuration))
+
+    @property
+    def method(self) -> str:
+        return self._configuration["method"]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, kept in model files; empty if none were given."""
+        return self._names("class")
+
+    @class_names.setter
+    def class_names(self, values: Sequence[str]) -> None:
+        self._set_names("class", values)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the features, kept in model files; empty if none were given."""
+        return self._names("feature")
+
+    @feature_names.setter
+    def feature_names(self, values: Sequence[str]) -> None:
+        self._set_names("feature", values)
+
+    def _names(self, kind: str) -> list[str]:
+        return json.loads(text(library.didact_trainer_names, self._handle.value, kind.encode()))
+
+    def _set_names(self, kind: str, values: Sequence[str]) -> None:
+        check(
+            library.didact_trainer_set_names(
+                self._handle.value, kind.encode(), to_json([str(value) for value in values])
+            )
+        )
+
+    # Files
+
+    def copy(self) -> Trainer:
+        """A trainer of its own in the same state."""
+        return Trainer._of(
+            make_handle(library.didact_trainer_copy, library.didact_trainer_free, self._handle.value)
+        )
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: Any) -> Trainer:
+        return self.copy()
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes a safetensors file from which training goes on as if uninterrupted. Completes or
+        leaves the old file."""
+        check(library.didact_trainer_save(self._handle.value, os.fsencode(path)))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Trainer:
+        """Reads a file that `save` wrote."""
+        return cls._of(
+            make_handle(library.didact_trainer_load, library.didact_trainer_free, os.fsencode(path))
+        )
+
+    def __repr__(self) -> str:
+        return f"<didact.Trainer {self.method}, {self.steps} steps, {self.student!r}>"
+
+
+def _step_count(steps: int) -> int:
+    if steps < 0:
+        raise ValueError(f"steps must not be negative, got {steps}")
+    return steps
+
+
+def _print_progress(now: Any) -> None:
+    every = max(1, now.steps // 10)
+    if now.step % every == 0 or now.step == now.steps:
+        print(
+            f"step {now.step}/{now.steps}  student {now.student_loss:.4f}  "
+            f"supervised {now.supervised_loss:.4f}  uda {now.uda_loss:.4f}  "
+            f"feedback {now.feedback:+.2e}  {now.seconds:.1f} s",
+            flush=True,
+        )
