@@ -162,8 +162,8 @@ struct PlainOptimizer {
   /// Without an epsilon, a clipped step has exactly the length of the limit.
   @Test func clippedLength() throws {
     let network = try Self.makeNetwork(), start = network.parameters.values
-    let optimizer = try Optimizer.make(
-      network, OptimizerSettings(["learning_rate": 1, "momentum": 0, "nesterov": false, "clip_norm": 0.25], subject: "o"))
+    let settings = try OptimizerCase("", ["learning_rate": 1, "momentum": 0, "nesterov": false, "clip_norm": 0.25]).settings()
+    let optimizer = try Optimizer.make(network, settings)
     try optimizer.step(Self.gradient(network, 0))
     #expect(abs(norm(zip(network.parameters.values, start).map { $0 - $1 }) - 0.25) < 1e-15)
     let moved = network.parameters.bytes
@@ -338,8 +338,8 @@ struct PlainOptimizer {
       #expect(error?.code == .invalidArgument)
       #expect(error?.message.contains(message) == true, "\(error?.message ?? "")")
     }
-    #expect(try OptimizerSettings([:], subject: "o").learningRate == 0.05)
-    #expect(try OptimizerSettings(["name": "adamw"], subject: "o").learningRate == 0.001)
+    #expect(try OptimizerCase("", [:]).settings().learningRate == 0.05)
+    #expect(try OptimizerCase("", ["name": "adamw"]).settings().learningRate == 0.001)
   }
 }
 

@@ -3,7 +3,7 @@
 /// The reader is strict, because model files and configurations may come from anywhere: it refuses duplicate keys,
 /// trailing characters, more than 64 levels of nesting, invalid UTF-8, lone surrogates, control characters in strings,
 /// NaN and infinity, leading zeros, and numbers too large for a Double.
-public indirect enum JSON: Sendable, Equatable {
+public enum JSON: Sendable, Equatable {
   case null
   case boolean(Bool)
   /// A number written without fraction or exponent that fits in 64 bits.

@@ -238,7 +238,7 @@ public final class Trainer: @unchecked Sendable {
       let metrics = try method.step(batch, draw: UInt64(steps))
       movingAverage?.update()
       completeStep(metrics)
-      return metrics
+      return lastMetrics
     }
   }
 

@@ -1,0 +1,574 @@
+import Testing
+
+@testable import Didact
+
+/// Batches and trainers for the tests of training.
+enum Training {
+  static let network: JSONObject = [
+    "type": "mlp", "inputs": 3, "hidden": [6], "classes": 3, "activation": "swish", "batch_norm": true, "dropout": 0.2,
+  ]
+
+  static func configuration(_ changes: JSONObject = [:]) -> JSONObject {
+    let base: JSONObject = ["method": "meta_pseudo_labels", "network": .object(network), "seed": 3, "average_decay": 0.9]
+    return base.setting(changes)
+  }
+
+  static let labels = [0, 1, 2, 1, 0]
+
+  struct Batches {
+    let inputs, weak, strong: Tensor
+
+    init(_ number: UInt64, _ elementType: ElementType = .float64) throws {
+      inputs = try randomTensor(Shape(5, 3), elementType, seed: 200 + number)
+      weak = try randomTensor(Shape(8, 3), elementType, seed: 300 + number)
+      strong = try randomTensor(Shape(8, 3), elementType, seed: 400 + number)
+    }
+  }
+
+  /// Three clouds of points for `fit`, two labelled rows in each.
+  static func points() throws -> (features: Tensor, labels: [Int]) {
+    let rows = 60, features = try randomTensor(Shape(rows, 3), seed: 500, scale: 0.7)
+    for row in 0..<rows { features[row * 3 + row % 3] += 2 }
+    return (features, (0..<rows).map { $0 < 6 ? $0 % 3 : -1 })
+  }
+
+  static let fitKeys: JSONObject = ["labeled_batch_size": 4, "unlabeled_batch_size": 9]
+
+  /// The code and message of what `body` throws.
+  static func error(_ body: () throws -> Void) -> DidactError {
+    do {
+      try body()
+    } catch let error as DidactError {
+      return error
+    } catch {
+      return DidactError(.internalError, "another kind of error: \(error)")
+    }
+    return DidactError(.internalError, "nothing was thrown")
+  }
+}
+
+// MARK: - Steps
+
+@Suite struct StepTests {
+  static let feedbacks = ["exact", "gradient_dot", "loss_difference"]
+
+  @Test(arguments: feedbacks, ["float32", "float64"])
+  func stepIsItsThreeParts(feedback: String, elementType: String) throws {
+    for changes: JSONObject in [[:], ["pseudo_label_view": "weak"], ["eman": true], ["average_statistics": true]] {
+      let configuration = Training.configuration(changes).setting([
+        "feedback": .string(feedback), "dtype": .string(elementType),
+      ])
+      let whole = try Trainer(configuration: configuration), parts = try Trainer(configuration: configuration)
+      for number in 0..<4 {
+        let batches = try Training.Batches(UInt64(number))
+        try whole.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: batches.strong)
+        try parts.studentStep(batches.weak, strong: batches.strong)
+        try parts.teacherStep(batches.inputs, Training.labels)
+        try parts.updateAverage()
+        #expect(Trainer.differences(whole, parts) == [], "step \(number)")
+        #expect(whole.lastMetrics == parts.lastMetrics)
+      }
+      #expect(whole.steps == 4 && whole.history.count == 4)
+    }
+  }
+
+  @Test(arguments: ["meta_pseudo_labels", "supervised"]) func everyStepMovesEverything(method: String) throws {
+    let trainer = try Trainer(configuration: Training.configuration(["method": .string(method)]))
+    let batches = try Training.Batches(0), before = trainer.snapshot
+    try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak)
+    #expect(Set(Trainer.differences(before, trainer.snapshot)).isSuperset(of: before.keys.filter { $0 != "scalars" }))
+  }
+
+  @Test func strongViewIsOptional() throws {
+    let given = try Trainer(configuration: Training.configuration()), omitted = try Trainer(configuration: Training.configuration())
+    let batches = try Training.Batches(0)
+    try given.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: batches.weak)
+    try omitted.step(batches.inputs, Training.labels, unlabeled: batches.weak)
+    #expect(Trainer.differences(given, omitted) == [])
+    let other = try Trainer(configuration: Training.configuration())
+    try other.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: batches.strong)
+    #expect(Trainer.differences(given, other) != [])
+  }
+
+  @Test func orderOfTheHalves() throws {
+    let trainer = try Trainer(configuration: Training.configuration()), batches = try Training.Batches(0)
+    func teacherStepFails() throws {
+      let before = trainer.snapshot
+      let error = Training.error { try trainer.teacherStep(batches.inputs, Training.labels) }
+      #expect(error.code == .state)
+      #expect(Trainer.differences(before, trainer.snapshot) == [])
+    }
+    try teacherStepFails()
+    try trainer.studentStep(batches.weak)
+    try trainer.teacherStep(batches.inputs, Training.labels)
+    try teacherStepFails()
+    try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak)
+    try teacherStepFails()
+    // A refused batch leaves the student's step waiting for a good one.
+    try trainer.studentStep(batches.weak)
+    #expect(Training.error { try trainer.teacherStep(batches.inputs, [0, 1, 2, 1, 3]) }.code == .data)
+    try trainer.teacherStep(batches.inputs, Training.labels)
+    let joint = try Trainer(configuration: Training.configuration(["batch_composition": "joint"]))
+    #expect(Training.error { try joint.studentStep(batches.weak) }.code == .state)
+    let supervised = try Trainer(configuration: Training.configuration(["method": "supervised"]))
+    #expect(Training.error { try supervised.studentStep(batches.weak) }.code == .unsupported)
+  }
+
+  @Test(arguments: feedbacks) func everyTermHasAGradient(feedback: String) throws {
+    let trainer = try Trainer(
+      configuration: Training.configuration(["feedback": .string(feedback), "uda_threshold": 0.2]))
+    for number in 0..<3 {
+      let batches = try Training.Batches(UInt64(number))
+      let metrics = try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: batches.strong)
+      #expect(metrics.names == trainer.method.metricNames)
+      for term in ["student", "supervised", "uda", "feedback"] {
+        #expect(metrics["gradient_norm/\(term)"]! > 1e-9, "\(term)")
+        #expect(metrics["loss/\(term)"]! != 0, "\(term)")
+      }
+      #expect(metrics["feedback"]! != 0)
+      #expect((0...1).contains(metrics["mask_rate"]!))
+      #expect(metrics["learning_rate/student"] == 0.05 && metrics["learning_rate/teacher"] == 0.05)
+    }
+    #expect(trainer.history.count == 3 && trainer.history.last == trainer.lastMetrics)
+  }
+
+  /// The control of every report: weight 0 is the same run without the term, and its metrics read 0.
+  @Test func weightZeroLeavesTheTermOut() throws {
+    let zero = try Trainer(configuration: Training.configuration(["feedback_weight": 0]))
+    let tiny = try Trainer(configuration: Training.configuration(["feedback_weight": 1e-300]))
+    let one = try Trainer(configuration: Training.configuration())
+    for number in 0..<3 {
+      let batches = try Training.Batches(UInt64(number))
+      for trainer in [zero, tiny, one] {
+        try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: batches.strong)
+      }
+    }
+    // A weight too small to move a bit differs in what is reported only.
+    #expect(Trainer.differences(zero, tiny) == ["history"])
+    #expect(Trainer.differences(zero, one).contains("teacher parameters"))
+    for key in ["loss/feedback", "gradient_norm/feedback", "feedback"] {
+      #expect(zero.lastMetrics[key] == 0 && tiny.lastMetrics[key] != 0)
+    }
+  }
+
+  /// The supervised term alone is supervised learning of the teacher.
+  @Test func supervisedTermIsSupervisedLearning() throws {
+    var plain = Training.network
+    plain["dropout"] = 0
+    let teacherOnly = try Trainer(
+      configuration: Training.configuration([
+        "network": .object(plain), "feedback_weight": 0, "uda_weight": 0, "pseudo_label_view": "weak",
+        // The labelling forward must not move the statistics that are compared.
+        "eman": true,
+      ]))
+    let supervised = try Trainer(configuration: Training.configuration(["method": "supervised", "network": .object(plain)]))
+    let teacher = try teacherOnly.network("teacher")
+    supervised.student.parameters.set(teacher.parameters.values)
+    for number in 0..<3 {
+      let batches = try Training.Batches(UInt64(number))
+      try teacherOnly.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: batches.strong)
+      try supervised.step(batches.inputs, Training.labels)
+    }
+    #expect(teacher.parameters.bytes == supervised.student.parameters.bytes)
+    #expect(teacher.statistics.bytes == supervised.student.statistics.bytes)
+  }
+
+  @Test func baselineStartsAtZeroAndIsSubtractedBeforeItMoves() throws {
+    let decay = 0.75
+    func trainer(_ changes: JSONObject) throws -> Trainer {
+      try Trainer(configuration: Training.configuration(["feedback": "loss_difference", "dtype": "float64"]).setting(changes))
+    }
+    let with = try trainer(["feedback_baseline_decay": .number(decay)]), without = try trainer([:])
+    var baseline = 0.0
+    for number in 0..<3 {
+      let batches = try Training.Batches(UInt64(number))
+      if number == 1 { #expect(Trainer.differences(with, without) == ["scalars"], "the first baseline is 0") }
+      for trainer in [with, without] {
+        try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: batches.strong)
+      }
+      baseline = decay * baseline + (1 - decay) * with.lastMetrics["feedback"]!
+      #expect(with.method.scalars.first!.value == baseline)
+    }
+    #expect(Trainer.differences(with, without).contains("teacher parameters"))
+    #expect(Training.error { _ = try trainer(["feedback": "exact", "feedback_baseline_decay": 0.5]) }.code == .invalidArgument)
+  }
+
+  /// Bit for bit the student, where the average forgets at once.
+  @Test func averages() throws {
+    let follower = try Trainer(configuration: Training.configuration(["average_decay": 0]))
+    let none = try Trainer(configuration: Training.configuration(["average_decay": nil]))
+    for number in 0..<3 {
+      let batches = try Training.Batches(UInt64(number))
+      for trainer in [follower, none] {
+        try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: batches.strong)
+      }
+    }
+    let average = try #require(follower.average)
+    #expect(average.parameters.bytes == follower.student.parameters.bytes)
+    #expect(average.statistics.bytes == follower.student.statistics.bytes)
+    #expect(average.parameters.bytes == none.student.parameters.bytes, "keeping an average changes no training")
+    #expect(none.average == nil && none.predictor === none.student && follower.predictor === average)
+    #expect(Training.error { _ = try none.network("average") }.code == .unsupported)
+    #expect(Training.error { _ = try none.network("pupil") }.code == .unsupported)
+    let inputs = try Training.Batches(9).inputs
+    #expect(try follower.predictProbabilities(inputs).bytes == none.predictProbabilities(inputs).bytes)
+    #expect(
+      Training.error { _ = try Trainer(configuration: Training.configuration(["average_decay": nil, "average_statistics": true])) }
+        .code == .invalidArgument)
+  }
+
+  @Test func equalNetworksStartDifferently() throws {
+    let trainer = try Trainer(configuration: Training.configuration())
+    let teacher = try trainer.network("teacher")
+    #expect(teacher.parameters.shape == trainer.student.parameters.shape)
+    #expect(teacher.parameters.bytes != trainer.student.parameters.bytes)
+    #expect(trainer.average!.parameters.bytes == trainer.student.parameters.bytes)
+  }
+
+  /// Inputs of every element type are the same numbers.
+  @Test func inputsOfAnyElementType() throws {
+    let whole = try Tensor(rows: [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 1, 3], [2, 2, 9]])
+    var snapshots: [[String: [UInt8]]] = []
+    for type in ElementType.allCases {
+      let trainer = try Trainer(configuration: Training.configuration())
+      let input = try Tensor(whole.values, shape: whole.shape, elementType: type)
+      try trainer.step(input, Training.labels, unlabeled: input)
+      snapshots.append(trainer.snapshot)
+    }
+    for snapshot in snapshots { #expect(Trainer.differences(snapshots[0], snapshot) == []) }
+  }
+}
+
+// MARK: - Fit
+
+@Suite struct FitTests {
+  private func fitted(_ steps: [Int?], _ changes: JSONObject = [:]) throws -> Trainer {
+    let trainer = try Trainer(configuration: Training.configuration(Training.fitKeys).setting(changes))
+    let (features, labels) = try Training.points()
+    for count in steps { #expect(try trainer.fit(features, labels, steps: count) == .completed) }
+    return trainer
+  }
+
+  @Test(arguments: StepTests.feedbacks, ["float32", "float64"])
+  func twoHalvesAreOneWhole(feedback: String, elementType: String) throws {
+    let changes: JSONObject = ["feedback": .string(feedback), "dtype": .string(elementType), "steps": 60]
+    let whole = try fitted([60], changes), halves = try fitted([30, 30], changes), configured = try fitted([nil], changes)
+    #expect(whole.steps == 60)
+    #expect(Trainer.differences(whole, halves) == [])
+    #expect(Trainer.differences(whole, configured) == [])
+    #expect(Trainer.differences(whole, try fitted([59], changes)) != [])
+  }
+
+  /// Stopped by its callback and continued, a fit is the same.
+  @Test func cancelledFitsContinue() throws {
+    let whole = try fitted([20]), stopped = try fitted([])
+    let (features, labels) = try Training.points()
+    var seen: [Int] = []
+    let outcome = try stopped.fit(features, labels, steps: 20) { progress in
+      seen.append(progress.step)
+      #expect(progress.steps == 20 && progress.seconds >= 0)
+      #expect(progress.metrics.names == stopped.method.metricNames)
+      return progress.step < 7
+    }
+    #expect(outcome == .cancelled)
+    #expect(seen == Array(1...7))
+    try stopped.fit(features, labels, steps: 13)
+    #expect(Trainer.differences(whole, stopped) == [])
+  }
+
+  @Test func sameSeedSameBits() throws {
+    let first = try fitted([10])
+    #expect(Trainer.differences(first, try fitted([10])) == [])
+    let other = try fitted([10], ["seed": 4])
+    for part in ["student parameters", "teacher parameters", "average parameters", "student statistics"] {
+      #expect(Trainer.differences(first, other).contains(part))
+    }
+  }
+
+  @Test(arguments: ["meta_pseudo_labels", "supervised"]) func learns(method: String) throws {
+    let trainer = try fitted([300], ["method": .string(method), "average_decay": 0.95])
+    let (features, _) = try Training.points()
+    let right = try trainer.predict(features).enumerated().count { $0.offset % 3 == $0.element }
+    #expect(right >= 54, "\(right) of 60")
+  }
+
+  @Test func moreUnlabeledRowsAreLearnedFrom() throws {
+    let (features, labels) = try Training.points()
+    let without = try fitted([]), with = try fitted([])
+    try without.fit(features, labels, steps: 5)
+    try with.fit(features, labels, unlabeled: randomTensor(Shape(40, 3), seed: 600), steps: 5)
+    #expect(Trainer.differences(without, with).contains("student parameters"))
+  }
+
+  @Test func refusesWhatCannotBeLearned() throws {
+    let (features, labels) = try Training.points()
+    let cases: [(labels: [Int], code: DidactError.Code, words: [String])] = [
+      (labels.map { $0 > 0 ? -1 : $0 }, .data, ["class 0", "two classes"]),
+      (labels.map { _ in -1 }, .data, ["no row has a label"]),
+      (labels.map { $0 == 2 ? 3 : $0 }, .data, ["row 2", "label 3"]),
+      (labels.map { $0 == 1 ? -2 : $0 }, .data, ["row 1", "label -2"]),
+      (Array(labels.dropLast()), .shape, ["59 labels"]),
+    ]
+    for (labels, code, words) in cases {
+      let trainer = try fitted([]), before = trainer.snapshot
+      let error = Training.error { try trainer.fit(features, labels, steps: 2) }
+      #expect(error.code == code)
+      for word in words { #expect(error.message.contains(word), "\(error.message)") }
+      #expect(Trainer.differences(before, trainer.snapshot) == [])
+      #expect(trainer.scaling == nil)
+      try trainer.fit(features, Training.points().labels, steps: 2)
+    }
+    let trainer = try fitted([])
+    #expect(Training.error { try trainer.fit(features, labels, steps: -1) }.code == .invalidArgument)
+  }
+
+  // MARK: Busy
+
+  @Test func oneTrainingCallAtATime() throws {
+    let trainer = try fitted([]), (features, labels) = try Training.points()
+    let batches = try Training.Batches(0)
+    var calls = 0
+    try trainer.fit(features, labels, steps: 2) { _ in
+      let refused: [() throws -> Void] = [
+        { try trainer.fit(features, labels, steps: 1) },
+        { try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak) },
+        { try trainer.studentStep(batches.weak) },
+        { try trainer.teacherStep(batches.inputs, Training.labels) },
+        { try trainer.updateAverage() },
+      ]
+      for call in refused { #expect(Training.error { try call() }.code == .busy) }
+      let probabilities = try trainer.predictProbabilities(features), classes = try trainer.predict(features)
+      #expect(probabilities.shape == Shape(60, 3) && classes.count == 60)
+      calls += 1
+      return true
+    }
+    #expect(calls == 2)
+    let undisturbed = try fitted([2])
+    #expect(Trainer.differences(trainer, undisturbed) == [])
+    // An error out of the callback ends the fit and leaves the trainer free.
+    struct Stop: Error {}
+    #expect(throws: Stop.self) { try trainer.fit(features, labels, steps: 1) { _ in throw Stop() } }
+    try trainer.fit(features, labels, steps: 1)
+    #expect(trainer.steps == 4)
+  }
+
+  // MARK: Every option
+
+  /// Another valid value of every key, with the keys that must be set for it to matter. Left out are `method` itself and
+  /// `threads`, of which results do not depend.
+  private static let alternatives: [(key: String, value: JSON, context: JSONObject)] = [
+    ("network", .object(Training.network.setting(["hidden": [5]])), [:]),
+    ("student_network", .object(Training.network.setting(["hidden": [5]])), [:]),
+    ("dtype", "float64", [:]), ("seed", 4, [:]), ("average_decay", 0.5, [:]), ("average_statistics", true, [:]),
+    ("steps", 5, [:]), ("labeled_batch_size", 3, [:]), ("unlabeled_batch_size", 8, [:]), ("input_scaling", "unit", [:]),
+    ("weak_noise", 0.1, [:]), ("weak_feature_dropout", 0.2, [:]), ("strong_noise", 0.1, [:]),
+    ("strong_feature_dropout", 0.3, [:]), ("feedback", "gradient_dot", [:]), ("feedback_weight", 2, [:]),
+    ("feedback_baseline_decay", 0.5, ["feedback": "loss_difference"]), ("supervised_weight", 2, [:]),
+    ("uda_weight", 2, [:]), ("uda_temperature", 0.5, [:]), ("uda_threshold", 0.9, [:]), ("teacher_temperature", 2, [:]),
+    ("label_smoothing", 0.1, [:]), ("pseudo_label_threshold", 0.5, [:]), ("pseudo_label_view", "weak", [:]),
+    ("batch_composition", "joint", [:]), ("eman", true, [:]),
+  ]
+
+  /// The same for the keys under `student_optimizer` and `teacher_optimizer`.
+  private static let optimizerAlternatives: [(key: String, value: JSON, context: JSONObject)] = [
+    ("name", "adamw", [:]), ("learning_rate", 0.02, [:]), ("momentum", 0.5, [:]), ("nesterov", false, [:]),
+    ("weight_decay", 0.1, [:]), ("decay_exclude", "bias_and_norm", ["weight_decay": 0.1]), ("clip_norm", 0.01, [:]),
+    ("decay_before_clip", true, ["weight_decay": 0.1, "clip_norm": 0.01]), ("beta1", 0.5, ["name": "adamw"]),
+    ("beta2", 0.9, ["name": "adamw"]), ("epsilon", 0.01, ["name": "adamw"]),
+  ]
+
+  private static let withoutEffect: Set<String> = ["method", "threads"]
+  /// What methods without unlabelled rows have no use for.
+  private static let ofUnlabeledRows: Set<String> = ["unlabeled_batch_size", "strong_noise", "strong_feature_dropout"]
+
+  @Test(arguments: Trainer.methodNames) func everyOptionReachesTheComputation(method: String) throws {
+    let (features, labels) = try Training.points()
+    func fingerprint(_ configuration: JSONObject) throws -> [[Double]] {
+      let trainer = try Trainer(configuration: configuration)
+      try trainer.fit(features, labels)
+      let networks = trainer.method.learners.map(\.network) + [trainer.average].compactMap { $0 }
+      return networks.flatMap { [$0.parameters.values, $0.statistics.values] }
+    }
+    let base = Training.configuration(Training.fitKeys).setting(["method": .string(method), "steps": 4])
+    #expect(try fingerprint(base) == fingerprint(base))
+    let usesUnlabeled = try Trainer(configuration: base).method.needsUnlabeled
+    for field in try Trainer.fields(method: method) where !Self.withoutEffect.contains(field.key) {
+      if !usesUnlabeled && Self.ofUnlabeledRows.contains(field.key) { continue }
+      var alternative = Self.alternatives.first { $0.key == field.key }
+      for role in ["student", "teacher"] where field.key.hasPrefix("\(role)_optimizer.") {
+        let prefix = "\(role)_optimizer.", key = field.key.dropFirst(prefix.count)
+        guard let found = Self.optimizerAlternatives.first(where: { $0.key == key }) else { continue }
+        let context = JSONObject(found.context.members.map { (prefix + $0.key, $0.value) })
+        alternative = (field.key, found.value, context)
+      }
+      guard let alternative else {
+        Issue.record("no alternative value for \"\(field.key)\": add one to the table")
+        continue
+      }
+      let usual = base.setting(alternative.context)
+      let other = usual.setting(JSONObject([(field.key, alternative.value)]))
+      #expect(try fingerprint(usual) != fingerprint(other), "\(field.key) changes nothing")
+    }
+  }
+}
+
+// MARK: - What is refused
+
+@Suite struct RefusalTests {
+  @Test func valuesThatAreNotFinite() throws {
+    let trainer = try Trainer(configuration: Training.configuration()), batches = try Training.Batches(0)
+    trainer.featureNames = ["height", "width", "depth"]
+    let before = trainer.snapshot
+    for value in [Double.nan, .infinity, 1e300] {
+      let bad = try batches.weak.copy()
+      bad[2 * 3 + 1] = value
+      let calls: [(String, () throws -> Void)] = [
+        ("X", { try trainer.step(bad, [0, 1, 2, 0, 1, 2, 0, 1], unlabeled: batches.weak) }),
+        ("unlabeled", { try trainer.step(batches.inputs, Training.labels, unlabeled: bad) }),
+        ("strong", { try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: bad) }),
+        ("unlabeled", { try trainer.studentStep(bad) }),
+        ("X", { _ = try trainer.predictProbabilities(bad) }),
+        ("X", { try trainer.fit(bad, [0, 1, 2, 0, 1, 2, -1, -1], steps: 1) }),
+        ("unlabeled", { _ = try trainer.metaGradient(batches.inputs, Training.labels, unlabeled: bad) }),
+      ]
+      for (name, call) in calls {
+        let error = Training.error(call)
+        #expect(error.code == .data)
+        for word in [name, "row 2", "column 1", "width"] {
+          #expect(error.message.contains(word), "\(error.message)")
+        }
+      }
+    }
+    #expect(Trainer.differences(before, trainer.snapshot) == [])
+  }
+
+  @Test func labelsAndShapes() throws {
+    let trainer = try Trainer(configuration: Training.configuration()), batches = try Training.Batches(0)
+    let before = trainer.snapshot
+    let wide = try Tensor(Shape(8, 4), .float64), few = try Tensor(Shape(7, 3), .float64)
+    func step(_ labels: [Int]) throws { try trainer.step(batches.inputs, labels, unlabeled: batches.weak) }
+    let cases: [(DidactError.Code, [String], () throws -> Void)] = [
+      (.data, ["row 3", "label -1"], { try step([0, 1, 2, -1, 0]) }),
+      (.data, ["row 1", "label 3"], { try step([0, 3, 2, 1, 0]) }),
+      (.shape, ["4 labels for 5 rows"], { try step([0, 1, 2, 1]) }),
+      (.shape, ["[8, 4]", "[rows, 3]"], { try trainer.step(batches.inputs, Training.labels, unlabeled: wide) }),
+      (.shape, ["7 rows"], { try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: few) }),
+      (.shape, ["no rows"], { try trainer.studentStep(Tensor(Shape(0, 3), .float64)) }),
+      (.shape, ["[3]"], { _ = try trainer.predict(Tensor(Shape(3), .float64)) }),
+      (.data, ["batch_norm0", "2 rows"], { try trainer.studentStep(Tensor(Shape(1, 3), .float64)) }),
+      (.invalidArgument, ["unlabelled"], { try trainer.step(batches.inputs, Training.labels) }),
+      (.invalidArgument, ["strong view"], { try trainer.step(batches.inputs, Training.labels, strong: batches.strong) }),
+    ]
+    for (code, words, call) in cases {
+      let error = Training.error(call)
+      #expect(error.code == code, "\(words): \(error.code) \(error.message)")
+      for word in words { #expect(error.message.contains(word), "\(error.message)") }
+    }
+    #expect(Trainer.differences(before, trainer.snapshot) == [])
+  }
+
+  @Test func configurations() throws {
+    let cases: [(JSONObject, [String])] = [
+      (["feedbak": "exact"], ["unknown key \"feedbak\"", "Did you mean \"feedback\"?"]),
+      (["uda_weigth": 1], ["Did you mean \"uda_weight\"?"]),
+      (["student_optimizer": ["learning_rat": 1]], ["Did you mean \"student_optimizer.learning_rate\"?"]),
+      (["student_optimizer.momentun": 0.5], ["Did you mean \"student_optimizer.momentum\"?"]),
+      (["uda_weight": -1], ["\"uda_weight\"", "[0, ∞)", "-1"]),
+      (["uda_temperature": 0], ["\"uda_temperature\"", "(0, ∞)"]),
+      (["label_smoothing": 1], ["\"label_smoothing\"", "[0, 1)"]),
+      (["average_decay": 1.5], ["\"average_decay\"", "[0, 1]", "null"]),
+      (["labeled_batch_size": 0], ["\"labeled_batch_size\"", "an integer in [1, ∞)"]),
+      (["labeled_batch_size": 2.5], ["an integer"]),
+      (["feedback": "exactly"], ["\"exact\", \"gradient_dot\", \"loss_difference\""]),
+      (["eman": 1], ["true or false"]), (["seed": -1], ["\"seed\""]), (["uda_weight": nil], ["\"uda_weight\""]),
+      (["uda_weight": "1"], ["a number"]), (["dtype": "float16"], ["\"float32\", \"float64\""]),
+      (["method": "meta_pseudo_label"], ["Did you mean \"meta_pseudo_labels\"?"]),
+      (["network": ["type": "mlp", "inputs": 3, "classes": 2]], ["\"hidden\" is missing"]),
+      (["network": ["type": "mlp", "inputs": 0, "hidden": [], "classes": 2]], ["\"inputs\""]),
+      (["network": ["type": "mlp", "inputs": 3, "hidden": [2.5], "classes": 2]], ["\"hidden\""]),
+      (["network": ["type": "tree"]], ["\"mlp\" or \"sequential\"", "tree"]),
+      (["network": ["type": "sequential", "inputs": 3, "layers": []]], ["\"layers\" is empty"]),
+      (["network": ["type": "sequential", "inputs": 3, "layers": [["type": "dens"]]]], ["layer 0", "Did you mean \"dense\"?"]),
+      (["network": ["type": "sequential", "inputs": 3, "layers": [["type": "dropout", "rate": 1]]]], ["layer 0", "\"rate\"", "[0, 1)"]),
+      (["student_network": ["type": "mlp", "inputs": 4, "hidden": [], "classes": 3]], ["4 inputs", "the teacher 3"]),
+      (["student_network": ["type": "mlp", "inputs": 3, "hidden": [], "classes": 2]], ["2 classes", "the teacher 3"]),
+      (["student_optimizer": ["momentum": 0.5], "student_optimizer.momentum": 0.6], ["given twice"]),
+    ]
+    for (changes, words) in cases {
+      let error = Training.error { _ = try Trainer(configuration: Training.configuration(changes)) }
+      #expect(error.code == .invalidArgument)
+      for word in words { #expect(error.message.contains(word), "\(changes): \(error.message)") }
+    }
+    for json: JSON in [nil, 3, [], [:], ["method": "supervised"], ["network": [:]]] {
+      #expect(Training.error { _ = try Trainer(json) }.code == .invalidArgument)
+    }
+  }
+
+  @Test func nestedAndDottedKeysAreTheSame() throws {
+    let dotted = try Trainer(configuration: Training.configuration(["student_optimizer.learning_rate": 0.3]))
+    let nested = try Trainer(configuration: Training.configuration(["student_optimizer": ["learning_rate": 0.3]]))
+    #expect(dotted.configuration == nested.configuration)
+    #expect(try nested.optimizer("student").learningRate == 0.3)
+  }
+
+  // MARK: Divergence
+
+  struct Wild: CustomTestStringConvertible, Sendable {
+    let changes: JSONObject
+    var testDescription: String { JSON.object(changes).serialized() }
+
+    init(_ changes: JSONObject) { self.changes = changes }
+  }
+
+  static let wild = [
+    Wild(["student_optimizer.learning_rate": 1e30]), Wild(["teacher_optimizer.learning_rate": 1e30]),
+    Wild(["student_optimizer.learning_rate": 1e30, "teacher_optimizer.learning_rate": 1e30]),
+    Wild(["student_optimizer.learning_rate": 1e30, "feedback_weight": 0]),
+    Wild(["student_optimizer.learning_rate": 1e38, "feedback_weight": 0]), Wild(["feedback_weight": 1e38]),
+    Wild(["student_optimizer.learning_rate": 1e30, "student_optimizer.name": "adamw"]),
+    Wild(["student_optimizer.learning_rate": 1e38, "student_optimizer.name": "adamw", "feedback_weight": 0]),
+    Wild(["student_optimizer.learning_rate": 1e30, "student_optimizer.weight_decay": 1]),
+    Wild(["student_optimizer.learning_rate": 1e38, "student_optimizer.momentum": 0.99]),
+    Wild(["student_optimizer.learning_rate": 1e38, "student_optimizer.momentum": 0, "student_optimizer.nesterov": false]),
+    Wild(["teacher_optimizer.learning_rate": 1e38]),
+    Wild(["student_optimizer.learning_rate": 1e38, "teacher_optimizer.learning_rate": 1e38]),
+  ]
+
+  /// A run that explodes stops with an error, and leaves finite parameters, statistics and optimiser state.
+  @Test(arguments: wild, ["meta_pseudo_labels", "supervised"]) func divergence(wild: Wild, method: String) throws {
+    let known = try Set(Trainer.fields(method: method).map(\.key))
+    let changes = JSONObject(wild.changes.members.filter { known.contains($0.key) })
+    for batchNorm in [false, true] {
+      for feedback in method == "supervised" ? ["none"] : StepTests.feedbacks {
+        var network = Training.network
+        network["batch_norm"] = .boolean(batchNorm)
+        network["dropout"] = 0
+        var configuration = Training.configuration(changes)
+        configuration["method"] = .string(method)
+        configuration["network"] = .object(network)
+        if method != "supervised" { configuration["feedback"] = .string(feedback) }
+        try check(configuration, "\(feedback), batch norm \(batchNorm)", mustDiverge: !batchNorm && !changes.members.isEmpty)
+      }
+    }
+  }
+
+  private func check(_ configuration: JSONObject, _ place: String, mustDiverge: Bool) throws {
+    let trainer = try Trainer(configuration: configuration), batches = try Training.Batches(0)
+    let error = Training.error {
+      for _ in 0..<30 { try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak) }
+    }
+    // Batch normalisation may keep everything finite.
+    #expect(error.code == .diverged || !mustDiverge && error.message == "nothing was thrown", "\(place): \(error)")
+    let networks = trainer.method.learners.map { ($0.role, $0.network) } + [("average", trainer.average!)]
+    for (role, network) in networks {
+      #expect(network.parameters.values.allSatisfy { $0.isFinite }, "\(role), \(place): \(error)")
+      #expect(network.statistics.values.allSatisfy { $0.isFinite }, "\(role), \(place): \(error)")
+    }
+    for learner in trainer.method.learners {
+      for (name, tensor) in learner.optimizer.state {
+        #expect(tensor.values.allSatisfy { $0.isFinite }, "\(learner.role) \(name), \(place): \(error)")
+      }
+    }
+    _ = try trainer.predictProbabilities(batches.inputs)
+  }
+}
