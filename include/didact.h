@@ -45,105 +45,57 @@
 extern "C" {
 #endif
 
-/**
- * The status codes.
- */
+/** The status codes. */
 enum didact_status_code {
-  /**
-   * Done.
-   */
+  /** Done. */
   DIDACT_OK = 0,
-  /**
-   * An argument or configuration value is null, unknown, out of range or of the wrong kind.
-   */
+  /** An argument or configuration value is null, unknown, out of range or of the wrong kind. */
   DIDACT_EINVALID = 1,
-  /**
-   * A handle was freed, belongs to another class, or never existed.
-   */
+  /** A handle was freed, belongs to another class, or never existed. */
   DIDACT_EHANDLE = 2,
-  /**
-   * Another training call is using the object.
-   */
+  /** Another training call is using the object. */
   DIDACT_EBUSY = 3,
-  /**
-   * The process was forked after the library was used; use a fresh process.
-   */
+  /** The process was forked after the library was used; use a fresh process. */
   DIDACT_EFORK = 4,
-  /**
-   * An array has the wrong number of dimensions or the wrong lengths.
-   */
+  /** An array has the wrong number of dimensions or the wrong lengths. */
   DIDACT_ESHAPE = 5,
-  /**
-   * An array has an element type that is not accepted here.
-   */
+  /** An array has an element type that is not accepted here. */
   DIDACT_EDTYPE = 6,
-  /**
-   * A value in the data is not usable: NaN, infinity, a label out of range, too few rows.
-   */
+  /** A value in the data is not usable: NaN, infinity, a label out of range, too few rows. */
   DIDACT_EDATA = 7,
-  /**
-   * A file could not be opened, read or written.
-   */
+  /** A file could not be opened, read or written. */
   DIDACT_EFILE = 8,
-  /**
-   * A file's content is malformed or not what was asked for.
-   */
+  /** A file's content is malformed or not what was asked for. */
   DIDACT_EFORMAT = 9,
-  /**
-   * An allocation failed.
-   */
+  /** An allocation failed. */
   DIDACT_EMEMORY = 10,
-  /**
-   * Training produced a loss or gradient that is not finite; the last finite state is kept.
-   */
+  /** Training produced a loss or gradient that is not finite; the last finite state is kept. */
   DIDACT_EDIVERGED = 11,
-  /**
-   * The progress callback asked to stop; the state is valid.
-   */
+  /** The progress callback asked to stop; the state is valid. */
   DIDACT_ECANCELLED = 12,
-  /**
-   * A call came in the wrong order, such as a teacher step without a student step before it.
-   */
+  /** A call came in the wrong order, such as a teacher step without a student step before it. */
   DIDACT_ESTATE = 13,
-  /**
-   * What was asked for is not available with this configuration.
-   */
+  /** What was asked for is not available with this configuration. */
   DIDACT_EUNSUPPORTED = 14,
-  /**
-   * A defect of the library itself.
-   */
+  /** A defect of the library itself. */
   DIDACT_EINTERNAL = 99
 };
 
-/**
- * The element types of `didact_array`.
- */
+/** The element types of `didact_array`. */
 enum didact_element_type {
-  /**
-   * IEEE single precision.
-   */
+  /** IEEE single precision. */
   DIDACT_FLOAT32 = 1,
-  /**
-   * IEEE double precision.
-   */
+  /** IEEE double precision. */
   DIDACT_FLOAT64 = 2,
-  /**
-   * Signed, 64 bits.
-   */
+  /** Signed, 64 bits. */
   DIDACT_INT64 = 3,
-  /**
-   * Unsigned, 8 bits.
-   */
+  /** Unsigned, 8 bits. */
   DIDACT_UINT8 = 4
 };
 
-/**
- * Numbers that do not change while the library runs.
- */
+/** Numbers that do not change while the library runs. */
 enum didact_constant {
-  /**
-   * The version of the binary interface that the header describes; compare with `didact_abi_version()`.
-   */
+  /** The version of the binary interface that the header describes; compare with `didact_abi_version()`. */
   DIDACT_ABI_VERSION = 1
 };
 
@@ -152,29 +104,19 @@ enum didact_constant {
  */
 typedef int32_t didact_status;
 
-/**
- * A network: layers, parameters, gradients and running statistics.
- */
+/** A network: layers, parameters, gradients and running statistics. */
 typedef struct didact_network didact_network;
 
-/**
- * One forward of a network, recorded for its backward and tangent.
- */
+/** One forward of a network, recorded for its backward and tangent. */
 typedef struct didact_pass didact_pass;
 
-/**
- * Moves a network's parameters along a gradient.
- */
+/** Moves a network's parameters along a gradient. */
 typedef struct didact_optimizer didact_optimizer;
 
-/**
- * A moving average of a network.
- */
+/** A moving average of a network. */
 typedef struct didact_average didact_average;
 
-/**
- * A method at work on its networks.
- */
+/** A method at work on its networks. */
 typedef struct didact_trainer didact_trainer;
 
 /**
@@ -221,19 +163,13 @@ typedef int32_t (*didact_progress_callback)(const didact_progress *, void *);
 
 /* Library */
 
-/**
- * The version of the library, such as "0.1.0". Never null; lives as long as the process.
- */
+/** The version of the library, such as "0.1.0". Never null; lives as long as the process. */
 const char *didact_version(void);
 
-/**
- * The version of the binary interface; equal to `DIDACT_ABI_VERSION` of the header that fits.
- */
+/** The version of the binary interface; equal to `DIDACT_ABI_VERSION` of the header that fits. */
 int32_t didact_abi_version(void);
 
-/**
- * How the library was built, as a JSON object: version, kernels, dtypes, methods. Lives as long as the process.
- */
+/** How the library was built, as a JSON object: version, kernels, dtypes, methods. Lives as long as the process. */
 const char *didact_build_info(void);
 
 /**
@@ -284,19 +220,13 @@ didact_status didact_network_create(didact_network **out, const char *json);
  */
 void didact_network_free(didact_network *network);
 
-/**
- * Makes a network of its own with the same values.
- */
+/** Makes a network of its own with the same values. */
 didact_status didact_network_copy(didact_network **out, didact_network *network);
 
-/**
- * Writes parameters, statistics and specification to a safetensors file. Completes or leaves the old file.
- */
+/** Writes parameters, statistics and specification to a safetensors file. Completes or leaves the old file. */
 didact_status didact_network_save(didact_network *network, const char *path);
 
-/**
- * Reads a network that `didact_network_save` wrote.
- */
+/** Reads a network that `didact_network_save` wrote. */
 didact_status didact_network_load(didact_network **out, const char *path);
 
 /**
@@ -308,14 +238,10 @@ didact_status didact_network_load(didact_network **out, const char *path);
  */
 didact_status didact_network_specification(char *out, int64_t capacity, int64_t *length, didact_network *network);
 
-/**
- * How many parameters (named arrays, not elements) a network has.
- */
+/** How many parameters (named arrays, not elements) a network has. */
 didact_status didact_network_parameter_count(int64_t *out, didact_network *network);
 
-/**
- * The name of a parameter, in public order: "dense0.weight" and so on. Lives as long as the process.
- */
+/** The name of a parameter, in public order: "dense0.weight" and so on. Lives as long as the process. */
 didact_status didact_network_parameter_name(const char **out, didact_network *network, int64_t index);
 
 /**
@@ -326,24 +252,16 @@ didact_status didact_network_parameter_name(const char **out, didact_network *ne
  */
 didact_status didact_network_parameter(didact_array *view, didact_network *network, const char *name);
 
-/**
- * A view of what `didact_pass_backward` computed last for a parameter; null `name` for all as one vector.
- */
+/** A view of what `didact_pass_backward` computed last for a parameter; null `name` for all as one vector. */
 didact_status didact_network_gradient(didact_array *view, didact_network *network, const char *name);
 
-/**
- * How many running statistics a network has.
- */
+/** How many running statistics a network has. */
 didact_status didact_network_statistic_count(int64_t *out, didact_network *network);
 
-/**
- * The name of a running statistic: "batch_norm0.running_mean" and so on. Lives as long as the process.
- */
+/** The name of a running statistic: "batch_norm0.running_mean" and so on. Lives as long as the process. */
 didact_status didact_network_statistic_name(const char **out, didact_network *network, int64_t index);
 
-/**
- * A view of a running statistic; null `name` for all as one vector.
- */
+/** A view of a running statistic; null `name` for all as one vector. */
 didact_status didact_network_statistic(didact_array *view, didact_network *network, const char *name);
 
 /**
@@ -376,9 +294,7 @@ didact_status didact_network_predict(const didact_array *probabilities, didact_n
  */
 didact_status didact_network_record(didact_pass **out, didact_network *network, const didact_array *x, int32_t training, int64_t draw);
 
-/**
- * Frees the handle. Nothing for null or a handle that is not alive.
- */
+/** Frees the handle. Nothing for null or a handle that is not alive. */
 void didact_pass_free(didact_pass *pass);
 
 /**
@@ -421,14 +337,10 @@ didact_status didact_pass_tangent(const didact_array *tangent, didact_pass *pass
  */
 didact_status didact_optimizer_create(didact_optimizer **out, didact_network *network, const char *json);
 
-/**
- * Frees the handle. Nothing for null or a handle that is not alive.
- */
+/** Frees the handle. Nothing for null or a handle that is not alive. */
 void didact_optimizer_free(didact_optimizer *optimizer);
 
-/**
- * One step along the network's gradients: parameters -= update(gradients).
- */
+/** One step along the network's gradients: parameters -= update(gradients). */
 didact_status didact_optimizer_step(didact_optimizer *optimizer);
 
 /**
@@ -441,9 +353,7 @@ didact_status didact_optimizer_step(didact_optimizer *optimizer);
  */
 didact_status didact_optimizer_pullback(const didact_array *out, didact_optimizer *optimizer, const didact_array *v);
 
-/**
- * How many parts the state has.
- */
+/** How many parts the state has. */
 didact_status didact_optimizer_state_count(int64_t *out, didact_optimizer *optimizer);
 
 /**
@@ -452,19 +362,13 @@ didact_status didact_optimizer_state_count(int64_t *out, didact_optimizer *optim
  */
 didact_status didact_optimizer_state_name(const char **out, didact_optimizer *optimizer, int64_t index);
 
-/**
- * A view of a part of the state, readable and writable before the first step too. "step" is one int64.
- */
+/** A view of a part of the state, readable and writable before the first step too. "step" is one int64. */
 didact_status didact_optimizer_state(didact_array *view, didact_optimizer *optimizer, const char *name);
 
-/**
- * The learning rate of the next step.
- */
+/** The learning rate of the next step. */
 didact_status didact_optimizer_learning_rate(double *out, didact_optimizer *optimizer);
 
-/**
- * Sets the learning rate of the next step; finite and not negative.
- */
+/** Sets the learning rate of the next step; finite and not negative. */
 didact_status didact_optimizer_set_learning_rate(didact_optimizer *optimizer, double learning_rate);
 
 /**
@@ -477,19 +381,13 @@ didact_status didact_optimizer_set_learning_rate(didact_optimizer *optimizer, do
  */
 didact_status didact_average_create(didact_average **out, didact_network *network, double decay, int32_t statistics);
 
-/**
- * Frees the handle. Nothing for null or a handle that is not alive.
- */
+/** Frees the handle. Nothing for null or a handle that is not alive. */
 void didact_average_free(didact_average *average);
 
-/**
- * Moves the average towards the network.
- */
+/** Moves the average towards the network. */
 didact_status didact_average_update(didact_average *average);
 
-/**
- * The averaged network, as a handle of its own; free it with `didact_network_free`, in any order.
- */
+/** The averaged network, as a handle of its own; free it with `didact_network_free`, in any order. */
 didact_status didact_average_network(didact_network **out, didact_average *average);
 
 /* Trainers */
@@ -503,14 +401,10 @@ didact_status didact_average_network(didact_network **out, didact_average *avera
  */
 didact_status didact_trainer_create(didact_trainer **out, const char *json);
 
-/**
- * Frees the handle. Nothing for null or a handle that is not alive.
- */
+/** Frees the handle. Nothing for null or a handle that is not alive. */
 void didact_trainer_free(didact_trainer *trainer);
 
-/**
- * Makes a trainer of its own in the same state.
- */
+/** Makes a trainer of its own in the same state. */
 didact_status didact_trainer_copy(didact_trainer **out, didact_trainer *trainer);
 
 /**
@@ -519,9 +413,7 @@ didact_status didact_trainer_copy(didact_trainer **out, didact_trainer *trainer)
  */
 didact_status didact_trainer_save(didact_trainer *trainer, const char *path);
 
-/**
- * Reads a trainer that `didact_trainer_save` wrote.
- */
+/** Reads a trainer that `didact_trainer_save` wrote. */
 didact_status didact_trainer_load(didact_trainer **out, const char *path);
 
 /**
@@ -564,9 +456,7 @@ didact_status didact_trainer_teacher_step(didact_trainer *trainer, const didact_
  */
 didact_status didact_trainer_step(didact_trainer *trainer, const didact_array *x, const didact_array *y, const didact_array *u, const didact_array *u_strong);
 
-/**
- * Moves the student's average; nothing where none is kept.
- */
+/** Moves the student's average; nothing where none is kept. */
 didact_status didact_trainer_update_average(didact_trainer *trainer);
 
 /**
@@ -623,19 +513,13 @@ didact_status didact_trainer_fit(didact_trainer *trainer, const didact_array *x,
  */
 didact_status didact_trainer_predict(didact_array *probabilities, didact_trainer *trainer, const didact_array *x);
 
-/**
- * The student, as a handle of its own that keeps it alive; free it with `didact_network_free`, in any order.
- */
+/** The student, as a handle of its own that keeps it alive; free it with `didact_network_free`, in any order. */
 didact_status didact_trainer_student(didact_network **out, didact_trainer *trainer);
 
-/**
- * The teacher, as a handle of its own; `DIDACT_EUNSUPPORTED` for methods without one.
- */
+/** The teacher, as a handle of its own; `DIDACT_EUNSUPPORTED` for methods without one. */
 didact_status didact_trainer_teacher(didact_network **out, didact_trainer *trainer);
 
-/**
- * The student's moving average, as a handle of its own; `DIDACT_EUNSUPPORTED` where none is kept.
- */
+/** The student's moving average, as a handle of its own; `DIDACT_EUNSUPPORTED` where none is kept. */
 didact_status didact_trainer_average(didact_network **out, didact_trainer *trainer);
 
 /**
@@ -647,19 +531,13 @@ didact_status didact_trainer_average(didact_network **out, didact_trainer *train
  */
 didact_status didact_trainer_optimizer(didact_optimizer **out, didact_trainer *trainer, const char *role);
 
-/**
- * Steps completed.
- */
+/** Steps completed. */
 didact_status didact_trainer_steps(int64_t *out, didact_trainer *trainer);
 
-/**
- * How many metrics the last call reported.
- */
+/** How many metrics the last call reported. */
 didact_status didact_trainer_metric_count(int64_t *out, didact_trainer *trainer);
 
-/**
- * The name of a metric that the last call reported, such as "loss/student". Lives as long as the process.
- */
+/** The name of a metric that the last call reported, such as "loss/student". Lives as long as the process. */
 didact_status didact_trainer_metric_name(const char **out, didact_trainer *trainer, int64_t index);
 
 /**
@@ -669,14 +547,10 @@ didact_status didact_trainer_metric_name(const char **out, didact_trainer *train
  */
 didact_status didact_trainer_metric(double *out, didact_trainer *trainer, const char *name);
 
-/**
- * How many columns the history has, one for each metric of the method.
- */
+/** How many columns the history has, one for each metric of the method. */
 didact_status didact_trainer_history_columns(int64_t *out, didact_trainer *trainer);
 
-/**
- * The metric of a column of the history. Lives as long as the process.
- */
+/** The metric of a column of the history. Lives as long as the process. */
 didact_status didact_trainer_history_name(const char **out, didact_trainer *trainer, int64_t index);
 
 /**

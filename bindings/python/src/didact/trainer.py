@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -311,31 +314,34 @@ class Trainer:
         X, y = borrow(X), borrow(labels(y, name="y", missing=True))
         X_unlabeled = None if X_unlabeled is None else borrow(X_unlabeled)
         raised: list[BaseException] = []
+        interrupts = _HeldInterrupts()
 
         def report(progress, payload):
             # ctypes would swallow an exception, so it is kept and raised after the call.
             try:
-                now = progress.contents
-                if verbose:
-                    _print_progress(now)
-                if callback is None:
-                    return 0
-                fields = {name: getattr(now, name) for name, *_ in _ffi.didact_progress._fields_}
-                return 1 if callback(fields) is True else 0
+                with interrupts.released():
+                    now = progress.contents
+                    if verbose:
+                        _print_progress(now)
+                    if callback is None:
+                        return 0
+                    fields = {name: getattr(now, name) for name, *_ in _ffi.didact_progress._fields_}
+                    return 1 if callback(fields) is True else 0
             except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt too
                 raised.append(error)
                 return 1
 
         c_callback = _ffi.didact_progress_callback(report)
-        status = library.didact_trainer_fit(
-            self._handle.value,
-            X.pointer,
-            y.pointer,
-            optional_pointer(X_unlabeled),
-            -1 if steps is None else _step_count(steps),
-            c_callback,
-            None,
-        )
+        with interrupts:
+            status = library.didact_trainer_fit(
+                self._handle.value,
+                X.pointer,
+                y.pointer,
+                optional_pointer(X_unlabeled),
+                -1 if steps is None else _step_count(steps),
+                c_callback,
+                None,
+            )
         if raised:
             raise raised[0]
         if status != _ffi.DIDACT_ECANCELLED:
@@ -421,6 +427,51 @@ class Trainer:
 
     def __repr__(self) -> str:
         return f"<didact.Trainer {self.method}, {self.steps} steps, {self.student!r}>"
+
+
+class _HeldInterrupts:
+    """Within it, Ctrl-C waits for the next callback.
+
+    Python runs signal handlers at the first chance, which is the very beginning of a callback:
+    before its `try`, where ctypes swallows what they raise.
+    """
+
+    def __init__(self):
+        self._handler: Any = None
+        self._held: list[tuple] = []
+        self._released = False
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            handler = signal.getsignal(signal.SIGINT)
+            if callable(handler):
+                self._handler = handler
+                signal.signal(signal.SIGINT, self._on_signal)
+
+    def __exit__(self, *exception: Any) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+            self._run_held()
+
+    @contextlib.contextmanager
+    def released(self) -> Iterator[None]:
+        """Lets through what was held, and what comes until its end."""
+        self._run_held()
+        self._released = True
+        try:
+            yield
+        finally:
+            self._released = False
+
+    def _on_signal(self, *arguments: Any) -> None:
+        if self._released:
+            self._handler(*arguments)
+        else:
+            self._held.append(arguments)
+
+    def _run_held(self) -> None:
+        while self._held:
+            self._handler(*self._held.pop(0))
 
 
 def _step_count(steps: int) -> int:
