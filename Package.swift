@@ -16,7 +16,7 @@ let package = Package(
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CDidact"),
     .target(name: "Didact", dependencies: ["CZlib"]),
-    .target(name: "DidactABI", dependencies: ["Didact", "CDidact"], exclude: ["didact.map"]),
+    .target(name: "DidactABI", dependencies: ["Didact", "CDidact"], exclude: ["didact.map", "header-guide.txt"]),
     .executableTarget(
       name: "DidactCLI",
       dependencies: [

@@ -23,13 +23,19 @@ SCALARS = {
     "Int64": ("int64_t", "ctypes.c_int64"),
     "UInt64": ("uint64_t", "ctypes.c_uint64"),
     "Double": ("double", "ctypes.c_double"),
+    "Float": ("float", "ctypes.c_float"),
     "didact_status": ("didact_status", "didact_status"),
     "UnsafePointer<CChar>": ("const char *", "ctypes.c_char_p"),
     "UnsafeMutablePointer<CChar>": ("char *", "ctypes.c_char_p"),
     "UnsafeMutablePointer<UnsafePointer<CChar>?>": ("const char **", "ctypes.POINTER(ctypes.c_char_p)"),
+    "UnsafePointer<UnsafePointer<CChar>?>": ("const char *const *", "ctypes.POINTER(ctypes.c_char_p)"),
+    "UnsafePointer<Int64>": ("const int64_t *", "ctypes.POINTER(ctypes.c_int64)"),
+    "UnsafeMutablePointer<Int32>": ("int32_t *", "ctypes.POINTER(ctypes.c_int32)"),
+    "UnsafeMutablePointer<UInt64>": ("uint64_t *", "ctypes.POINTER(ctypes.c_uint64)"),
     "UnsafeMutablePointer<Int64>": ("int64_t *", "ctypes.POINTER(ctypes.c_int64)"),
     "UnsafeMutablePointer<Double>": ("double *", "ctypes.POINTER(ctypes.c_double)"),
     "UnsafeMutableRawPointer": ("void *", "ctypes.c_void_p"),
+    "UnsafeRawPointer": ("const void *", "ctypes.c_void_p"),
 }
 CTYPES_OF_FIELDS = {
     "void *": "ctypes.c_void_p",
@@ -153,6 +159,10 @@ def comment(symbol):
     for line in lines:
         stripped = line.strip()
         if stripped == "- Parameters:":
+            target = "parameters"
+        elif re.match(r"- Parameter \w+:", stripped):
+            name, words = stripped[len("- Parameter "):].split(":", 1)
+            parameters.append((name, words.strip()))
             target = "parameters"
         elif stripped.startswith("- Returns:"):
             returns, target = stripped[len("- Returns:"):].strip(), "returns"

@@ -303,7 +303,10 @@ public func didact_trainer_optimizer(
 /// Steps completed.
 @_cdecl("didact_trainer_steps")
 public func didact_trainer_steps(_ out: UnsafeMutablePointer<Int64>?, _ trainer: didact_trainer?) -> didact_status {
-  call { try required(out, "out").pointee = Int64((resolve(trainer, .trainer) as Trainer).steps) }
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    try required(out, "out").pointee = trainer.reading { Int64(trainer.steps) }
+  }
 }
 
 /// How many metrics the last call reported.
@@ -311,7 +314,10 @@ public func didact_trainer_steps(_ out: UnsafeMutablePointer<Int64>?, _ trainer:
 public func didact_trainer_metric_count(
   _ out: UnsafeMutablePointer<Int64>?, _ trainer: didact_trainer?
 ) -> didact_status {
-  call { try required(out, "out").pointee = Int64((resolve(trainer, .trainer) as Trainer).lastMetrics.names.count) }
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    try required(out, "out").pointee = trainer.reading { Int64(trainer.lastMetrics.names.count) }
+  }
 }
 
 /// The name of a metric that the last call reported, such as "loss/student". Lives as long as the process.
@@ -321,7 +327,8 @@ public func didact_trainer_metric_name(
 ) -> didact_status {
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
-    try required(out, "out").pointee = internedString(element(trainer.lastMetrics.names, index, "metric"))
+    try required(out, "out").pointee = internedString(
+      element(trainer.reading { trainer.lastMetrics.names }, index, "metric"))
   }
 }
 
@@ -334,7 +341,7 @@ public func didact_trainer_metric(
 ) -> didact_status {
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
-    try required(out, "out").pointee = trainer.lastMetric(text(name, "name"))
+    try required(out, "out").pointee = trainer.reading { try trainer.lastMetric(text(name, "name")) }
   }
 }
 
@@ -364,7 +371,10 @@ public func didact_trainer_history_name(
 ///   - trainer: the trainer.
 @_cdecl("didact_trainer_history")
 public func didact_trainer_history(_ out: UnsafePointer<didact_array>?, _ trainer: didact_trainer?) -> didact_status {
-  call { try exportArray((resolve(trainer, .trainer) as Trainer).historyTable(), to: out, "out") }
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    try exportArray(trainer.reading { try trainer.historyTable() }, to: out, "out")
+  }
 }
 
 /// Names classes or features; model files keep the names.
@@ -398,7 +408,8 @@ public func didact_trainer_names(
 ) -> didact_status {
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
-    let names = trainer.names(try NamedThings(named: text(kind, "kind")))
+    let things = try NamedThings(named: text(kind, "kind"))
+    let names = trainer.reading { trainer.names(things) }
     try copyOut(JSON.array(names.map { .string($0) }).serialized(), out, capacity, length)
   }
 }

@@ -13,11 +13,11 @@ class CustomBuildHook(BuildHookInterface):
     def initialize(self, version, build_data):
         if version == "editable":
             return  # finds build/lib of the checkout by itself
-        # $DIDACT_LIBRARY: a library that is built already.
+        here = Path(self.root)
+        engine = here / "engine" if (here / "engine").is_dir() else here.parents[1]
+        # $DIDACT_LIBRARY: the absolute path of a library that is built already.
         library = os.environ.get("DIDACT_LIBRARY")
         if not library:
-            here = Path(self.root)
-            engine = here / "engine" if (here / "engine").is_dir() else here.parents[1]
             try:
                 subprocess.run([str(engine / "scripts" / "build")], check=True, stdout=sys.stderr)
             except (OSError, subprocess.CalledProcessError) as error:
@@ -27,5 +27,6 @@ class CustomBuildHook(BuildHookInterface):
                 ) from error
             library = engine / "build" / "lib" / "libdidact.so"
         build_data["force_include"][os.fspath(library)] = "didact/_lib/libdidact.so"
+        build_data["force_include"][os.fspath(engine / "LICENSE")] = "didact/LICENSE"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-linux_{platform.machine()}"

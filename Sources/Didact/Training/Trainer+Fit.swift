@@ -106,7 +106,8 @@ extension Trainer {
     }
     if scaling == nil, steps == 0 {
       let parts = try [prepared(features, "X")] + (unlabeled.map { [try prepared($0, "X_unlabeled")] } ?? [])
-      scaling = try InputScaling(configuration.choice("input_scaling"), fittedOn: parts, inputs: student.inputs)
+      let fitted = try InputScaling(configuration.choice("input_scaling"), fittedOn: parts, inputs: student.inputs)
+      try writing { scaling = fitted }
     }
     let rows = try prepared(features, "X")
     let labeled = try gather(rows, labeledRows)

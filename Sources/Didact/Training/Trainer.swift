@@ -154,7 +154,7 @@ public final class Trainer: @unchecked Sendable {
     guard let list = json.list, case let names = list.compactMap(\.text), names.count == list.count,
       names.isEmpty || names.count == count
     else { throw DidactError(.invalidArgument, "\(things.rawValue) names: expected \(count) strings, or none") }
-    if things == .classes { classNames = names } else { featureNames = names }
+    try writing { if things == .classes { classNames = names } else { featureNames = names } }
   }
 
   // MARK: - Networks and optimisers
@@ -210,10 +210,10 @@ public final class Trainer: @unchecked Sendable {
     try training {
       let weak = try prepared(unlabeled, "unlabeled")
       let strong = try strongView(strong, of: weak) ?? weak
-      lastMetrics = try writing {
-        try twoStepMethod().studentStep(weak: weak, strong: strong, labeled: nil, draw: UInt64(steps))
+      return try writing {
+        lastMetrics = try twoStepMethod().studentStep(weak: weak, strong: strong, labeled: nil, draw: UInt64(steps))
+        return lastMetrics
       }
-      return lastMetrics
     }
   }
 
@@ -222,9 +222,11 @@ public final class Trainer: @unchecked Sendable {
   public func teacherStep(_ inputs: Tensor, _ labels: [Int]) throws -> Metrics {
     try training {
       let labeled = try labeledBatch(inputs, labels)
-      let metrics = try writing { try twoStepMethod().teacherStep(labeled, draw: UInt64(steps)) }
-      completeStep(lastMetrics.merging(metrics))
-      return metrics
+      return try writing {
+        let metrics = try twoStepMethod().teacherStep(labeled, draw: UInt64(steps))
+        completeStep(lastMetrics.merging(metrics))
+        return metrics
+      }
     }
   }
 
@@ -304,8 +306,8 @@ public final class Trainer: @unchecked Sendable {
 
   /// Class probabilities [N, classes] of rows [N, inputs] of any element type.
   public func predictProbabilities(_ inputs: Tensor) throws -> Tensor {
-    let rows = try prepared(inputs, "X")
-    return try predictor.lock.reading { try predictor.predictProbabilities(rows) }
+    // The lock is about the input scaling too.
+    try predictor.lock.reading { try predictor.predictProbabilities(prepared(inputs, "X")) }
   }
 
   /// The most probable class of each row.
@@ -378,8 +380,11 @@ public final class Trainer: @unchecked Sendable {
     return try body()
   }
 
+  /// Runs `body` with no step changing what it reads: steps, metrics, history, names.
+  package func reading<Result>(_ body: () throws -> Result) rethrows -> Result { try student.lock.reading(body) }
+
   /// Runs `body` with no prediction reading the networks; running statistics are restored where it diverges.
-  private func writing<Result>(_ body: () throws -> Result) throws -> Result {
+  func writing<Result>(_ body: () throws -> Result) throws -> Result {
     func locked(_ networks: ArraySlice<Network>) throws -> Result {
       guard let first = networks.first else { return try body() }
       return try first.lock.writing { try locked(networks.dropFirst()) }
