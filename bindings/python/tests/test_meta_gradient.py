@@ -94,7 +94,7 @@ CASES = {
         "student_optimizer": CLIPPED,
         "label_smoothing": 0.1,
         "teacher_temperature": 0.7,
-        "pseudo_label_threshold": 0.5,
+        "pseudo_label_threshold": 0.9,
     },
     "everything_adamw_joint": {
         "network": NOISE,
@@ -102,7 +102,7 @@ CASES = {
         "warm_up": 10,
         "label_smoothing": 0.1,
         "teacher_temperature": 0.7,
-        "pseudo_label_threshold": 0.5,
+        "pseudo_label_threshold": 0.9,
         "batch_composition": "joint",
     },
 }
