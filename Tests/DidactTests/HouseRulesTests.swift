@@ -51,7 +51,13 @@ import Testing
     var result = "", isInString = false, isEscaped = false, previous: Character = " "
     for character in line {
       if isInString {
-        if isEscaped { isEscaped = false } else if character == "\\" { isEscaped = true } else if character == "\"" { isInString = false }
+        if isEscaped {
+          isEscaped = false
+        } else if character == "\\" {
+          isEscaped = true
+        } else if character == "\"" {
+          isInString = false
+        }
         if !isInString { result.append(character) }
       } else {
         if character == "/" && previous == "/" { return String(result.dropLast()) }
@@ -74,7 +80,9 @@ import Testing
   ) throws {
     var read = 0
     for source in try Self.sources() {
-      guard folders.contains(where: source.path.hasPrefix), !except.contains(where: source.path.hasPrefix) else { continue }
+      guard folders.contains(where: source.path.hasPrefix), !except.contains(where: source.path.hasPrefix) else {
+        continue
+      }
       read += 1
       for line in source.lines where isForbidden(line.text) {
         Issue.record("\(rule): Sources/\(source.path):\(line.number): \(line.text)")
@@ -106,7 +114,9 @@ import Testing
   }
 
   @Test func aMethodNeverTouchesAKernelsElements() throws {
-    let implementations = Self.mentions(["ReferenceKernels", "ReferenceElement", "OneDNNKernels", "makeKernels", "Buffer"])
+    let implementations = Self.mentions([
+      "ReferenceKernels", "ReferenceElement", "OneDNNKernels", "makeKernels", "Buffer",
+    ])
     try forbid("a method never touches a kernel", in: ["Didact/Methods/"]) {
       Self.isPointer($0) || implementations($0)
     }
@@ -115,7 +125,8 @@ import Testing
   /// Layers are below networks, objectives, optimisers, methods and training; each folder knows only those below it.
   @Test func noArrowRunsBack() throws {
     let levels: [(folder: String, names: Set<String>)] = [
-      ("Numerics", []), ("Kernels", []), ("Layers", []), ("Networks", ["Network", "NetworkSpecification", "RecordedPass"]),
+      ("Numerics", []), ("Kernels", []), ("Layers", []),
+      ("Networks", ["Network", "NetworkSpecification", "RecordedPass"]),
       ("Optimization", ["Optimizer", "SGD", "AdamW", "MovingAverage"]),
       ("Methods", ["Method", "TwoStepMethod", "MetaPseudoLabels", "Supervised", "Learner", "MethodName"]),
       ("Training", ["Trainer"]),
@@ -123,7 +134,8 @@ import Testing
     for (index, level) in levels.enumerated() {
       let above = levels[(index + 1)...].reduce(into: Set<String>()) { $0.formUnion($1.names) }
       guard !above.isEmpty else { continue }
-      try forbid("\(level.folder) knows nothing of what is built on it", in: ["Didact/\(level.folder)/"], Self.mentions(above))
+      try forbid(
+        "\(level.folder) knows nothing of what is built on it", in: ["Didact/\(level.folder)/"], Self.mentions(above))
     }
     try forbid(
       "objectives know kernels only", in: ["Didact/Objectives/"],

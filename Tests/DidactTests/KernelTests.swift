@@ -261,7 +261,8 @@ import Testing
 
     // The first step moves by the sign of the gradient.
     let settings = AdamWSettings(learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-16, step: 1)
-    let parameters = try bench.vector([1, 2, 3]), first = try bench.vector([0, 0, 0]), second = try bench.vector([0, 0, 0])
+    let parameters = try bench.vector([1, 2, 3]), first = try bench.vector([0, 0, 0]),
+      second = try bench.vector([0, 0, 0])
     let gradient = try bench.vector([4, -2, 0])
     kernels.adamW(
       parameters, gradient: gradient, gradientScale: 0.5, firstMoment: first, secondMoment: second, settings,
@@ -556,10 +557,14 @@ import Testing
   /// A value depends on seed, stream, draw, lane and index, and on nothing else.
   @Test func everyCoordinateMatters() {
     let bits = [
-      RandomStream(seed: 1, name: "a").draw(1, lane: 1).bits(1), RandomStream(seed: 2, name: "a").draw(1, lane: 1).bits(1),
-      RandomStream(seed: 1, name: "b").draw(1, lane: 1).bits(1), RandomStream(seed: 1, name: "a").draw(2, lane: 1).bits(1),
-      RandomStream(seed: 1, name: "a").draw(1, lane: 2).bits(1), RandomStream(seed: 1, name: "a").draw(1, lane: 1).bits(2),
-      RandomStream(seed: 1, name: "a").draw(1 << 40, lane: 1).bits(1), RandomStream(seed: 1 << 40, name: "a").draw(1, lane: 1).bits(1),
+      RandomStream(seed: 1, name: "a").draw(1, lane: 1).bits(1),
+      RandomStream(seed: 2, name: "a").draw(1, lane: 1).bits(1),
+      RandomStream(seed: 1, name: "b").draw(1, lane: 1).bits(1),
+      RandomStream(seed: 1, name: "a").draw(2, lane: 1).bits(1),
+      RandomStream(seed: 1, name: "a").draw(1, lane: 2).bits(1),
+      RandomStream(seed: 1, name: "a").draw(1, lane: 1).bits(2),
+      RandomStream(seed: 1, name: "a").draw(1 << 40, lane: 1).bits(1),
+      RandomStream(seed: 1 << 40, name: "a").draw(1, lane: 1).bits(1),
     ]
     #expect(Set(bits).count == bits.count)
     #expect(RandomStream(seed: 1, name: "a").draw(1, lane: 1).bits(1) == bits[0])

@@ -131,7 +131,8 @@ struct PassCase: CustomTestStringConvertible, Sendable {
     // No input direction is a zero one, also where the first layer has no parameters.
     let alongParameters = try pass.tangent(direction).values
     #expect(relativeError(alongParameters, try difference(direction, nil)) < Self.tolerance)
-    #expect(try pass.tangent(direction, inputDirection: Tensor(problem.input.shape, .float64)).values == alongParameters)
+    #expect(
+      try pass.tangent(direction, inputDirection: Tensor(problem.input.shape, .float64)).values == alongParameters)
   }
 
   /// ⟨ȳ, J d⟩ = ⟨Jᵀ ȳ, d⟩, exact up to rounding, in both element types.
@@ -265,7 +266,9 @@ struct PassCase: CustomTestStringConvertible, Sendable {
     #expect((10..<40).contains(first.count { $0 == 4 }))
     #expect(try network.forward(ones).values == ones.values, "none outside training")
     #expect(try network.forward(ones, training: true).values != network.forward(ones, training: true).values)
-    #expect(try network.forward(ones, training: true, draw: 9).values == network.forward(ones, training: true, draw: 9).values)
+    #expect(
+      try network.forward(ones, training: true, draw: 9).values == network.forward(ones, training: true, draw: 9).values
+    )
   }
 }
 

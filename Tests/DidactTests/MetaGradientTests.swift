@@ -122,7 +122,8 @@ struct MetaProblem {
     MetaCase("eman", network: normalized, ["eman": true]),
     MetaCase("eman, joint", network: everything, ["eman": true, "batch_composition": "joint"]),
     MetaCase("joint", network: normalized, ["batch_composition": "joint"]),
-    MetaCase("joint, weak view, dropout", network: everything, ["batch_composition": "joint", "pseudo_label_view": "weak"]),
+    MetaCase(
+      "joint, weak view, dropout", network: everything, ["batch_composition": "joint", "pseudo_label_view": "weak"]),
     MetaCase(
       "another student",
       ["student_network": ["type": "mlp", "inputs": 3, "hidden": [4], "classes": 3, "activation": "sigmoid"]]),

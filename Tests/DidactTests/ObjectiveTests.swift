@@ -126,7 +126,9 @@ import Testing
   @Test func floatAgrees() throws {
     let weak = try logits(seed: 6), strong = try logits(seed: 7)
     let single = ReferenceKernels<Float>()
-    func narrowed(_ tensor: Tensor) throws -> Tensor { try Tensor(tensor.values, shape: tensor.shape, elementType: .float32) }
+    func narrowed(_ tensor: Tensor) throws -> Tensor {
+      try Tensor(tensor.values, shape: tensor.shape, elementType: .float32)
+    }
     let (a, maskA) = try udaConsistency(
       kernels, weakLogits: weak, strongLogits: strong, temperature: 0.7, threshold: 0.6)
     let (b, maskB) = try udaConsistency(

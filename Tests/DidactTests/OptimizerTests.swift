@@ -162,7 +162,8 @@ struct PlainOptimizer {
   /// Without an epsilon, a clipped step has exactly the length of the limit.
   @Test func clippedLength() throws {
     let network = try Self.makeNetwork(), start = network.parameters.values
-    let settings = try OptimizerCase("", ["learning_rate": 1, "momentum": 0, "nesterov": false, "clip_norm": 0.25]).settings()
+    let settings = try OptimizerCase("", ["learning_rate": 1, "momentum": 0, "nesterov": false, "clip_norm": 0.25])
+      .settings()
     let optimizer = try Optimizer.make(network, settings)
     try optimizer.step(Self.gradient(network, 0))
     #expect(abs(norm(zip(network.parameters.values, start).map { $0 - $1 }) - 0.25) < 1e-15)
@@ -229,7 +230,8 @@ struct PlainOptimizer {
       let optimizer = try Self.warm(optimizerCase, steps: 1)
       let v = try Self.gradient(optimizer.network, 5), result = try Tensor(v.shape, .float64)
       try optimizer.pullback(v, into: result)
-      #expect(relativeError(result.values, v.values.map { scale * $0 }) < 1e-14, "η, η and η(1 + μ), first step included")
+      #expect(
+        relativeError(result.values, v.values.map { scale * $0 }) < 1e-14, "η, η and η(1 + μ), first step included")
     }
   }
 
@@ -331,7 +333,8 @@ struct PlainOptimizer {
       (["name": "sgdd"], "\"sgd\""), (["learning_rate": -0.1], "learning_rate"), (["momentum": 1], "momentum"),
       (["clip_norm": 0], "clip_norm"), (["weight_decay": -1], "weight_decay"), (["lr": 0.1], "unknown key"),
       (["learning_rat": 0.1], "Did you mean \"learning_rate\"?"), (["beta1": 0.5], "no effect on sgd"),
-      (["name": "adamw", "momentum": 0.5], "no effect on adamw"), (["name": "adamw", "decay_before_clip": true], "no effect"),
+      (["name": "adamw", "momentum": 0.5], "no effect on adamw"),
+      (["name": "adamw", "decay_before_clip": true], "no effect"),
     ]
     for (object, message) in refused {
       let error = #expect(throws: DidactError.self) { try OptimizerSettings(object, subject: "optimizer") }
@@ -346,7 +349,8 @@ struct PlainOptimizer {
 @Suite struct MovingAverageTests {
   @Test func averages() throws {
     let source = try OptimizerTests.makeNetwork()
-    let plain = try MovingAverage(source, decay: 0.75), both = try MovingAverage(source, decay: 0.75, averagesStatistics: true)
+    let plain = try MovingAverage(source, decay: 0.75),
+      both = try MovingAverage(source, decay: 0.75, averagesStatistics: true)
     #expect(plain.network.parameters.bytes == source.parameters.bytes, "starts as a copy")
     let old = (source.parameters.values, source.statistics.values)
     try source.randomize(seed: 60)

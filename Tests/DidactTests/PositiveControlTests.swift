@@ -27,7 +27,8 @@ struct PositiveControl {
   /// The student's accuracy on rows that nothing learned from.
   func accuracy() throws -> Double {
     let digits = try Dataset.digits().stratifiedSplit(seed: seed)
-    let labeledRows = try digits.keepingLabels(100, seed: seed).labels.enumerated().filter { $0.element >= 0 }.map(\.offset)
+    let labeledRows = try digits.keepingLabels(100, seed: seed).labels.enumerated().filter { $0.element >= 0 }.map(
+      \.offset)
     let pool = try pixels(digits.features), labeled = try pixels(digits.features.selectingRows(labeledRows))
     let labels = try oneHot(kernels, labeledRows.map { digits.labels[$0] }, classes: 10)
     let stored = try storedLogits(digits.labels)
@@ -41,7 +42,8 @@ struct PositiveControl {
     let correctorOptimizer = try optimizer(
       corrector, ["name": "adamw", "learning_rate": .number(correctorRate), "beta2": 0.99])
     let direction = try Tensor(student.parameters.shape, .float32), effect = try direction.copy()
-    var sampler = BatchSampler(count: pool.rows, batchSize: rows, stream: RandomStream(seed: seed, name: "control/rows"))
+    var sampler = BatchSampler(
+      count: pool.rows, batchSize: rows, stream: RandomStream(seed: seed, name: "control/rows"))
     var baseline = 0.0
 
     for step in 0..<steps {
@@ -120,17 +122,23 @@ struct PositiveControl {
 
 @Suite(.enabled(if: isOptimizedBuild, "a minute without optimisation"))
 struct PositiveControlTests {
-  @Test(arguments: PositiveControl.Feedback.allCases) func feedbackCorrectsTheTargets(_ feedback: PositiveControl.Feedback) throws {
+  @Test(arguments: PositiveControl.Feedback.allCases) func feedbackCorrectsTheTargets(
+    _ feedback: PositiveControl.Feedback
+  ) throws {
     let accuracy = try PositiveControl(feedback: feedback).accuracy()
     #expect(accuracy >= 0.93)
   }
 
-  @Test(arguments: PositiveControl.Feedback.allCases) func withoutFeedbackNothingIsCorrected(_ feedback: PositiveControl.Feedback) throws {
+  @Test(arguments: PositiveControl.Feedback.allCases) func withoutFeedbackNothingIsCorrected(
+    _ feedback: PositiveControl.Feedback
+  ) throws {
     let accuracy = try PositiveControl(feedback: feedback, weight: 0).accuracy()
     #expect((0.55...0.65).contains(accuracy))
   }
 
-  @Test(arguments: PositiveControl.Feedback.allCases) func reversedFeedbackRuinsTheStudent(_ feedback: PositiveControl.Feedback) throws {
+  @Test(arguments: PositiveControl.Feedback.allCases) func reversedFeedbackRuinsTheStudent(
+    _ feedback: PositiveControl.Feedback
+  ) throws {
     let accuracy = try PositiveControl(feedback: feedback, weight: -1).accuracy()
     #expect(accuracy < 0.2)
   }

@@ -9,7 +9,9 @@ enum Training {
   ]
 
   static func configuration(_ changes: JSONObject = [:]) -> JSONObject {
-    let base: JSONObject = ["method": "meta_pseudo_labels", "network": .object(network), "seed": 3, "average_decay": 0.9]
+    let base: JSONObject = [
+      "method": "meta_pseudo_labels", "network": .object(network), "seed": 3, "average_decay": 0.9,
+    ]
     return base.setting(changes)
   }
 
@@ -32,7 +34,12 @@ enum Training {
     return (features, (0..<rows).map { $0 < 6 ? $0 % 3 : -1 })
   }
 
-  static let fitKeys: JSONObject = ["labeled_batch_size": 4, "unlabeled_batch_size": 9]
+  /// Small batches, for the keys that the method has.
+  static func fitKeys(_ method: String = "meta_pseudo_labels") throws -> JSONObject {
+    let keys: JSONObject = ["labeled_batch_size": 4, "unlabeled_batch_size": 9]
+    let known = try Trainer.fields(method: method).map(\.key)
+    return JSONObject(keys.members.filter { known.contains($0.key) })
+  }
 
   /// The code and message of what `body` throws.
   static func error(_ body: () throws -> Void) -> DidactError {
@@ -80,7 +87,8 @@ enum Training {
   }
 
   @Test func strongViewIsOptional() throws {
-    let given = try Trainer(configuration: Training.configuration()), omitted = try Trainer(configuration: Training.configuration())
+    let given = try Trainer(configuration: Training.configuration()),
+      omitted = try Trainer(configuration: Training.configuration())
     let batches = try Training.Batches(0)
     try given.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: batches.weak)
     try omitted.step(batches.inputs, Training.labels, unlabeled: batches.weak)
@@ -161,7 +169,8 @@ enum Training {
         // The labelling forward must not move the statistics that are compared.
         "eman": true,
       ]))
-    let supervised = try Trainer(configuration: Training.configuration(["method": "supervised", "network": .object(plain)]))
+    let supervised = try Trainer(
+      configuration: Training.configuration(["method": "supervised", "network": .object(plain)]))
     let teacher = try teacherOnly.network("teacher")
     supervised.student.parameters.set(teacher.parameters.values)
     for number in 0..<3 {
@@ -176,7 +185,8 @@ enum Training {
   @Test func baselineStartsAtZeroAndIsSubtractedBeforeItMoves() throws {
     let decay = 0.75
     func trainer(_ changes: JSONObject) throws -> Trainer {
-      try Trainer(configuration: Training.configuration(["feedback": "loss_difference", "dtype": "float64"]).setting(changes))
+      try Trainer(
+        configuration: Training.configuration(["feedback": "loss_difference", "dtype": "float64"]).setting(changes))
     }
     let with = try trainer(["feedback_baseline_decay": .number(decay)]), without = try trainer([:])
     var baseline = 0.0
@@ -190,7 +200,9 @@ enum Training {
       #expect(with.method.scalars.first!.value == baseline)
     }
     #expect(Trainer.differences(with, without).contains("teacher parameters"))
-    #expect(Training.error { _ = try trainer(["feedback": "exact", "feedback_baseline_decay": 0.5]) }.code == .invalidArgument)
+    #expect(
+      Training.error { _ = try trainer(["feedback": "exact", "feedback_baseline_decay": 0.5]) }.code == .invalidArgument
+    )
   }
 
   /// Bit for bit the student, where the average forgets at once.
@@ -213,8 +225,10 @@ enum Training {
     let inputs = try Training.Batches(9).inputs
     #expect(try follower.predictProbabilities(inputs).bytes == none.predictProbabilities(inputs).bytes)
     #expect(
-      Training.error { _ = try Trainer(configuration: Training.configuration(["average_decay": nil, "average_statistics": true])) }
-        .code == .invalidArgument)
+      Training.error {
+        _ = try Trainer(configuration: Training.configuration(["average_decay": nil, "average_statistics": true]))
+      }
+      .code == .invalidArgument)
   }
 
   @Test func equalNetworksStartDifferently() throws {
@@ -243,7 +257,8 @@ enum Training {
 
 @Suite struct FitTests {
   private func fitted(_ steps: [Int?], _ changes: JSONObject = [:]) throws -> Trainer {
-    let trainer = try Trainer(configuration: Training.configuration(Training.fitKeys).setting(changes))
+    let keys = try Training.fitKeys(changes["method"]?.text ?? "meta_pseudo_labels")
+    let trainer = try Trainer(configuration: Training.configuration(keys).setting(changes))
     let (features, labels) = try Training.points()
     for count in steps { #expect(try trainer.fit(features, labels, steps: count) == .completed) }
     return trainer
@@ -252,7 +267,8 @@ enum Training {
   @Test(arguments: StepTests.feedbacks, ["float32", "float64"])
   func twoHalvesAreOneWhole(feedback: String, elementType: String) throws {
     let changes: JSONObject = ["feedback": .string(feedback), "dtype": .string(elementType), "steps": 60]
-    let whole = try fitted([60], changes), halves = try fitted([30, 30], changes), configured = try fitted([nil], changes)
+    let whole = try fitted([60], changes), halves = try fitted([30, 30], changes),
+      configured = try fitted([nil], changes)
     #expect(whole.steps == 60)
     #expect(Trainer.differences(whole, halves) == [])
     #expect(Trainer.differences(whole, configured) == [])
@@ -378,8 +394,6 @@ enum Training {
   ]
 
   private static let withoutEffect: Set<String> = ["method", "threads"]
-  /// What methods without unlabelled rows have no use for.
-  private static let ofUnlabeledRows: Set<String> = ["unlabeled_batch_size", "strong_noise", "strong_feature_dropout"]
 
   @Test(arguments: Trainer.methodNames) func everyOptionReachesTheComputation(method: String) throws {
     let (features, labels) = try Training.points()
@@ -389,11 +403,9 @@ enum Training {
       let networks = trainer.method.learners.map(\.network) + [trainer.average].compactMap { $0 }
       return networks.flatMap { [$0.parameters.values, $0.statistics.values] }
     }
-    let base = Training.configuration(Training.fitKeys).setting(["method": .string(method), "steps": 4])
+    let base = Training.configuration(try Training.fitKeys(method)).setting(["method": .string(method), "steps": 4])
     #expect(try fingerprint(base) == fingerprint(base))
-    let usesUnlabeled = try Trainer(configuration: base).method.needsUnlabeled
     for field in try Trainer.fields(method: method) where !Self.withoutEffect.contains(field.key) {
-      if !usesUnlabeled && Self.ofUnlabeledRows.contains(field.key) { continue }
       var alternative = Self.alternatives.first { $0.key == field.key }
       for role in ["student", "teacher"] where field.key.hasPrefix("\(role)_optimizer.") {
         let prefix = "\(role)_optimizer.", key = field.key.dropFirst(prefix.count)
@@ -457,7 +469,9 @@ enum Training {
       (.shape, ["[3]"], { _ = try trainer.predict(Tensor(Shape(3), .float64)) }),
       (.data, ["batch_norm0", "2 rows"], { try trainer.studentStep(Tensor(Shape(1, 3), .float64)) }),
       (.invalidArgument, ["unlabelled"], { try trainer.step(batches.inputs, Training.labels) }),
-      (.invalidArgument, ["strong view"], { try trainer.step(batches.inputs, Training.labels, strong: batches.strong) }),
+      (
+        .invalidArgument, ["strong view"], { try trainer.step(batches.inputs, Training.labels, strong: batches.strong) }
+      ),
     ]
     for (code, words, call) in cases {
       let error = Training.error(call)
@@ -488,8 +502,14 @@ enum Training {
       (["network": ["type": "mlp", "inputs": 3, "hidden": [2.5], "classes": 2]], ["\"hidden\""]),
       (["network": ["type": "tree"]], ["\"mlp\" or \"sequential\"", "tree"]),
       (["network": ["type": "sequential", "inputs": 3, "layers": []]], ["\"layers\" is empty"]),
-      (["network": ["type": "sequential", "inputs": 3, "layers": [["type": "dens"]]]], ["layer 0", "Did you mean \"dense\"?"]),
-      (["network": ["type": "sequential", "inputs": 3, "layers": [["type": "dropout", "rate": 1]]]], ["layer 0", "\"rate\"", "[0, 1)"]),
+      (
+        ["network": ["type": "sequential", "inputs": 3, "layers": [["type": "dens"]]]],
+        ["layer 0", "Did you mean \"dense\"?"]
+      ),
+      (
+        ["network": ["type": "sequential", "inputs": 3, "layers": [["type": "dropout", "rate": 1]]]],
+        ["layer 0", "\"rate\"", "[0, 1)"]
+      ),
       (["student_network": ["type": "mlp", "inputs": 4, "hidden": [], "classes": 3]], ["4 inputs", "the teacher 3"]),
       (["student_network": ["type": "mlp", "inputs": 3, "hidden": [], "classes": 2]], ["2 classes", "the teacher 3"]),
       (["student_optimizer": ["momentum": 0.5], "student_optimizer.momentum": 0.6], ["given twice"]),
@@ -529,7 +549,9 @@ enum Training {
     Wild(["student_optimizer.learning_rate": 1e38, "student_optimizer.name": "adamw", "feedback_weight": 0]),
     Wild(["student_optimizer.learning_rate": 1e30, "student_optimizer.weight_decay": 1]),
     Wild(["student_optimizer.learning_rate": 1e38, "student_optimizer.momentum": 0.99]),
-    Wild(["student_optimizer.learning_rate": 1e38, "student_optimizer.momentum": 0, "student_optimizer.nesterov": false]),
+    Wild([
+      "student_optimizer.learning_rate": 1e38, "student_optimizer.momentum": 0, "student_optimizer.nesterov": false,
+    ]),
     Wild(["teacher_optimizer.learning_rate": 1e38]),
     Wild(["student_optimizer.learning_rate": 1e38, "teacher_optimizer.learning_rate": 1e38]),
   ]
@@ -547,13 +569,17 @@ enum Training {
         configuration["method"] = .string(method)
         configuration["network"] = .object(network)
         if method != "supervised" { configuration["feedback"] = .string(feedback) }
-        try check(configuration, "\(feedback), batch norm \(batchNorm)", mustDiverge: !batchNorm && !changes.members.isEmpty)
+        try check(
+          configuration, "\(feedback), batch norm \(batchNorm)", mustDiverge: !batchNorm && !changes.members.isEmpty)
       }
     }
   }
 
   private func check(_ configuration: JSONObject, _ place: String, mustDiverge: Bool) throws {
     let trainer = try Trainer(configuration: configuration), batches = try Training.Batches(0)
+    // So large that parameters overflow too.
+    batches.inputs.scale(by: 1e3)
+    batches.weak.scale(by: 1e3)
     let error = Training.error {
       for _ in 0..<30 { try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak) }
     }
@@ -569,6 +595,35 @@ enum Training {
         #expect(tensor.values.allSatisfy { $0.isFinite }, "\(learner.role) \(name), \(place): \(error)")
       }
     }
-    _ = try trainer.predictProbabilities(batches.inputs)
+    #expect(try trainer.predictProbabilities(batches.inputs).values.allSatisfy { $0.isFinite }, "\(place): \(error)")
+    #expect(trainer.history.count == trainer.steps)
+  }
+
+  /// The state that is left is that of a run which ended in time, and training can go on from it.
+  @Test func divergenceGoesBackToTheLastGoodState() throws {
+    let batches = try Training.Batches(0)
+    func run(steps: Int, thenRate rate: Double?) throws -> Trainer {
+      let trainer = try Trainer(
+        configuration: Training.configuration(["feedback": "loss_difference", "feedback_baseline_decay": 0.5]))
+      func step() throws { try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak) }
+      for _ in 0..<steps { try step() }
+      guard let rate else { return trainer }
+      for role in ["student", "teacher"] {
+        let optimizer = try trainer.optimizer(role), usual = optimizer.learningRate
+        try optimizer.setLearningRate(rate)
+        let error = Training.error { for _ in 0..<5 { try step() } }
+        #expect(error.code == .diverged)
+        try optimizer.setLearningRate(usual)
+      }
+      return trainer
+    }
+    let diverged = try run(steps: 4, thenRate: 1e30)
+    #expect((3...4).contains(diverged.steps))
+    let reference = try run(steps: diverged.steps, thenRate: nil)
+    #expect(Trainer.differences(diverged, reference) == [])
+    for trainer in [diverged, reference] {
+      try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak)
+    }
+    #expect(Trainer.differences(diverged, reference) == [])
   }
 }

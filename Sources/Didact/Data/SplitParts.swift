@@ -16,6 +16,10 @@ public enum SplitPart: Int, Sendable {
 public func splitParts(
   classes: [Int], labels: Int, testFraction: Double = 0.25, seed: UInt64
 ) throws -> [SplitPart] {
+  // A dataset counts up to its largest class.
+  if let row = classes.firstIndex(where: { $0 >= 1 << 24 }) {
+    throw DidactError(.data, "y, row \(row): class \(classes[row]) is not below 2^24")
+  }
   // The rows' own indices as features show where the split puts them.
   let indices = try Tensor(classes.indices.map(Double.init), shape: Shape(classes.count, 1), elementType: .int64)
   let classNames = (0...max(0, classes.max() ?? 0)).map(String.init)

@@ -540,13 +540,14 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
     let count = parameters.count
     let parameters = elements(parameters), gradient = elements(gradient), scale = Element(gradientScale)
     let m = elements(firstMoment), v = elements(secondMoment)
-    let beta1 = Element(settings.beta1), beta2 = Element(settings.beta2), epsilon = Element(settings.epsilon)
+    let beta1 = Element(settings.beta1), fresh1 = Element(1 - settings.beta1)
+    let beta2 = Element(settings.beta2), fresh2 = Element(1 - settings.beta2), epsilon = Element(settings.epsilon)
     let rate = Element(settings.learningRate), kept = Element(1 - settings.learningRate * weightDecay)
     let firstCorrection = Element(settings.firstCorrection), secondCorrection = Element(settings.secondCorrection)
     for i in 0..<count {
       let g = scale * gradient[i]
-      m[i] = beta1 * m[i] + (1 - beta1) * g
-      v[i] = beta2 * v[i] + (1 - beta2) * g * g
+      m[i] = beta1 * m[i] + fresh1 * g
+      v[i] = beta2 * v[i] + fresh2 * g * g
       let step = m[i] / firstCorrection / ((v[i] / secondCorrection).squareRoot() + epsilon)
       parameters[i] = kept * parameters[i] - rate * step
     }
@@ -580,12 +581,13 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
   ) {
     let count = result.count, result = elements(result), gradient = elements(gradient)
     let m = elements(firstMoment), v = elements(secondMoment), scale = Element(gradientScale)
-    let beta1 = Element(settings.beta1), beta2 = Element(settings.beta2)
+    let beta1 = Element(settings.beta1), fresh1 = Element(1 - settings.beta1)
+    let beta2 = Element(settings.beta2), fresh2 = Element(1 - settings.beta2)
     let epsilon = Element(settings.epsilon), rate = Element(settings.learningRate)
     let firstCorrection = Element(settings.firstCorrection), secondCorrection = Element(settings.secondCorrection)
     func step(_ m: Element, _ v: Element, _ g: Element) -> Element {
-      let mHat = (beta1 * m + (1 - beta1) * g) / firstCorrection
-      let vHat = (beta2 * v + (1 - beta2) * g * g) / secondCorrection
+      let mHat = (beta1 * m + fresh1 * g) / firstCorrection
+      let vHat = (beta2 * v + fresh2 * g * g) / secondCorrection
       return rate * mHat / (vHat.squareRoot() + epsilon)
     }
     for i in 0..<count { result[i] = step(m[i], v[i], scale * gradient[i]) - step(m[i], v[i], 0) }

@@ -160,6 +160,17 @@ final class MetaPseudoLabels: TwoStepMethod {
     guard let step = pending else {
       throw DidactError(.state, "teacher_step needs a student_step before it: it answers the student's last move")
     }
+    do {
+      let metrics = try teacherStep(labeled, answering: step, draw: draw)
+      pending = nil
+      return metrics
+    } catch let error as DidactError where error.code == .diverged {
+      pending = nil
+      throw error
+    }
+  }
+
+  private func teacherStep(_ labeled: LabeledBatch, answering step: Pending, draw: UInt64) throws -> Metrics {
     var metrics = Metrics()
     let views = try auxiliaryViews(step.views, step, labeled, draw: draw)
     kernels.fill(teacher.gradients, 0)
@@ -177,22 +188,13 @@ final class MetaPseudoLabels: TwoStepMethod {
       metrics["mask_rate"] = maskRate
     }
     if feedbackWeight != 0 {
-      let answer: FeedbackAnswer
-      do {
-        answer = try feedback(on: step.move, student, studentOptimizer, labeled, baseline: baseline, draw: draw)
-        try checkFinite(answer.improvement, term: "feedback", draw: draw)
-      } catch let error as DidactError where error.code == .diverged {
-        // The student's step made the labelled loss infinite: take it back.
-        kernels.copy(step.move.pass.parameters, to: student.parameters)
-        pending = nil
-        throw error
-      }
+      let answer = try feedback(on: step.move, student, studentOptimizer, labeled, baseline: baseline, draw: draw)
+      try checkFinite(answer.improvement, term: "feedback", draw: draw)
       metrics["feedback"] = answer.improvement
       try add(answer.term, "feedback", weight: feedbackWeight, through: views.pseudoLabel, to: &metrics, draw: draw)
       if let baselineDecay { baseline = baselineDecay * baseline + (1 - baselineDecay) * answer.improvement }
     }
     metrics["learning_rate/teacher"] = teacherOptimizer.learningRate
-    pending = nil
     try teacherOptimizer.step()
     // A term of weight 0 is not computed and reads 0.
     for name in metricNames where metrics[name] == nil && !name.hasSuffix("/student") { metrics[name] = 0 }

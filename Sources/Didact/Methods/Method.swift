@@ -85,7 +85,7 @@ func checkFinite(_ value: Double, term: String, draw: UInt64) throws {
   guard value.isFinite else {
     throw DidactError(
       .diverged,
-      "step \(draw): the \(term) loss is \(value); the last finite state is kept. Lower the learning rate or set clip_norm")
+      "step \(draw): the \(term) loss is \(value.isNaN ? "NaN" : "infinite"); the last finite state is kept. Lower the learning rate or set clip_norm")
   }
 }
 
@@ -96,11 +96,21 @@ enum MethodName: String, CaseIterable, Sendable {
 
   var fields: [Field] {
     switch self {
-    case .metaPseudoLabels: MetaPseudoLabels.fields
+    case .metaPseudoLabels: unlabeledFields + MetaPseudoLabels.fields
     case .supervised: Supervised.fields
     }
   }
 }
+
+/// What `fit` does with unlabelled rows, for the methods that use them.
+private let unlabeledFields: [Field] = [
+  Field(
+    "unlabeled_batch_size", .integer(.atLeast(1)), 448, "fit: unlabelled rows a step, at most all of them",
+    source: "seven a label, as in UDA and FixMatch"),
+  Field("strong_noise", .number(.atLeast(0)), 0.2, "fit: standard deviation of the strong view's Gaussian noise"),
+  Field(
+    "strong_feature_dropout", .number(.halfOpen(0, 1)), 0.1, "fit: share of features that the strong view sets to 0"),
+]
 
 /// The fields of the optimiser of one role: `student_optimizer.learning_rate` and so on.
 func optimizerFields(_ role: String) -> [Field] { OptimizerSettings.fields.map { $0.prefixed("\(role)_optimizer.") } }

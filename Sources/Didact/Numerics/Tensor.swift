@@ -110,6 +110,9 @@ extension Tensor {
   /// The bytes, for exact comparison.
   package var bytes: [UInt8] { Array(UnsafeRawBufferPointer(start: address, count: byteCount)) }
 
+  /// Takes the elements of a tensor of the same shape and element type.
+  func copyElements(of other: Tensor) { memcpy(address, other.address, byteCount) }
+
   /// A copy in memory of its own.
   public func copy() throws -> Tensor {
     let result = try Tensor(shape, elementType)

@@ -101,6 +101,9 @@ extension Trainer {
     guard let stored = file.tensors.first(where: { $0.name == "history" })?.tensor,
       stored.elementType == .float64, stored.shape.rank == 2, stored.columns == names.count
     else { throw DidactError(.format, "tensor \"history\" is missing or not [steps, \(names.count)]") }
+    guard stored.rows == steps else {
+      throw DidactError(.format, "tensor \"history\" has \(stored.rows) rows for \(steps) steps")
+    }
     history = (0..<stored.rows).map { row in
       var metrics = Metrics()
       for (column, name) in names.enumerated() { metrics[name] = stored[row * names.count + column] }

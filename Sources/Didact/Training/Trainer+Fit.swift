@@ -41,30 +41,20 @@ extension Trainer {
     }
     return try training {
       let data = try fitData(features, labels, unlabeled)
-      let labeledBatchSize = try configuration.integer("labeled_batch_size")
-      let unlabeledBatchSize = try configuration.integer("unlabeled_batch_size")
-      var labeledSampler = BatchSampler(
-        count: data.labeled.rows, batchSize: labeledBatchSize,
-        stream: RandomStream(seed: seed, name: "batches/labeled"))
-      var unlabeledSampler = BatchSampler(
-        count: data.pool.rows, batchSize: unlabeledBatchSize,
-        stream: RandomStream(seed: seed, name: "batches/unlabeled"))
-      let labeledView = try view("weak", of: "labeled")
-      let weakView = try view("weak", of: "unlabeled")
-      let strongView = try view("strong", of: "unlabeled")
       let kernels = student.kernels
+      var labeledBatches = try BatchSampler(
+        count: data.labeled.rows, batchSize: configuration.integer("labeled_batch_size"),
+        stream: RandomStream(seed: seed, name: "batches/labeled"))
+      let labeledView = try view("weak", of: "labeled")
+      var unlabeledViews = method.needsUnlabeled ? try UnlabeledViews(self, rows: data.pool) : nil
 
       func batch(_ step: Int) throws -> Batch {
-        let draw = UInt64(step)
-        let rows = labeledSampler.rows(step: step)
+        let rows = labeledBatches.rows(step: step)
         let labeled = LabeledBatch(
-          inputs: try labeledView(kernels, try gather(data.labeled, rows), draw: draw),
+          inputs: try labeledView(kernels, try gather(data.labeled, rows), draw: UInt64(step)),
           labels: rows.map { data.labels[$0] })
-        guard method.needsUnlabeled else { return Batch(labeled: labeled, weak: nil, strong: nil) }
-        let pool = try gather(data.pool, unlabeledSampler.rows(step: step))
-        return Batch(
-          labeled: labeled, weak: try weakView(kernels, pool, draw: draw),
-          strong: try strongView(kernels, pool, draw: draw))
+        let views = try unlabeledViews?.views(step: step)
+        return Batch(labeled: labeled, weak: views?.weak, strong: views?.strong)
       }
 
       let last = try count.map { self.steps + $0 } ?? max(self.steps, configuration.integer("steps"))
@@ -78,6 +68,32 @@ extension Trainer {
         }
       }
       return .completed
+    }
+  }
+
+  /// The unlabelled batches of a fit, in two views.
+  private struct UnlabeledViews {
+    private let trainer: Trainer
+    private let rows: Tensor
+    private var batches: BatchSampler
+    private let weak, strong: VectorView
+
+    init(_ trainer: Trainer, rows: Tensor) throws {
+      self.trainer = trainer
+      self.rows = rows
+      batches = try BatchSampler(
+        count: rows.rows, batchSize: trainer.configuration.integer("unlabeled_batch_size"),
+        stream: RandomStream(seed: trainer.seed, name: "batches/unlabeled"))
+      weak = try trainer.view("weak", of: "unlabeled")
+      strong = try trainer.view("strong", of: "unlabeled")
+    }
+
+    mutating func views(step: Int) throws -> (weak: Tensor, strong: Tensor) {
+      let kernels = trainer.student.kernels
+      let batch = try trainer.gather(rows, batches.rows(step: step))
+      return (
+        try weak(kernels, batch, draw: UInt64(step)), try strong(kernels, batch, draw: UInt64(step))
+      )
     }
   }
 
@@ -104,6 +120,7 @@ extension Trainer {
     guard labeledRows.contains(where: { labels[$0] != labels[first] }) else {
       throw DidactError(.data, "all labels are class \(labels[first]); training needs at least two classes")
     }
+    let unlabeled = unlabeled.flatMap { $0.rows > 0 ? $0 : nil }
     if scaling == nil, steps == 0 {
       let parts = try [prepared(features, "X")] + (unlabeled.map { [try prepared($0, "X_unlabeled")] } ?? [])
       let fitted = try InputScaling(configuration.choice("input_scaling"), fittedOn: parts, inputs: student.inputs)
@@ -112,7 +129,7 @@ extension Trainer {
     let rows = try prepared(features, "X")
     let labeled = try gather(rows, labeledRows)
     var pool = rows
-    if let unlabeled, unlabeled.rows > 0 {
+    if let unlabeled {
       let more = try prepared(unlabeled, "X_unlabeled")
       pool = try Tensor(Shape(rows.rows + more.rows, student.inputs), elementType)
       student.kernels.copy(rows, to: pool.rows(0..<rows.rows))

@@ -24,6 +24,8 @@ public final class Trainer: @unchecked Sendable {
 
   let method: any Method
   let movingAverage: MovingAverage?
+  /// As before the last completed step, whose losses were finite, and as before the one at work.
+  private var lastGood, current: RestorePoint?
   private let isTraining = Mutex(false)
 
   /// The fields of every trainer, before those of its method.
@@ -44,16 +46,10 @@ public final class Trainer: @unchecked Sendable {
     Field("steps", .integer(.closed(0, 1e11)), 1000, "fit: steps in all"),
     Field("labeled_batch_size", .integer(.atLeast(1)), 64, "fit: labelled rows a step, at most all of them"),
     Field(
-      "unlabeled_batch_size", .integer(.atLeast(1)), 448, "fit: unlabelled rows a step, at most all of them",
-      source: "seven a label, as in UDA and FixMatch"),
-    Field(
       "input_scaling", .choice(["standard", "unit", "none"]), "standard",
       "fit: mean 0 and deviation 1 by column; or all divided by the largest absolute value; or as they are"),
     Field("weak_noise", .number(.atLeast(0)), 0.05, "fit: standard deviation of the weak view's Gaussian noise"),
     Field("weak_feature_dropout", .number(.halfOpen(0, 1)), 0, "fit: share of features that the weak view sets to 0"),
-    Field("strong_noise", .number(.atLeast(0)), 0.2, "fit: standard deviation of the strong view's Gaussian noise"),
-    Field(
-      "strong_feature_dropout", .number(.halfOpen(0, 1)), 0.1, "fit: share of features that the strong view sets to 0"),
   ]
 
   /// The names of all methods.
@@ -193,9 +189,10 @@ public final class Trainer: @unchecked Sendable {
   ///   - labels: a class for each row.
   ///   - unlabeled: [M, inputs]; nil only for methods that use none.
   ///   - strong: another view of the same rows; nil for `unlabeled` itself. Nothing is augmented here.
-  /// - Throws: `DidactError`; a step that diverges leaves the last finite state.
+  /// - Throws: `DidactError`; where a step diverges, the state is that before the last step whose losses were finite.
   @discardableResult
-  public func step(_ inputs: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, strong: Tensor? = nil) throws -> Metrics {
+  public func step(_ inputs: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, strong: Tensor? = nil) throws -> Metrics
+  {
     try training {
       let weak = try unlabeled.map { try prepared($0, "unlabeled") }
       let batch = Batch(
@@ -210,7 +207,7 @@ public final class Trainer: @unchecked Sendable {
     try training {
       let weak = try prepared(unlabeled, "unlabeled")
       let strong = try strongView(strong, of: weak) ?? weak
-      return try writing {
+      return try stepping(begins: true) {
         lastMetrics = try twoStepMethod().studentStep(weak: weak, strong: strong, labeled: nil, draw: UInt64(steps))
         return lastMetrics
       }
@@ -222,7 +219,7 @@ public final class Trainer: @unchecked Sendable {
   public func teacherStep(_ inputs: Tensor, _ labels: [Int]) throws -> Metrics {
     try training {
       let labeled = try labeledBatch(inputs, labels)
-      return try writing {
+      return try stepping(begins: false) {
         let metrics = try twoStepMethod().teacherStep(labeled, draw: UInt64(steps))
         completeStep(lastMetrics.merging(metrics))
         return metrics
@@ -236,7 +233,7 @@ public final class Trainer: @unchecked Sendable {
   }
 
   func step(_ batch: Batch) throws -> Metrics {
-    try writing {
+    try stepping(begins: true) {
       let metrics = try method.step(batch, draw: UInt64(steps))
       movingAverage?.update()
       completeStep(metrics)
@@ -251,6 +248,7 @@ public final class Trainer: @unchecked Sendable {
     lastMetrics = ordered
     history.append(ordered)
     steps += 1
+    swap(&lastGood, &current)
   }
 
   private func twoStepMethod() throws -> any TwoStepMethod {
@@ -332,7 +330,9 @@ public final class Trainer: @unchecked Sendable {
       let column = index % inputs
       let columnName = column < featureNames.count ? " (\(featureNames[column]))" : ""
       throw DidactError(
-        .data, "\(name), row \(index / inputs), column \(column)\(columnName): \(input[index]) is not a finite \(elementType) number")
+        .data,
+        "\(name), row \(index / inputs), column \(column)\(columnName): \(input[index]) is not a finite \(elementType) number"
+      )
     }
     return rows
   }
@@ -383,19 +383,29 @@ public final class Trainer: @unchecked Sendable {
   /// Runs `body` with no step changing what it reads: steps, metrics, history, names.
   package func reading<Result>(_ body: () throws -> Result) rethrows -> Result { try student.lock.reading(body) }
 
-  /// Runs `body` with no prediction reading the networks; running statistics are restored where it diverges.
+  /// Runs `body` with no prediction reading the networks.
   func writing<Result>(_ body: () throws -> Result) throws -> Result {
     func locked(_ networks: ArraySlice<Network>) throws -> Result {
       guard let first = networks.first else { return try body() }
       return try first.lock.writing { try locked(networks.dropFirst()) }
     }
-    let networks = method.learners.map(\.network)
-    let statistics = try networks.map { try $0.statistics.copy() }
-    do {
-      return try locked((networks + [average].compactMap { $0 })[...])
-    } catch let error as DidactError where error.code == .diverged {
-      for (network, old) in zip(networks, statistics) { network.kernels.copy(old, to: network.statistics) }
-      throw error
+    return try locked((method.learners.map(\.network) + [average].compactMap { $0 })[...])
+  }
+
+  /// Runs a step or its half. Where it diverges, the state goes back to that before the last step whose losses were
+  /// finite: the move that made them infinite is the one after.
+  private func stepping<Result>(begins: Bool, _ body: () throws -> Result) throws -> Result {
+    try writing {
+      if begins {
+        if let current { current.remember(self) } else { current = try RestorePoint(self) }
+      }
+      do {
+        return try body()
+      } catch let error as DidactError where error.code == .diverged {
+        (lastGood ?? current)?.restore(self)
+        lastGood = nil
+        throw error
+      }
     }
   }
 }

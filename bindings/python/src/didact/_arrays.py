@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -56,17 +57,20 @@ def optional_pointer(borrowed: Borrowed | None):
 
 
 def _converted(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind == "b":
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind == "b":
         return array.astype(np.uint8)
-    if array.dtype.kind in "iu":
+    if kind == "i" or (kind == "u" and size < 8):
         return array.astype(np.int64)
-    if array.dtype.kind == "f":
-        # float16 and long double; also other byte orders.
-        return array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64)
-    try:
-        return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"expected an array of numbers, got dtype {array.dtype}: {error}") from None
+    if kind == "f" and size <= 4:
+        # float16; also other byte orders.
+        return array.astype(np.float32)
+    if kind in "fuO":
+        try:
+            return array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"expected an array of numbers: {error}") from None
+    raise TypeError(f"expected an array of numbers, got dtype {array.dtype}")
 
 
 def labels(values: Any, *, name: str, missing: bool = False) -> np.ndarray:
@@ -79,7 +83,7 @@ def labels(values: Any, *, name: str, missing: bool = False) -> np.ndarray:
     if array.dtype.kind == "f":
         if missing:
             array = np.where(np.isnan(array), -1.0, array)
-        whole = array.astype(np.int64, copy=True) if np.isfinite(array).all() else None
+        whole = array.astype(np.int64) if (np.abs(array) < 2.0**63).all() else None
         if whole is None or (whole != array).any():
             raise ValueError(f"{name}: labels must be whole numbers")
         array = whole
@@ -87,7 +91,20 @@ def labels(values: Any, *, name: str, missing: bool = False) -> np.ndarray:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: labels must be whole numbers, got dtype {array.dtype}")
+    if array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
+        raise ValueError(f"{name}: labels must fit into 64 bits with a sign")
     return array.astype(np.int64, copy=False)
+
+
+def whole_number(value: Any, name: str, bits: int = 63) -> int:
+    """A number in 0..<2^bits. ctypes itself would drop the bits that do not fit."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if not 0 <= number < 1 << bits:
+        raise ValueError(f"{name} must be in [0, 2^{bits}), got {number}")
+    return number
 
 
 def _is_missing(value: Any) -> bool:

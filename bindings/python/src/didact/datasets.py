@@ -9,7 +9,7 @@ import ctypes
 import numpy as np
 
 from . import _ffi
-from ._arrays import _DTYPES, borrow, labels as _labels
+from ._arrays import _DTYPES, borrow, labels as _labels, whole_number
 from ._errors import check
 from ._library import library
 
@@ -50,6 +50,7 @@ def make_two_moons(
     y : int64 array [2 · n_per_moon]
         0 for the outer moon, 1 for the inner one.
     """
+    n_per_moon, seed = whole_number(n_per_moon, "n_per_moon"), whole_number(seed, "seed", bits=64)
     if n_per_moon < 1:
         raise ValueError(f"n_per_moon must be at least 1, got {n_per_moon}")
     x, y = np.empty((2 * n_per_moon, 2)), np.empty(2 * n_per_moon, np.int64)
@@ -80,5 +81,13 @@ def split(y: Any, labels: int, test_fraction: float = 0.25, seed: int = 0) -> Sp
     """
     y = borrow(_labels(y, name="y"))
     parts = np.empty(y.array.shape, np.int64)
-    check(library.didact_dataset_split(borrow(parts).pointer, y.pointer, labels, test_fraction, seed))
+    check(
+        library.didact_dataset_split(
+            borrow(parts).pointer,
+            y.pointer,
+            whole_number(labels, "labels"),
+            test_fraction,
+            whole_number(seed, "seed", bits=64),
+        )
+    )
     return Split(*(np.flatnonzero(parts == part) for part in range(3)))

@@ -19,6 +19,7 @@ from ._arrays import (
     text,
     to_json,
     view,
+    whole_number,
 )
 from ._errors import check
 from ._library import library
@@ -193,7 +194,7 @@ class Network:
             self._handle.value,
             x.pointer,
             int(bool(training)),
-            -1 if draw is None else draw,
+            -1 if draw is None else whole_number(draw, "draw"),
         )
         return Pass(self, handle, x.array.shape)
 

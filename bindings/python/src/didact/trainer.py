@@ -14,7 +14,18 @@ from typing import Any
 import numpy as np
 
 from . import _ffi
-from ._arrays import Handle, borrow, labels, make_handle, names, number, optional_pointer, text, to_json
+from ._arrays import (
+    Handle,
+    borrow,
+    labels,
+    make_handle,
+    names,
+    number,
+    optional_pointer,
+    text,
+    to_json,
+    whole_number,
+)
 from ._errors import check
 from ._library import library
 from .network import Network
@@ -205,9 +216,17 @@ class Trainer:
     @property
     def history(self) -> dict[str, np.ndarray]:
         """The metrics of every completed step, by name."""
-        table = np.empty((self.steps, len(self._columns)), np.float64)
-        check(library.didact_trainer_history(borrow(table).pointer, self._handle.value))
-        return {name: table[:, column].copy() for column, name in enumerate(self._columns)}
+        while True:
+            steps = self.steps
+            table = np.empty((steps, len(self._columns)), np.float64)
+            try:
+                check(library.didact_trainer_history(borrow(table).pointer, self._handle.value))
+            except ValueError:
+                # Another thread may have completed a step in between.
+                if self.steps == steps:
+                    raise
+            else:
+                return {name: table[:, column].copy() for column, name in enumerate(self._columns)}
 
     # The meta-gradient
 
@@ -270,7 +289,7 @@ class Trainer:
                 xu.pointer,
                 optional_pointer(xu_strong),
                 optional_pointer(pseudo_labels),
-                draw,
+                whole_number(draw, "draw", bits=64),
             )
         )
 
@@ -338,7 +357,7 @@ class Trainer:
                 X.pointer,
                 y.pointer,
                 optional_pointer(X_unlabeled),
-                -1 if steps is None else _step_count(steps),
+                -1 if steps is None else whole_number(steps, "steps"),
                 c_callback,
                 None,
             )
@@ -472,12 +491,6 @@ class _HeldInterrupts:
     def _run_held(self) -> None:
         while self._held:
             self._handler(*self._held.pop(0))
-
-
-def _step_count(steps: int) -> int:
-    if steps < 0:
-        raise ValueError(f"steps must not be negative, got {steps}")
-    return steps
 
 
 def _print_progress(now: Any) -> None:
