@@ -8,12 +8,17 @@ extension Dataset {
   ///   - path: the file.
   ///   - labelColumn: a name in the header, or an index counted from zero. Nil means the column named `label` if the
   ///     header has one, else that no row has a label.
+  ///   - featureNames: the columns that are features, in this order, where the file has a header; nil for all but the
+  ///     label column, in the file's order.
   /// - Throws: `DidactError.file`; `.invalidArgument` for an unknown label column; `.data` with line and column for a
-  ///   cell that is no finite number, rows of different lengths, and quotes out of place.
-  public init(csv path: String, labelColumn: String? = nil) throws {
+  ///   cell that is no finite number, rows of different lengths, quotes out of place, and columns missing from or not
+  ///   among `featureNames`.
+  public init(csv path: String, labelColumn: String? = nil, featureNames: [String]? = nil) throws {
     let content = try readFile(path)
     do {
-      self = try content.withBytes { try CSVTable($0, labelColumn: labelColumn).dataset() }
+      self = try content.withBytes {
+        try CSVTable($0, labelColumn: labelColumn, featureNames: featureNames).dataset()
+      }
     } catch let error as DidactError {
       throw error.at(path)
     }
@@ -30,14 +35,21 @@ private struct CSVTable {
   let rowCount: Int
 
   /// The columns of `features`.
-  var featureColumns: [Int] { (0..<columnCount).filter { $0 != labelColumn } }
+  let featureColumns: [Int]
 
-  init(_ bytes: UnsafeRawBufferPointer, labelColumn: String?) throws {
+  init(_ bytes: UnsafeRawBufferPointer, labelColumn: String?, featureNames: [String]?) throws {
     self.bytes = bytes
     var reader = CSVReader(bytes)
     guard let first = try reader.readRecord() else { throw DidactError(.data, "the file is empty") }
     (header, self.labelColumn) = try CSVTable.interpret(first, labelColumn)
     columnCount = first.cells.count
+    let label = self.labelColumn
+    let others = first.cells.indices.filter { $0 != label }
+    if let header, let featureNames {
+      featureColumns = try CSVTable.columns(called: featureNames, in: header, among: others)
+    } else {
+      featureColumns = others
+    }
 
     // Counted first, so that the features are allocated once and where that can fail with an error.
     var rowCount = header == nil ? 1 : 0
@@ -54,6 +66,27 @@ private struct CSVTable {
       throw DidactError(.data, "there is no feature column")
     }
     guard columnCount <= Dataset.maximumColumns else { throw DidactError(.data, "\(columnCount) columns are too many") }
+  }
+
+  /// Where the features stand.
+  private static func columns(called names: [String], in header: [String], among columns: [Int]) throws -> [Int] {
+    guard columns.map({ header[$0] }) != names else { return columns }
+    let found = try names.map { name in
+      let matches = columns.filter { header[$0] == name }
+      guard let column = matches.first else {
+        throw DidactError(
+          .data, "there is no column \"\(name)\".\(suggestion(for: name, among: columns.map { header[$0] }))")
+      }
+      guard matches.count == 1 else { throw DidactError(.data, "two columns are called \"\(name)\"") }
+      return column
+    }
+    let extra = columns.filter { !found.contains($0) }.map { "\"\(header[$0])\"" }
+    guard extra.isEmpty else {
+      throw DidactError(
+        .data,
+        "no feature is called \(extra.joined(separator: ", ")): remove the column, or name it as the label column")
+    }
+    return found
   }
 
   /// Whether the first line is a header, and which column has the labels.
@@ -88,7 +121,6 @@ private struct CSVTable {
 
   /// The second pass.
   func dataset() throws -> Dataset {
-    let featureColumns = featureColumns
     let features = try Tensor(Shape(checking: [rowCount, featureColumns.count]), .float64)
     let values = features.address.assumingMemoryBound(to: Double.self)
     // Labels are numbered as they come, and renumbered once all are known.

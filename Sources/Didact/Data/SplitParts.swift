@@ -16,6 +16,9 @@ public enum SplitPart: Int, Sendable {
 public func splitParts(
   classes: [Int], labels: Int, testFraction: Double = 0.25, seed: UInt64
 ) throws -> [SplitPart] {
+  guard testFraction >= 0, testFraction < 1 else {
+    throw DidactError(.invalidArgument, "a test fraction of \(testFraction); give one in [0, 1)")
+  }
   // A dataset counts up to its largest class.
   if let row = classes.firstIndex(where: { $0 >= 1 << 24 }) {
     throw DidactError(.data, "y, row \(row): class \(classes[row]) is not below 2^24")

@@ -170,6 +170,8 @@ final class MetaPseudoLabels: TwoStepMethod {
     }
   }
 
+  func abandonStep() { pending = nil }
+
   private func teacherStep(_ labeled: LabeledBatch, answering step: Pending, draw: UInt64) throws -> Metrics {
     var metrics = Metrics()
     let views = try auxiliaryViews(step.views, step, labeled, draw: draw)

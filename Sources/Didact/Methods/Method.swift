@@ -19,6 +19,8 @@ protocol TwoStepMethod: Method {
   func studentStep(weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64) throws -> Metrics
   /// The teacher learns from the student's result on labelled data.
   func teacherStep(_ labeled: LabeledBatch, draw: UInt64) throws -> Metrics
+  /// Forgets a student step that gets no answer.
+  func abandonStep()
 }
 
 extension TwoStepMethod {
@@ -29,8 +31,12 @@ extension TwoStepMethod {
       throw DidactError(.invalidArgument, "this method needs unlabelled rows in every step")
     }
     let student = try studentStep(weak: weak, strong: strong, labeled: batch.labeled, draw: draw)
-    let teacher = try teacherStep(batch.labeled, draw: draw)
-    return student.merging(teacher)
+    do {
+      return student.merging(try teacherStep(batch.labeled, draw: draw))
+    } catch {
+      abandonStep()
+      throw error
+    }
   }
 }
 

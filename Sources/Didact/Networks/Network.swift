@@ -181,6 +181,7 @@ public final class Network: @unchecked Sendable {
   /// The class probabilities [N, classes] in evaluation mode.
   public func predictProbabilities(_ input: Tensor) throws -> Tensor {
     let input = try converted(input)
+    try checkInput(input)
     let result = try Tensor(Shape(input.rows, classes), elementType)
     // In blocks, so that memory does not grow with the number of rows.
     for start in stride(from: 0, to: input.rows, by: 1024) {

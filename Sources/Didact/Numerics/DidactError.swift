@@ -51,7 +51,7 @@ public struct DidactError: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 /// " Did you mean "x"?" for the nearest of the known names, or a list of them where none is near.
-func suggestion(for name: String, among known: [String]) -> String {
+package func suggestion(for name: String, among known: [String]) -> String {
   let ranked = known.map { ($0, editDistance(name, $0)) }.sorted { $0.1 < $1.1 }
   if let nearest = ranked.first, nearest.1 <= max(2, name.utf8.count / 3) {
     return " Did you mean \"\(nearest.0)\"?"

@@ -68,7 +68,7 @@ extension Trainer {
         throw DidactError(.format, "tensor \"optimizer.\(learner.role).step\" is \(count)")
       }
       learner.optimizer.stepCount.integer = count
-      learner.optimizer.learningRate = try file.described("learning_rates") { $0.members?[learner.role]?.double }
+      try learner.optimizer.setLearningRate(file.described("learning_rates") { $0.members?[learner.role]?.double })
     }
     if let average { try file.read(into: average, prefix: "average.") }
     if file.tensors.contains(where: { $0.name == "input.mean" }) {
@@ -84,11 +84,11 @@ extension Trainer {
       return (name, number)
     }
     func names(_ key: String, count: Int) throws -> [String] {
-      let list = try file.described(key) { $0.list?.compactMap(\.text) }
-      guard list.isEmpty || list.count == count else {
-        throw DidactError(.format, "\(list.count) \(key) for \(count)")
+      let list = try file.described(key, \.list), names = list.compactMap(\.text)
+      guard names.count == list.count, names.isEmpty || names.count == count else {
+        throw DidactError(.format, "\(key): expected \(count) strings, or none")
       }
-      return list
+      return names
     }
     classNames = try names("class_names", count: student.classes)
     featureNames = try names("feature_names", count: student.inputs)

@@ -358,7 +358,7 @@ public final class Trainer: @unchecked Sendable {
     return LabeledBatch(inputs: rows, labels: labels)
   }
 
-  private func checkLabels(_ labels: [Int], _ name: String) throws {
+  func checkLabels(_ labels: [Int], _ name: String) throws {
     let classes = student.classes
     if let row = labels.firstIndex(where: { $0 < 0 || $0 >= classes }) {
       throw DidactError(.data, "\(name), row \(row): label \(labels[row]) is not in 0..<\(classes)")
@@ -392,8 +392,8 @@ public final class Trainer: @unchecked Sendable {
     return try locked((method.learners.map(\.network) + [average].compactMap { $0 })[...])
   }
 
-  /// Runs a step or its half. Where it diverges, the state goes back to that before the last step whose losses were
-  /// finite: the move that made them infinite is the one after.
+  /// Runs a step or its half. Where one that began cannot end, the state is as before it. Where it diverges, the state
+  /// goes back to that before the last step whose losses were finite: the move that made them infinite is the one after.
   private func stepping<Result>(begins: Bool, _ body: () throws -> Result) throws -> Result {
     try writing {
       if begins {
@@ -404,6 +404,9 @@ public final class Trainer: @unchecked Sendable {
       } catch let error as DidactError where error.code == .diverged {
         (lastGood ?? current)?.restore(self)
         lastGood = nil
+        throw error
+      } catch {
+        if begins { current?.restore(self) }
         throw error
       }
     }

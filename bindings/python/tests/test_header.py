@@ -6,6 +6,7 @@ Needs gcc, g++, nm, ldd, pkg-config, and clang and swift of a Swift toolchain.
 import ctypes
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -179,6 +180,21 @@ def test_pkg_config_finds_the_checkout(tmp_path):
     )
     run("gcc", "-std=c11", source, *flags, f"-Wl,-rpath,{folder}", "-o", tmp_path / "version")
     run(tmp_path / "version")
+
+
+@pytest.mark.skipif(not (ROOT / "examples" / "c" / "train.c").exists(), reason="no examples beside this package")
+def test_c_example(tmp_path):
+    environment = {**os.environ, "PKG_CONFIG_PATH": str(ROOT / "build" / "lib" / "pkgconfig")}
+    flags = run("pkg-config", "--cflags", "didact", env=environment).split()
+    program = tmp_path / "train"
+    run(
+        *("cc", "-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror", ROOT / "examples" / "c" / "train.c", *flags),
+        *(library_path, f"-Wl,-rpath,{Path(library_path).resolve().parent}", "-o", program),
+    )
+    assert run(program)
+    if shutil.which("valgrind"):
+        leaks = ("--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite")
+        run("valgrind", "--quiet", "--error-exitcode=1", *leaks, program, "3")
 
 
 def test_documented_parameters_exist():

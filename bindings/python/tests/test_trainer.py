@@ -1,6 +1,8 @@
 """Trainers: steps and their halves, fit, files, callbacks, threads."""
 
 import copy
+import ctypes
+import gc
 import os
 import signal
 import threading
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 import didact
+from didact._library import library
 from support import FEEDBACKS, assert_same_bits, run_python, same_bits, snapshot
 
 DTYPES = ("float32", "float64")
@@ -39,8 +42,10 @@ def table(seed=0, rows=90):
 
 
 def make(method="meta_pseudo_labels", **configuration):
-    settings = {"uda_threshold": 0.3} if method == "meta_pseudo_labels" else {}
-    settings.update({"average_decay": 0.9, "labeled_batch_size": 8, "unlabeled_batch_size": 16}, **configuration)
+    settings = {"average_decay": 0.9, "labeled_batch_size": 8}
+    if method == "meta_pseudo_labels":
+        settings.update(unlabeled_batch_size=16, uda_threshold=0.3)
+    settings.update(configuration)
     return didact.Trainer(method, settings.pop("network", NETWORK), **settings)
 
 
@@ -830,11 +835,6 @@ def test_trainers_in_many_threads():
 
 
 def test_handles_are_freed():
-    import ctypes
-    import gc
-
-    from didact._library import library
-
     def alive():
         gc.collect()
         count = ctypes.c_int64()

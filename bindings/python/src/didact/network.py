@@ -94,7 +94,7 @@ class Network:
     """
 
     def __init__(self, specification: Mapping[str, Any], dtype: str = "float32", seed: int = 0):
-        description = {**specification, "dtype": str(np.dtype(dtype)), "seed": int(seed)}
+        description = {**specification, "dtype": str(np.dtype(dtype)), "seed": whole_number(seed, "seed")}
         self._adopt(make_handle(library.didact_network_create, library.didact_network_free, to_json(description)))
 
     @classmethod

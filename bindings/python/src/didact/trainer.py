@@ -71,7 +71,7 @@ class Trainer:
             "method": method,
             "network": dict(network),
             "dtype": str(np.dtype(dtype)),
-            "seed": int(seed),
+            "seed": whole_number(seed, "seed"),
             **configuration,
         }
         if student_network is not None:

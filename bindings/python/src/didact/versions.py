@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,9 @@ def build_info() -> dict[str, Any]:
 
 def show_versions() -> None:
     """Prints the versions of Didact, its library, Python, NumPy and optional packages."""
+    # Here, because it would be half the time that importing the package takes.
+    from importlib import metadata
+
     lines = {
         "didact": __version__,
         "library": f"{library.didact_version().decode()} ({library_path})",

@@ -1,0 +1,51 @@
+/// How often predictions are right, and what is taken for what.
+public struct Evaluation: Sendable, Equatable {
+  /// `confusion[a][b]` rows of class `a` were taken for class `b`.
+  public let confusion: [[Int]]
+
+  /// The number of rows.
+  public var rows: Int { confusion.reduce(0) { $0 + $1.reduce(0, +) } }
+  public var correct: Int { confusion.indices.reduce(0) { $0 + confusion[$1][$1] } }
+  /// In [0, 1]; 0 where there are no rows.
+  public var accuracy: Double { rows > 0 ? Double(correct) / Double(rows) : 0 }
+
+  /// - Parameters:
+  ///   - labels: the right class of each row, in 0..<classes.
+  ///   - predictions: as many.
+  init(labels: [Int], predictions: [Int], classes: Int) {
+    var confusion = Array(repeating: Array(repeating: 0, count: classes), count: classes)
+    for (label, prediction) in zip(labels, predictions) { confusion[label][prediction] += 1 }
+    self.confusion = confusion
+  }
+}
+
+extension Trainer {
+  /// The networks that there are: `student`, then `teacher` and `average` where the method and configuration have them.
+  public var networkRoles: [String] { method.learners.map(\.role) + (average == nil ? [] : ["average"]) }
+
+  /// Which of the roles makes the predictions.
+  public var predictorRole: String { average == nil ? "student" : "average" }
+
+  /// Class probabilities [N, classes] by one network.
+  /// - Parameter role: one of `networkRoles`.
+  public func predictProbabilities(_ inputs: Tensor, by role: String) throws -> Tensor {
+    let network = try network(role)
+    return try network.lock.reading { try network.predictProbabilities(prepared(inputs, "X")) }
+  }
+
+  /// Compares predictions with labels.
+  /// - Parameters:
+  ///   - inputs: [N, inputs] of any element type.
+  ///   - labels: a class for each row.
+  ///   - role: one of `networkRoles`; nil for the network that predicts.
+  /// - Throws: `DidactError.data` for a label out of range.
+  public func evaluate(_ inputs: Tensor, _ labels: [Int], by role: String? = nil) throws -> Evaluation {
+    let probabilities = try predictProbabilities(inputs, by: role ?? predictorRole)
+    guard labels.count == probabilities.rows else {
+      throw DidactError(.shape, "\(labels.count) labels for \(probabilities.rows) rows")
+    }
+    try checkLabels(labels, "y")
+    return Evaluation(
+      labels: labels, predictions: student.kernels.argmax(probabilities), classes: student.classes)
+  }
+}

@@ -1,0 +1,79 @@
+import ArgumentParser
+import Didact
+
+/// `didact evaluate`
+struct Evaluate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "evaluate",
+    abstract: "Compares predictions with labels: accuracy and confusion.",
+    discussion: """
+      Measures on the test part where the data has one (two-moons, digits, X_test and y_test of an .npz file), else on \
+      all rows with a label. Built-in data is split by the model's own seed, so that no row is tested that was learned \
+      from. Labels are matched by class name.
+
+      EXAMPLES:
+        didact evaluate --model digits.safetensors --data digits
+        didact evaluate --model species.safetensors --data test.csv --label-column species --json
+      """)
+
+  @Option(help: ArgumentHelp("A model that train wrote.", valueName: "file"))
+  var model: String
+
+  @Option(help: ArgumentHelp("two-moons, digits, or a file ending in .csv or .npz.", valueName: "data"))
+  var data: String
+
+  @Option(help: ArgumentHelp("The CSV column that has the labels. (default: label)", valueName: "column"))
+  var labelColumn: String?
+
+  @Option(help: ArgumentHelp("Seed of the built-in data and its split. (default: the model's)", valueName: "n"))
+  var seed: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "As in training; measures built-in data also on the training rows whose labels were hidden.", valueName: "n"))
+  var labels: Int?
+
+  @Flag(help: "Write one JSON object.")
+  var json = false
+
+  func run() throws {
+    let source = try DataSource(named: data)
+    try source.check(labelColumn: labelColumn)
+    let trainer = try Trainer(loading: model)
+    let seed = try checkedSeed(seed) ?? trainer.seed
+    let rows = try source.rowsToEvaluate(for: trainer, labelColumn: labelColumn, seed: seed)
+    let report: AccuracyReport
+    do {
+      report = try AccuracyReport("test", trainer, rows.features, rows.labels)
+    } catch let error as DidactError {
+      throw error.at(source.name)
+    }
+    let hidden = try hiddenReport(trainer, source, seed: seed)
+
+    guard json else {
+      try writeOutput(report.text() + (hidden?.text() ?? "") + report.confusionText())
+      return
+    }
+    var object = report.json().members ?? [:]
+    object["classes"] = .array(trainer.namesOfClasses.map { .string($0) })
+    object["confusion"] = report.confusionJSON()
+    if let hidden { object["unlabeled"] = hidden.json() }
+    try writeOutput(JSON.object(object).serialized() + "\n")
+  }
+
+  /// On the training rows whose labels training did not see.
+  private func hiddenReport(_ trainer: Trainer, _ source: DataSource, seed: UInt64) throws -> AccuracyReport? {
+    guard let labels else { return nil }
+    switch source {
+    case .csv, .npz:
+      throw DidactError(.invalidArgument, "--labels is for two-moons and digits; in a file, hidden labels are unknown")
+    case .twoMoons, .digits: break
+    }
+    let complete = try source.trainingData(labels: nil, labelColumn: nil, seed: seed)
+    let kept = try source.trainingData(labels: labels, labelColumn: nil, seed: seed)
+    let rows = kept.labels.indices.filter { kept.labels[$0] < 0 }
+    guard !rows.isEmpty else { return nil }
+    let hidden = try complete.labels(rows.map { complete.labels[$0] }, asIn: trainer, source: source)
+    return try AccuracyReport("unlabelled training", trainer, complete.features.selectingRows(rows), hidden)
+  }
+}

@@ -1,0 +1,71 @@
+import ArgumentParser
+import Didact
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// `didact info`
+struct Info: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "info",
+    abstract: "Tells version, build and methods, or the configuration keys of a method.",
+    discussion: """
+      EXAMPLES:
+        didact info
+        didact info --method meta_pseudo_labels
+        didact info --method supervised --json
+      """)
+
+  @Option(help: ArgumentHelp("The method whose keys to list.", valueName: "name"))
+  var method: String?
+
+  @Flag(help: "Write one JSON object.")
+  var json = false
+
+  func run() throws {
+    if let method {
+      let fields = try Trainer.fields(method: method)
+      try writeOutput(json ? fieldsJSON(method, fields) : fieldsText(fields))
+    } else {
+      try writeOutput(json ? JSON.object(build()).serialized() + "\n" : buildText())
+    }
+  }
+
+  private func build() -> JSONObject {
+    var object = buildInformation.members ?? [:]
+    object["cores"] = .integer(Int64(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    // As the table of fields says: these kernels use one.
+    object["threads"] = 1
+    return object
+  }
+
+  private func buildText() -> String {
+    var rows: [[String]] = []
+    for (key, value) in build().members {
+      let words = value.list?.map(plain) ?? [plain(value)]
+      rows.append([key, words.joined(separator: ", ")])
+    }
+    return aligned(rows, leftAligned: [0, 1])
+  }
+
+  private func plain(_ value: JSON) -> String { value.text ?? value.serialized() }
+
+  private func fieldsJSON(_ method: String, _ fields: [Field]) -> String {
+    let object: JSON = ["method": .string(method), "fields": .array(fields.map(\.json))]
+    return object.serialized() + "\n"
+  }
+
+  /// Two lines a field: a table of all would be wider than any terminal.
+  private func fieldsText(_ fields: [Field]) -> String {
+    var text = ""
+    for field in fields {
+      let value = field.defaultValue.map { "default \($0.serialized())" } ?? "required"
+      text += "\(field.key): \(field.accepts); \(value)\n    \(field.meaning)"
+      text += field.source.isEmpty ? "\n" : " [\(field.source)]\n"
+    }
+    return text
+  }
+}

@@ -1,0 +1,72 @@
+import Didact
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Writes to standard output, at once.
+/// - Throws: `DidactError.file` where that fails, for instance on a full disk.
+func writeOutput(_ text: String) throws {
+  guard write(text, to: STDOUT_FILENO) else {
+    throw DidactError(.file, "could not write to standard output: \(String(cString: strerror(errno)))")
+  }
+}
+
+/// Writes to standard error, at once. There is nobody to tell where that fails.
+func writeError(_ text: String) { _ = write(text, to: STDERR_FILENO) }
+
+private func write(_ text: String, to descriptor: Int32) -> Bool {
+  var text = text
+  return text.withUTF8 { bytes in
+    var rest = UnsafeRawBufferPointer(bytes)
+    while let start = rest.baseAddress, rest.count > 0 {
+      #if canImport(Glibc)
+        let count = Glibc.write(descriptor, start, rest.count)
+      #else
+        let count = Darwin.write(descriptor, start, rest.count)
+      #endif
+      if count < 0 && errno == EINTR { continue }
+      if count < 0 { return false }
+      rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+    }
+    return true
+  }
+}
+
+/// Numbers as C's printf writes them.
+func formatted(_ format: String, _ values: any CVarArg...) -> String {
+  withVaList(values) { list in
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 512) { buffer in
+      // The buffer is longer than any number that is written here, and what does not fit is cut off.
+      vsnprintf(buffer.baseAddress, buffer.count, format, list)
+      return buffer.baseAddress.map { String(cString: $0) } ?? ""
+    }
+  }
+}
+
+/// "97.50 %"
+func percent(_ fraction: Double) -> String { formatted("%.2f %%", 100 * fraction) }
+
+/// Rows of cells as aligned columns; the first column to the left, the others as `leftAligned` says.
+func aligned(_ rows: [[String]], leftAligned: Set<Int> = [0]) -> String {
+  let count = rows.map(\.count).max() ?? 0
+  let widths = (0..<count).map { column in rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0 }
+  var text = ""
+  for row in rows {
+    var line = ""
+    for (column, cell) in row.enumerated() {
+      let padding = String(repeating: " ", count: widths[column] - cell.count)
+      line += (column > 0 ? "  " : "") + (leftAligned.contains(column) ? cell + padding : padding + cell)
+    }
+    while line.last == " " { line.removeLast() }
+    text += line + "\n"
+  }
+  return text
+}
+
+extension JSON {
+  /// A number of things.
+  init(_ count: Int) { self = .integer(Int64(count)) }
+}

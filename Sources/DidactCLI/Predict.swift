@@ -1,0 +1,97 @@
+import ArgumentParser
+import Didact
+
+/// `didact predict`
+struct Predict: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "predict",
+    abstract: "Writes the class and the class probabilities of every row, as CSV.",
+    discussion: """
+      The columns are label and probability.<class>. Where the CSV file has a header and the model has feature names, \
+      columns are found by name, in whatever order; a label column is ignored. Of an .npz file X is taken.
+
+      EXAMPLES:
+        didact predict --model species.safetensors --data more.csv --output predictions.csv
+        didact predict --model species.safetensors --data table.csv --label-column species
+      """)
+
+  @Option(help: ArgumentHelp("A model that train wrote.", valueName: "file"))
+  var model: String
+
+  @Option(help: ArgumentHelp("two-moons, digits, or a file ending in .csv or .npz.", valueName: "data"))
+  var data: String
+
+  @Option(help: ArgumentHelp("Where to write; standard output by default.", valueName: "file"))
+  var output: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The CSV column with labels, to be left out. (default: label, if there is one)", valueName: "column"))
+  var labelColumn: String?
+
+  @Option(help: ArgumentHelp("Seed of the points of two-moons. (default: the model's)", valueName: "n"))
+  var seed: Int?
+
+  func run() throws {
+    let source = try DataSource(named: data)
+    try source.check(labelColumn: labelColumn)
+    let trainer = try Trainer(loading: model)
+    let rows = try source.rowsToPredict(
+      for: trainer, labelColumn: labelColumn, seed: try checkedSeed(seed) ?? trainer.seed)
+    let probabilities: Tensor
+    do {
+      probabilities = try trainer.predictProbabilities(rows)
+    } catch let error as DidactError {
+      throw error.at(source.name)
+    }
+    if let output {
+      try writeFileAtomically(to: output) { writer in
+        try predictionLines(probabilities, trainer.namesOfClasses) { try writer.write($0) }
+      }
+    } else {
+      try predictionLines(probabilities, trainer.namesOfClasses) { try writeOutput($0) }
+    }
+  }
+}
+
+/// Writes a header and a line for each row, in parts of about 64 KiB.
+func predictionLines(_ probabilities: Tensor, _ classNames: [String], write: (String) throws -> Void) throws {
+  let cells = classNames.map { quoted($0) }
+  var text = (["label"] + classNames.map { quoted("probability.\($0)") }).joined(separator: ",") + "\n"
+  for row in 0..<probabilities.rows {
+    let start = row * probabilities.columns
+    var best = 0
+    for column in 1..<max(1, probabilities.columns)
+    where probabilities[start + column] > probabilities[start + best] { best = column }
+    text += cells[best]
+    for column in 0..<probabilities.columns {
+      let value = probabilities[start + column]
+      // The fewest digits that read back to the same number.
+      text += "," + (probabilities.elementType == .float32 ? Float(value).description : value.description)
+    }
+    text += "\n"
+    if text.utf8.count > 1 << 16 {
+      try write(text)
+      text = ""
+    }
+  }
+  if !text.isEmpty { try write(text) }
+}
+
+/// A CSV cell, in quotes where it must be (RFC 4180), and where blanks around it would be lost.
+private func quoted(_ cell: String) -> String {
+  let needsQuotes =
+    cell.unicodeScalars.contains { $0 == "," || $0 == "\"" || $0 == "\n" || $0 == "\r" }
+    || cell.first == " " || cell.last == " "
+  guard needsQuotes else { return cell }
+  return "\"" + cell.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+}
+
+/// - Throws: `DidactError.invalidArgument` for a negative seed.
+func checkedSeed(_ seed: Int?) throws -> UInt64? {
+  guard let seed else { return nil }
+  guard let checked = UInt64(exactly: seed) else {
+    throw DidactError(.invalidArgument, "--seed must be an integer, zero or more; got \(seed)")
+  }
+  return checked
+}

@@ -1,0 +1,290 @@
+import ArgumentParser
+import Didact
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// `didact train`
+struct Train: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train",
+    abstract: "Trains a model.",
+    discussion: """
+      Built-in data: two-moons (1,000 points a moon, noise 0.1, tested on 2,000 fresh points) and digits (1,797 images \
+      of 8×8 pixels, tested on a stratified quarter of them). Files: .csv, and .npz with the arrays X, y (-1 or "" for \
+      none), X_unlabeled, X_test and y_test.
+
+      Configuration values come from a preset for the data, the file of --config, and --set and the other options; \
+      later ones win. didact info --method M lists the keys. A network without inputs and classes gets the data's.
+
+      Ctrl-C stops after the step at work and writes the model; --resume goes on from there.
+
+      EXAMPLES:
+        didact train --data two-moons --labels 6
+        didact train --data digits --labels 40 --seed 1 --model digits.safetensors
+        didact train --method supervised --data digits --labels 40
+        didact train --data digits --labels 40 --set feedback=loss_difference --set student_optimizer.learning_rate=0.1
+        didact train --data table.csv --label-column species --hidden 64,64 --steps 2000 --model species.safetensors
+        didact train --resume digits.safetensors --data digits --labels 40 --steps 3000 --model digits.safetensors
+      """)
+
+  @Option(help: ArgumentHelp("The method: see didact info. (default: meta_pseudo_labels)", valueName: "name"))
+  var method: String?
+
+  @Option(help: ArgumentHelp("two-moons, digits, or a file ending in .csv or .npz.", valueName: "data"))
+  var data: String
+
+  @Option(help: ArgumentHelp("Labels to keep in all, balanced over the classes; all by default.", valueName: "n"))
+  var labels: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "The CSV column that has the labels: its name, or its number from 0. (default: label)", valueName: "column"))
+  var labelColumn: String?
+
+  @Option(help: ArgumentHelp("Seed of data, networks and batches. (default: 0)", valueName: "n"))
+  var seed: Int?
+
+  @Option(help: ArgumentHelp("Steps in all.", valueName: "n"))
+  var steps: Int?
+
+  @Option(help: ArgumentHelp("Lengths of the hidden layers, such as 128,128.", valueName: "list"))
+  var hidden: String?
+
+  @Option(help: ArgumentHelp("float32 or float64.", valueName: "type"))
+  var dtype: String?
+
+  @OptionGroup var options: ConfigurationOptions
+
+  @Option(help: ArgumentHelp("Where to write the model, a .safetensors file.", valueName: "file"))
+  var model: String?
+
+  @Option(help: ArgumentHelp("A model to go on with, on the same data.", valueName: "file"))
+  var resume: String?
+
+  @Flag(help: "Write JSON, one object a line.")
+  var json = false
+
+  func run() throws {
+    let source = try DataSource(named: data)
+    try source.check(labelColumn: labelColumn)
+    if let model { try checkWritable(model) }
+
+    let trainer: Trainer, dataset: Dataset
+    if let resume {
+      trainer = try resumed(resume)
+      dataset = try source.trainingData(labels: labels, labelColumn: labelColumn, seed: trainer.seed)
+      try checkFits(trainer, dataset, source)
+    } else {
+      let values = try mergedValues()
+      let seed = try seed(in: values)
+      dataset = try source.trainingData(labels: labels, labelColumn: labelColumn, seed: seed)
+      trainer = try newTrainer(values, dataset, source)
+    }
+    try train(trainer, dataset, source)
+  }
+
+  // MARK: - Configuration
+
+  /// The values of preset, file and options.
+  private func mergedValues() throws -> JSONObject {
+    let fileValues = try options.fileValues()
+    let assigned = try options.setValues()
+    var flags = assigned
+    func set(_ key: String, _ option: String, _ value: JSON?) throws {
+      guard let value else { return }
+      guard assigned[key] == nil else {
+        throw DidactError(.invalidArgument, "\"\(key)\" is given twice: by --\(option) and by --set")
+      }
+      flags[key] = value
+    }
+    try set("method", "method", method.map { .string($0) })
+    try set("seed", "seed", seed.map { JSON($0) })
+    try set("steps", "steps", steps.map { JSON($0) })
+    try set("dtype", "dtype", dtype.map { .string($0) })
+    try set("network.hidden", "hidden", try hidden.map { .array(try hiddenLengths($0).map { JSON($0) }) })
+
+    let name = flags["method"] ?? fileValues["method"] ?? "meta_pseudo_labels"
+    guard let method = name.text else {
+      throw DidactError(.invalidArgument, "\"method\" must be a name; got \(name.serialized())")
+    }
+    flags["method"] = name
+    let preset = try Preset(data: data).configuration(method: method)
+    return try Trainer.mergedConfiguration([preset, fileValues, flags], method: method)
+  }
+
+  private func hiddenLengths(_ text: String) throws -> [Int] {
+    try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+      guard let length = Int(part) else {
+        throw DidactError(.invalidArgument, "--hidden \(text): give lengths with commas between, such as 128,128")
+      }
+      return length
+    }
+  }
+
+  private func seed(in values: JSONObject) throws -> UInt64 {
+    let given = values["seed"] ?? 0
+    guard case .integer(let number) = given, let seed = UInt64(exactly: number) else {
+      throw DidactError(.invalidArgument, "\"seed\" must be an integer, zero or more; got \(given.serialized())")
+    }
+    return seed
+  }
+
+  private func newTrainer(_ values: JSONObject, _ dataset: Dataset, _ source: DataSource) throws -> Trainer {
+    let classCount = dataset.classNames.count
+    guard classCount > 1 else {
+      var hint = "; training needs at least two"
+      if case .csv = source, classCount == 0, labelColumn == nil {
+        hint = "; --label-column names the column of labels"
+      }
+      throw DidactError(.data, "\(source.name): \(classCount == 0 ? "no labels" : "labels of a single class")\(hint)")
+    }
+    var values = values
+    for key in ["network", "student_network"] {
+      let given = values[key]?.members
+      guard given != nil || values[key] == nil && key == "network" else { continue }
+      let specification = (given ?? [:]).completed(
+        columns: dataset.columns, hidden: Preset(data: source.name).hidden, classes: classCount)
+      values[key] = .object(specification)
+    }
+    let trainer = try Trainer(configuration: values)
+    guard trainer.student.inputs == dataset.columns, trainer.student.classes == classCount else {
+      throw DidactError(
+        .invalidArgument,
+        "the network takes \(trainer.student.inputs) columns to \(trainer.student.classes) classes; "
+          + "\(source.name) has \(dataset.columns) and \(classCount)")
+    }
+    try trainer.setNames(.classes, from: .array(dataset.classNames.map { .string($0) }))
+    try trainer.setNames(.features, from: .array(dataset.featureNames.map { .string($0) }))
+    return trainer
+  }
+
+  // MARK: - Resuming
+
+  /// The trainer of a file, whose configuration stays as it is.
+  private func resumed(_ path: String) throws -> Trainer {
+    let fixed: [(option: String, isGiven: Bool)] = [
+      ("config", options.config != nil), ("set", !options.assignments.isEmpty), ("hidden", hidden != nil),
+      ("dtype", dtype != nil),
+    ]
+    if let given = fixed.first(where: \.isGiven) {
+      throw DidactError(
+        .invalidArgument, "--\(given.option) does not go with --resume: the model keeps its configuration; leave it out"
+      )
+    }
+    let trainer = try Trainer(loading: path)
+    if let method, method != trainer.methodName {
+      throw DidactError(.invalidArgument, "\(path) was trained by \(trainer.methodName), not by \(method)")
+    }
+    if let seed, UInt64(exactly: seed) != trainer.seed {
+      throw DidactError(
+        .invalidArgument, "\(path) was trained with seed \(trainer.seed), not \(seed); leave --seed out")
+    }
+    let last = steps ?? trainer.configuration.object["steps"]?.int ?? 0
+    guard last > trainer.steps else {
+      throw DidactError(
+        .invalidArgument, "\(path) has \(trainer.steps) of \(last) steps behind it; ask for more with --steps")
+    }
+    return trainer
+  }
+
+  private func checkFits(_ trainer: Trainer, _ dataset: Dataset, _ source: DataSource) throws {
+    _ = try source.checked(dataset.features, for: trainer)
+    guard trainer.featureNames.isEmpty || trainer.featureNames == dataset.featureNames else {
+      throw DidactError(
+        .data,
+        "\(source.name): columns \(dataset.featureNames.joined(separator: ", ")); the model was trained on "
+          + trainer.featureNames.joined(separator: ", "))
+    }
+    guard trainer.namesOfClasses == dataset.classNames else {
+      throw DidactError(
+        .data,
+        "\(source.name): classes \(dataset.classNames.joined(separator: ", ")); the model was trained on "
+          + trainer.namesOfClasses.joined(separator: ", "))
+    }
+  }
+
+  // MARK: - Training
+
+  private func train(_ trainer: Trainer, _ dataset: Dataset, _ source: DataSource) throws {
+    if !json { try writeOutput(heading(trainer, dataset, source)) }
+    let last = steps ?? trainer.configuration.object["steps"]?.int ?? 0
+    let progress = ProgressReport(firstStep: trainer.steps, isJSON: json)
+    Interruption.watch()
+    var seconds = 0.0
+    let outcome: Trainer.Outcome
+    do {
+      outcome = try trainer.fit(
+        dataset.features, dataset.labels, unlabeled: dataset.unlabeled, steps: last - trainer.steps
+      ) { report in
+        seconds = report.seconds
+        try progress.show(report)
+        return !Interruption.isRequested
+      }
+    } catch let error as DidactError {
+      progress.end()
+      throw error.code == .data || error.code == .shape ? error.at(source.name) : error
+    }
+    progress.end()
+    let isInterrupted = outcome == .cancelled && trainer.steps < last
+
+    // Saved first: nothing that follows may cost the model.
+    if let model { try trainer.save(to: model) }
+    var accuracies: [AccuracyReport] = []
+    if !isInterrupted, let features = dataset.testFeatures, let labels = dataset.testLabels {
+      accuracies = [try AccuracyReport("test", trainer, features, labels)]
+    }
+    if json {
+      try writeOutput(result(trainer, accuracies, seconds: seconds, isInterrupted: isInterrupted).serialized() + "\n")
+    } else if !isInterrupted {
+      try writeOutput(formatted("trained to step %ld in %.2f s\n", trainer.steps, seconds))
+      for report in accuracies { try writeOutput(report.text()) }
+      if let model { try writeOutput("wrote \(model)\n") }
+    }
+    if isInterrupted {
+      writeError("didact: interrupted after step \(trainer.steps) of \(last); \(continuation(trainer))\n")
+      throw ExitCode(Interruption.exitCode)
+    }
+  }
+
+  private func heading(_ trainer: Trainer, _ dataset: Dataset, _ source: DataSource) -> String {
+    let labels = dataset.labels.count { $0 >= 0 }
+    let rows = dataset.rows + (dataset.unlabeled?.rows ?? 0)
+    let start = trainer.steps > 0 ? ", from step \(trainer.steps)" : ""
+    return "\(trainer.methodName) on \(source.name): \(rows) rows, \(labels) with labels, \(dataset.columns) columns, "
+      + "\(dataset.classNames.count) classes; seed \(trainer.seed)\(start)\n"
+  }
+
+  private func result(
+    _ trainer: Trainer, _ accuracies: [AccuracyReport], seconds: Double, isInterrupted: Bool
+  ) -> JSON {
+    var result: JSONObject = [
+      "method": .string(trainer.methodName), "data": .string(data), "seed": .integer(Int64(clamping: trainer.seed)),
+      "steps": JSON(trainer.steps), "seconds": .number(seconds), "interrupted": .boolean(isInterrupted),
+      "model": model.map { .string($0) } ?? .null,
+    ]
+    for report in accuracies { result[report.part] = report.json() }
+    return ["result": .object(result)]
+  }
+
+  /// Where the model is, and the command that goes on with it.
+  private func continuation(_ trainer: Trainer) -> String {
+    guard let model else { return "nothing was saved, for want of --model" }
+    var command = "didact train --resume \(model) --model \(model) --data \(data)"
+    if let labels { command += " --labels \(labels)" }
+    if let labelColumn { command += " --label-column \(labelColumn)" }
+    if let steps { command += " --steps \(steps)" }
+    return "wrote \(model). Go on with: \(command)"
+  }
+
+  /// Before hours of training rather than after.
+  private func checkWritable(_ path: String) throws {
+    let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+    guard access(directory, W_OK) == 0 else {
+      throw DidactError(.file, "could not write \(path): \(String(cString: strerror(errno)))")
+    }
+  }
+}

@@ -1,0 +1,444 @@
+"""The command `didact`, from outside: exit codes, files, and what it prints."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMAND = os.environ.get("DIDACT_COMMAND", str(ROOT / "build" / "bin" / "didact"))
+
+pytestmark = pytest.mark.skipif(
+    not os.access(COMMAND, os.X_OK), reason=f"no command at {COMMAND}: run scripts/build or set DIDACT_COMMAND"
+)
+
+
+def didact(*arguments, code=0):
+    """Runs the command, checks its exit code, and returns what it wrote."""
+    result = subprocess.run(
+        [COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120
+    )
+    assert result.returncode == code, f"{result.stdout}\n{result.stderr}"
+    return result
+
+
+def failure(*arguments, code):
+    """The message of a command that fails: one line on standard error."""
+    lines = didact(*arguments, code=code).stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("didact: error: "), lines
+    return lines[0]
+
+
+def tensors(path):
+    """The tensors of a safetensors file, as bytes."""
+    data = Path(path).read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header.pop("__metadata__")
+    start = 8 + length
+    return {
+        name: data[start + entry["data_offsets"][0] : start + entry["data_offsets"][1]]
+        for name, entry in header.items()
+    }
+
+
+def write_table(path, names=("width", "height"), rows=60, labeled=True, label="kind", order=None):
+    """Two blobs, `red` and `blue`, as CSV; every third row has a label."""
+    random = np.random.default_rng(0)
+    lines = []
+    for row in range(rows):
+        center = 2.0 if row % 2 else -2.0
+        cells = dict(zip(names, random.normal(center, 0.3, size=len(names))))
+        cells[label] = ("blue" if row % 2 else "red") if row % 3 == 0 else ""
+        lines.append(cells)
+    columns = list(order or names) + ([label] if labeled else [])
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(lines)
+    return path
+
+
+@pytest.fixture(scope="module")
+def table_model(tmp_path_factory):
+    """A table and a model trained on it."""
+    directory = tmp_path_factory.mktemp("table")
+    table = write_table(directory / "table.csv")
+    model = directory / "model.safetensors"
+    didact("train", "--data", table, "--label-column", "kind", "--steps", 100, "--hidden", "8", "--model", model)
+    return table, model
+
+
+@pytest.fixture(scope="module")
+def digits_model(tmp_path_factory):
+    model = tmp_path_factory.mktemp("digits") / "model.safetensors"
+    didact("train", "--data", "digits", "--labels", 40, "--steps", 30, "--seed", 100, "--model", model)
+    return model
+
+
+# --- help and information -------------------------------------------------------------------------------------------
+
+
+def test_version_and_help():
+    version = didact("--version").stdout.strip()
+    assert version == (ROOT / "VERSION").read_text().strip()
+    for command in ([], ["train"], ["predict"], ["evaluate"], ["gradcheck"], ["smoke"], ["info"]):
+        text = didact(*command, "--help").stdout
+        assert "didact train" in text or "USAGE: didact" in text
+    for command in (["train"], ["predict"], ["evaluate"], ["gradcheck"], ["info"]):
+        assert "EXAMPLES" in didact(*command, "--help").stdout
+
+
+def test_info_lists_the_methods_and_their_keys():
+    information = json.loads(didact("info", "--json").stdout)
+    assert {"meta_pseudo_labels", "supervised"} <= set(information["methods"])
+    assert information["cores"] >= 1
+    for method in information["methods"]:
+        fields = json.loads(didact("info", "--method", method, "--json").stdout)["fields"]
+        assert {"key", "accepts", "default", "meaning", "source"} == set(fields[0])
+        text = didact("info", "--method", method).stdout
+        assert all(f"{field['key']}: {field['accepts']}" in text for field in fields)
+
+
+# --- wrong usage ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["train"], "--data"),
+        (["trian", "--data", "digits"], "trian"),
+        (["train", "--data", "digts"], 'Did you mean "digits"'),
+        (["train", "--data", "digits", "--method", "supervized"], 'Did you mean "supervised"'),
+        (["train", "--data", "digits", "--set", "uda_wieght=2"], 'Did you mean "uda_weight"'),
+        (["train", "--data", "digits", "--set", "student_optimizer.momentun=2"], "student_optimizer.momentum"),
+        (["train", "--data", "digits", "--set", "uda_weight=-1"], "uda_weight"),
+        (["train", "--data", "digits", "--set", "uda_weight"], "key=value"),
+        (["train", "--data", "digits", "--hidden", "12,x"], "--hidden"),
+        (["train", "--data", "digits", "--seed", "-1"], "seed"),
+        (["train", "--data", "digits", "--seed", "1", "--set", "seed=2"], "given twice"),
+        (["train", "--data", "digits", "--dtype", "float16"], "float64"),
+        (["train", "--data", "digits", "--label-column", "y"], "--label-column"),
+        (["info", "--method", "mata_pseudo_labels"], 'Did you mean "meta_pseudo_labels"'),
+        (["gradcheck", "--feedback", "exat"], 'Did you mean "exact"'),
+        (["predict", "--data", "digits"], "--model"),
+    ],
+)
+def test_wrong_usage_is_64_and_says_what_to_do(arguments, expected):
+    assert expected in failure(*arguments, code=64)
+
+
+def test_bad_configuration_files(tmp_path):
+    file = tmp_path / "configuration.json"
+    file.write_text('{"steps": 5, "steps": 6}')
+    assert str(file) in failure("train", "--data", "digits", "--config", file, code=64)
+    file.write_text("[1]")
+    assert "object" in failure("train", "--data", "digits", "--config", file, code=64)
+    assert "missing.json" in failure("train", "--data", "digits", "--config", tmp_path / "missing.json", code=1)
+
+
+# --- bad data -------------------------------------------------------------------------------------------------------
+
+
+def test_more_labels_than_there_are():
+    message = failure("train", "--data", "digits", "--labels", 5000, code=1)
+    assert "5000" in message and "only" in message
+
+
+def test_a_bad_cell_names_its_line(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("width,height,label\n1,2,a\n3,tall,b\n")
+    message = failure("train", "--data", table, code=1)
+    assert str(table) in message and "line 3" in message and "height" in message and "tall" in message
+    table.write_text("width,height,label\n1,2,a\n3,b\n")
+    assert "line 3" in failure("train", "--data", table, code=1)
+
+
+def test_files_that_are_not_there(tmp_path):
+    assert "none.csv" in failure("train", "--data", tmp_path / "none.csv", code=1)
+    assert "none.safetensors" in failure(
+        "predict", "--model", tmp_path / "none.safetensors", "--data", "digits", code=1
+    )
+    target = tmp_path / "none" / "model.safetensors"
+    assert str(target) in failure("train", "--data", "two-moons", "--model", target, code=1)
+
+
+def test_a_table_without_labels(tmp_path):
+    table = write_table(tmp_path / "table.csv", labeled=False)
+    assert "--label-column" in failure("train", "--data", table, code=1)
+
+
+def test_divergence_names_step_and_term(tmp_path):
+    model = tmp_path / "model.safetensors"
+    message = failure(
+        "train", "--data", "two-moons", "--labels", 6, "--model", model, "--set", "student_optimizer.learning_rate=1e30",
+        code=1,
+    )
+    assert "step" in message and "loss" in message and not model.exists()
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def test_json_lines():
+    arguments = ["train", "--data", "two-moons", "--labels", 6, "--steps", 200, "--seed", 100, "--json"]
+    result = didact(*arguments, "--set", "average_decay=0.9")
+    assert result.stderr == ""
+    *progress, last = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["step"] for line in progress] == list(range(2, 201, 2))
+    assert {"loss/student", "loss/feedback", "gradient_norm/uda", "learning_rate/teacher"} <= set(progress[0])
+    result = last["result"]
+    assert result["steps"] == 200 and result["method"] == "meta_pseudo_labels" and not result["interrupted"]
+    assert result["test"]["rows"] == 2000 and result["test"]["predictor"] == "average"
+    assert all(0 <= result["test"][role] <= 1 for role in ("accuracy", "student", "teacher", "average"))
+
+
+def test_plain_output_reports_every_network(tmp_path):
+    model = tmp_path / "model.safetensors"
+    arguments = ["train", "--data", "two-moons", "--labels", 6, "--steps", 20, "--model", model]
+    result = didact(*arguments)
+    assert "accuracy on 2000 test rows" in result.stdout and "by the teacher" in result.stdout
+    assert str(model) in result.stdout
+    assert len(result.stderr.splitlines()) == 10
+
+
+def test_options_win_over_the_file_and_the_file_over_the_preset(tmp_path):
+    file = tmp_path / "configuration.json"
+    file.write_text(
+        json.dumps(
+            {
+                "steps": 4,
+                "method": "supervised",
+                "student_optimizer": {"learning_rate": 0.25, "momentum": 0.5},
+                "network": {"hidden": [5], "activation": "tanh"},
+            }
+        )
+    )
+    model = tmp_path / "model.safetensors"
+    didact(
+        "train", "--data", "two-moons", "--labels", 6, "--config", file, "--model", model, "--steps", 3,
+        "--set", "student_optimizer.momentum=0.125", "--hidden", "7,6",
+    )
+    data = model.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    description = json.loads(header["__metadata__"]["didact.description"])
+    configuration = description["configuration"]
+    assert description["steps"] == 3 and configuration["steps"] == 3
+    assert configuration["student_optimizer.learning_rate"] == 0.25
+    assert configuration["student_optimizer.momentum"] == 0.125
+    assert configuration["input_scaling"] == "none"
+    assert configuration["network"]["hidden"] == [7, 6] and configuration["network"]["activation"] == "tanh"
+    assert description["class_names"] == ["0", "1"] and description["feature_names"] == ["x", "y"]
+
+
+def test_training_is_reproducible_and_seeds_differ(tmp_path):
+    def train(name, seed):
+        path = tmp_path / name
+        arguments = ["--data", "two-moons", "--labels", 6, "--steps", 20, "--seed", seed, "--model", path]
+        didact("train", *arguments)
+        return tensors(path)
+
+    first = train("a", 1)
+    assert first == train("b", 1)
+    assert first["student.dense0.weight"] != train("c", 2)["student.dense0.weight"]
+
+
+def test_npz_with_a_test_part(tmp_path):
+    random = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    x = random.normal(size=(40, 3)) + 4.0 * y[:, None]
+    file = tmp_path / "data.npz"
+    np.savez(
+        file, X=x[:30], y=np.where(np.arange(30) < 10, y[:30], -1), X_unlabeled=x[:5], X_test=x[30:], y_test=y[30:]
+    )
+    model = tmp_path / "model.safetensors"
+    lines = didact("train", "--data", file, "--steps", 200, "--json", "--model", model).stdout.splitlines()
+    test = json.loads(lines[-1])["result"]["test"]
+    assert test["rows"] == 10 and test["accuracy"] >= 0.9
+    evaluation = json.loads(didact("evaluate", "--model", model, "--data", file, "--json").stdout)
+    assert evaluation["accuracy"] == test["accuracy"]
+
+
+# --- resuming and interruption --------------------------------------------------------------------------------------
+
+
+def test_resuming_equals_going_on(tmp_path):
+    data = ["--data", "digits", "--labels", 40]
+    whole, half, resumed = (tmp_path / f"{name}.safetensors" for name in ("whole", "half", "resumed"))
+    more = ["--seed", 100, "--set", "average_decay=0.9", "--set", "network.dropout=0.1"]
+    didact("train", *data, *more, "--steps", 30, "--model", whole)
+    didact("train", *data, *more, "--steps", 13, "--model", half)
+    didact("train", *data, "--resume", half, "--steps", 30, "--model", resumed)
+    assert tensors(whole) == tensors(resumed)
+    assert tensors(whole) != tensors(half)
+
+
+def test_what_does_not_go_with_resuming(tmp_path, digits_model):
+    resume = ["train", "--resume", digits_model, "--labels", 40, "--data"]
+    assert "30 of 30" in failure(*resume, "digits", code=64)
+    assert "--set" in failure(*resume, "digits", "--steps", 40, "--set", "uda_weight=2", code=64)
+    assert "seed 100" in failure(*resume, "digits", "--steps", 40, "--seed", 1, code=64)
+    assert "supervised" in failure(*resume, "digits", "--steps", 40, "--method", "supervised", code=64)
+    assert "columns" in failure(*resume, "two-moons", "--steps", 40, code=1)
+
+
+def test_resuming_wants_the_columns_in_their_order(tmp_path, table_model):
+    _, model = table_model
+    swapped = write_table(tmp_path / "swapped.csv", order=["height", "width"])
+    arguments = ["train", "--resume", model, "--data", swapped, "--label-column", "kind", "--steps", 200]
+    assert "height, width" in failure(*arguments, code=1)
+
+
+def test_interruption_leaves_a_checkpoint(tmp_path):
+    data, small = ["--data", "two-moons", "--labels", "6"], ["--hidden", "4", "--set", "unlabeled_batch_size=8"]
+    model, resumed, whole = (tmp_path / f"{name}.safetensors" for name in ("model", "resumed", "whole"))
+    process = subprocess.Popen(
+        [COMMAND, "train", *data, *small, "--steps", "1000000", "--model", str(model), "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    try:
+        # Long enough to be at work, on a slow machine too; far from done.
+        time.sleep(1.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert str(model) in errors and "--resume" in errors and len(errors.splitlines()) == 1
+    result = json.loads(output.splitlines()[-1])["result"]
+    steps = result["steps"]
+    assert result["interrupted"] and 0 < steps < 1_000_000
+    didact("train", *data, "--resume", model, "--steps", steps + 10, "--model", resumed)
+    didact("train", *data, *small, "--steps", steps + 10, "--model", whole)
+    assert tensors(resumed) == tensors(whole)
+
+
+# --- predicting and evaluating --------------------------------------------------------------------------------------
+
+
+def read_predictions(text):
+    rows = list(csv.reader(io.StringIO(text)))
+    return rows[0], rows[1:]
+
+
+def test_predictions(tmp_path, table_model):
+    table, model = table_model
+    output = tmp_path / "predictions.csv"
+    result = didact("predict", "--model", model, "--data", table, "--label-column", "kind", "--output", output)
+    assert result.stdout == ""
+    header, rows = read_predictions(output.read_text())
+    assert header == ["label", "probability.blue", "probability.red"]
+    assert [row[0] for row in rows] == ["red", "blue"] * 30
+    for row in rows:
+        probabilities = [float(cell) for cell in row[1:]]
+        assert abs(sum(probabilities) - 1) < 1e-5
+        assert row[0] == ["blue", "red"][int(np.argmax(probabilities))]
+    same = didact("predict", "--model", model, "--data", table, "--label-column", "kind").stdout
+    assert same == output.read_text()
+    assert list(tmp_path.iterdir()) == [output], "no temporary file is left"
+
+
+def test_columns_are_found_by_name(tmp_path, table_model):
+    table, model = table_model
+    expected = didact("predict", "--model", model, "--data", table, "--label-column", "kind").stdout
+    swapped = write_table(tmp_path / "swapped.csv", labeled=False, order=["height", "width"])
+    assert didact("predict", "--model", model, "--data", swapped).stdout == expected
+    labeled = write_table(tmp_path / "labeled.csv", label="label")
+    assert didact("predict", "--model", model, "--data", labeled).stdout == expected
+    missing = write_table(tmp_path / "missing.csv", names=("width", "hight"), labeled=False)
+    message = failure("predict", "--model", model, "--data", missing, code=1)
+    assert '"height"' in message and '"hight"' in message
+    extra = write_table(tmp_path / "extra.csv", names=("width", "height", "depth"), labeled=False)
+    assert '"depth"' in failure("predict", "--model", model, "--data", extra, code=1)
+    assert "64 columns" in failure("predict", "--model", model, "--data", "digits", code=1)
+
+
+def test_tables_without_a_header_match_by_position(tmp_path, table_model):
+    table, model = table_model
+    expected = didact("predict", "--model", model, "--data", table, "--label-column", "kind").stdout
+    lines = write_table(tmp_path / "named.csv", labeled=False).read_text().splitlines()
+    bare = tmp_path / "bare.csv"
+    bare.write_text("\n".join(lines[1:]) + "\n")
+    assert didact("predict", "--model", model, "--data", bare).stdout == expected
+    bare.write_text("1,2,3\n")
+    assert "3 columns" in failure("predict", "--model", model, "--data", bare, code=1)
+
+
+def test_evaluation(tmp_path, table_model):
+    table, model = table_model
+    result = json.loads(
+        didact("evaluate", "--model", model, "--data", table, "--label-column", "kind", "--json").stdout
+    )
+    assert result["rows"] == 20 and result["accuracy"] == 1 and result["classes"] == ["blue", "red"]
+    assert result["confusion"] == [[10, 0], [0, 10]]
+    text = didact("evaluate", "--model", model, "--data", table, "--label-column", "kind").stdout
+    assert "100.00 %" in text and "confusion" in text
+    assert '"kind"' in failure("evaluate", "--model", model, "--data", table, "--label-column", "knd", code=64)
+    unlabeled = write_table(tmp_path / "unlabeled.csv", labeled=False)
+    assert "--label-column" in failure("evaluate", "--model", model, "--data", unlabeled, code=1)
+
+
+def test_unknown_classes_are_named(tmp_path, table_model):
+    _, model = table_model
+    table = tmp_path / "table.csv"
+    table.write_text("width,height,kind\n1,2,blue\n2,1,bleu\n")
+    message = failure("evaluate", "--model", model, "--data", table, "--label-column", "kind", code=1)
+    assert '"bleu"' in message and '"blue"' in message
+    # Labels match by name: red is class 0 of this file and class 1 of the model.
+    table.write_text("width,height,kind\n-2,-2,red\n")
+    result = json.loads(
+        didact("evaluate", "--model", model, "--data", table, "--label-column", "kind", "--json").stdout
+    )
+    assert result["accuracy"] == 1
+
+
+def test_digits_are_evaluated_on_what_was_held_out(digits_model):
+    result = json.loads(
+        didact("evaluate", "--model", digits_model, "--data", "digits", "--labels", 40, "--json").stdout
+    )
+    assert result["rows"] == 450 and result["unlabeled"]["rows"] == 1347 - 40
+    assert sum(map(sum, result["confusion"])) == 450
+    header, rows = read_predictions(didact("predict", "--model", digits_model, "--data", "digits").stdout)
+    assert len(rows) == 1797 and header[1] == "probability.0" and header[-1] == "probability.9"
+
+
+def test_damaged_models_are_refused(tmp_path, digits_model):
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(digits_model.read_bytes()[:-10])
+    assert str(damaged) in failure("predict", "--model", damaged, "--data", "digits", code=1)
+    damaged.write_bytes(b"no model")
+    assert str(damaged) in failure("evaluate", "--model", damaged, "--data", "digits", code=1)
+
+
+# --- checks ---------------------------------------------------------------------------------------------------------
+
+
+def test_gradcheck():
+    checks = [json.loads(line) for line in didact("gradcheck", "--json").stdout.splitlines()]
+    assert all(check["passed"] and check["norm"] > 0 for check in checks)
+    assert {check["configuration"].split(":")[0] for check in checks} == {"exact", "gradient_dot", "loss_difference"}
+    for word in ("batch norm", "dropout", "label smoothing", "temperature", "momentum", "Nesterov", "decay", "clipping"):
+        assert any(word in check["configuration"] for check in checks)
+    own = didact("gradcheck", "--feedback", "exact", "--set", "student_optimizer.name=adamw").stdout
+    assert "all 1 checks passed" in own
+
+
+def test_gradcheck_fails_where_there_is_no_gradient():
+    # A student that does not move gives its teacher no feedback.
+    result = didact("gradcheck", "--feedback", "exact", "--set", "student_optimizer.learning_rate=0", code=1)
+    assert "FAILED" in result.stdout
+
+
+def test_smoke():
+    start = time.monotonic()
+    lines = didact("smoke").stdout.splitlines()
+    assert len(lines) > 8 and all(line.startswith("ok") for line in lines)
+    assert time.monotonic() - start < 60
