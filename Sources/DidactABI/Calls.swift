@@ -41,7 +41,9 @@ func call(_ body: () throws -> Void) -> didact_status {
 }
 
 /// - Throws: `DidactError.invalidArgument` where an output is null.
-func required<Pointee>(_ pointer: UnsafeMutablePointer<Pointee>?, _ name: String) throws -> UnsafeMutablePointer<Pointee> {
+func required<Pointee>(_ pointer: UnsafeMutablePointer<Pointee>?, _ name: String) throws -> UnsafeMutablePointer<
+  Pointee
+> {
   guard let pointer else { throw DidactError(.invalidArgument, "\(name) is null") }
   return pointer
 }

@@ -85,7 +85,9 @@ private func find(_ handle: OpaquePointer, _ kind: HandleKind, _ table: borrowin
 
 /// The object behind a handle.
 /// - Throws: `DidactError.invalidArgument` for null, `.invalidHandle` for one that is not alive or of another class.
-func resolve<Object: AnyObject & Sendable>(_ handle: OpaquePointer?, _ kind: HandleKind, as: Object.Type = Object.self) throws -> Object {
+func resolve<Object: AnyObject & Sendable>(_ handle: OpaquePointer?, _ kind: HandleKind, as: Object.Type = Object.self)
+  throws -> Object
+{
   guard let handle else { throw DidactError(.invalidArgument, "the \(kind.name) is null") }
   let object = handles.withLock { table in find(handle, kind, table).flatMap { table.entries[$0].object } }
   guard let object = object as? Object else {

@@ -29,7 +29,8 @@ struct ModelFile {
     guard let version = file.metadata(named: "didact.format"), let found = file.metadata(named: "didact.kind"),
       let description = file.metadata(named: "didact.description")
     else {
-      throw DidactError(.format, "not a Didact model: the metadata keys didact.format, .kind and .description are missing")
+      throw DidactError(
+        .format, "not a Didact model: the metadata keys didact.format, .kind and .description are missing")
     }
     guard version == ModelFile.formatVersion else {
       throw DidactError(

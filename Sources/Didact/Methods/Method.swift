@@ -91,7 +91,8 @@ func checkFinite(_ value: Double, term: String, draw: UInt64) throws {
   guard value.isFinite else {
     throw DidactError(
       .diverged,
-      "step \(draw): the \(term) loss is \(value.isNaN ? "NaN" : "infinite"); the last finite state is kept. Lower the learning rate or set clip_norm")
+      "step \(draw): the \(term) loss is \(value.isNaN ? "NaN" : "infinite"); the last finite state is kept. Lower the learning rate or set clip_norm"
+    )
   }
 }
 

@@ -24,7 +24,8 @@ extension Network {
 
   private convenience init(_ file: ModelFile) throws {
     let specification = try NetworkSpecification(file.described("network") { $0 })
-    let elementType = try file.described("dtype") { $0 == "float32" ? .float32 : $0 == "float64" ? .float64 : nil } as ElementType
+    let elementType =
+      try file.described("dtype") { $0 == "float32" ? .float32 : $0 == "float64" ? .float64 : nil } as ElementType
     try file.check(specification, elementType: elementType, prefix: "")
     try self.init(
       specification, elementType: elementType, seed: UInt64(bitPattern: Int64(file.described("seed", \.int))))

@@ -100,11 +100,15 @@ public final class Network: @unchecked Sendable {
 
   /// A view of one parameter, such as `dense0.weight` [outputs, inputs].
   /// - Throws: `DidactError.invalidArgument` naming the nearest known name.
-  public func parameter(_ name: String) throws -> Tensor { try Self.slot(name, parameterSlots, "parameter")[parameters] }
+  public func parameter(_ name: String) throws -> Tensor {
+    try Self.slot(name, parameterSlots, "parameter")[parameters]
+  }
   /// A view of the gradient of one parameter.
   public func gradient(_ name: String) throws -> Tensor { try Self.slot(name, parameterSlots, "parameter")[gradients] }
   /// A view of one running statistic, such as `batch_norm0.running_mean`.
-  public func statistic(_ name: String) throws -> Tensor { try Self.slot(name, statisticSlots, "statistic")[statistics] }
+  public func statistic(_ name: String) throws -> Tensor {
+    try Self.slot(name, statisticSlots, "statistic")[statistics]
+  }
 
   static func slot(_ name: String, _ slots: [Slot], _ kind: String) throws -> Slot {
     guard let slot = slots.first(where: { $0.name == name }) else {
@@ -170,10 +174,12 @@ public final class Network: @unchecked Sendable {
 
   private func trainingMode(_ training: Bool, _ draw: UInt64?) -> PassMode {
     guard training else { return .evaluation }
-    let next = draw ?? draws.withLock { count in
-      defer { count += 1 }
-      return count
-    }
+    let next =
+      draw
+      ?? draws.withLock { count in
+        defer { count += 1 }
+        return count
+      }
     return PassMode(
       normalization: .batchUpdatingRunning, noise: RandomStream(seed: seed, name: "dropout"), draw: next)
   }

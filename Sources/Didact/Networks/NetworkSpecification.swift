@@ -18,8 +18,10 @@ public struct NetworkSpecification: Sendable, Equatable {
     Field("hidden", .integers(width), nil, "length of each hidden layer, possibly none"),
     Field("classes", .integer(width), nil, "number of classes"),
     Field(
-      "activation", .choice(ActivationFunction.allCases.map(\.rawValue)), "relu", "scalar function of the hidden layers"),
-    Field("batch_norm", .boolean, false, "batch normalisation before every activation", source: "Ioffe and Szegedy 2015"),
+      "activation", .choice(ActivationFunction.allCases.map(\.rawValue)), "relu", "scalar function of the hidden layers"
+    ),
+    Field(
+      "batch_norm", .boolean, false, "batch normalisation before every activation", source: "Ioffe and Szegedy 2015"),
     Field(
       "dropout", .number(.halfOpen(0, 1)), 0, "dropout rate after every activation", source: "Srivastava et al. 2014"),
   ]
@@ -79,7 +81,8 @@ public struct NetworkSpecification: Sendable, Equatable {
       self.json = .object(complete)
     case let other:
       throw DidactError(
-        .invalidArgument, "network: \"type\" must be \"mlp\" or \"sequential\"; got \(other.map { "\"\($0)\"" } ?? "none")")
+        .invalidArgument,
+        "network: \"type\" must be \"mlp\" or \"sequential\"; got \(other.map { "\"\($0)\"" } ?? "none")")
     }
   }
 

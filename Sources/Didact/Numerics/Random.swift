@@ -29,7 +29,9 @@ public struct RandomStream: Sendable, Equatable {
   /// - Parameters:
   ///   - number: the step, epoch or other count that makes this draw another one than the last.
   ///   - lane: keeps sequences of one draw apart, such as the dropout layers of one pass.
-  public func draw(_ number: UInt64, lane: UInt32 = 0) -> RandomDraw { RandomDraw(key: key, number: number, lane: lane) }
+  public func draw(_ number: UInt64, lane: UInt32 = 0) -> RandomDraw {
+    RandomDraw(key: key, number: number, lane: lane)
+  }
 }
 
 /// The values of one draw. Value `i` does not depend on which others are asked for.

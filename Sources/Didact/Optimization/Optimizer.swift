@@ -102,7 +102,8 @@ public class Optimizer: @unchecked Sendable {
     let gradient = gradient ?? network.gradients
     guard gradient.shape == entered.shape, gradient.elementType == network.elementType else {
       throw DidactError(
-        .shape, "gradient is \(gradient.elementType) \(gradient.shape); expected \(network.elementType) \(entered.shape)")
+        .shape,
+        "gradient is \(gradient.elementType) \(gradient.shape); expected \(network.elementType) \(entered.shape)")
     }
     kernels.copy(gradient, to: entered)
     if settings.decayBeforeClip { addDecay(to: entered) }
@@ -146,7 +147,8 @@ public class Optimizer: @unchecked Sendable {
   /// vector += weightDecay · parameters
   func addDecay(to vector: Tensor) {
     for segment in segments where segment.weightDecay != 0 {
-      kernels.add(part(network.parameters, segment.range), scaledBy: segment.weightDecay, to: part(vector, segment.range))
+      kernels.add(
+        part(network.parameters, segment.range), scaledBy: segment.weightDecay, to: part(vector, segment.range))
     }
   }
 
