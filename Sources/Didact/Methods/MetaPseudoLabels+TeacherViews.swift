@@ -1,0 +1,96 @@
+/// The teacher's forwards: which rows pass it together, and whose logits label.
+extension MetaPseudoLabels {
+  /// The teacher's logits on one view: some rows of a recorded pass.
+  struct TeacherView {
+    let pass: RecordedPass
+    let range: Range<Int>
+
+    var logits: Tensor { pass.logits.rows(range) }
+
+    /// gradient ← the gradient of ⟨cotangent, logits⟩.
+    func backward(_ cotangent: Tensor, into gradient: Tensor) throws {
+      guard range.count < pass.rows else { return try pass.backward(cotangent, into: gradient) }
+      let whole = try Tensor(pass.logits.shape, cotangent.elementType)
+      pass.network.kernels.copy(cotangent, to: whole.rows(range))
+      try pass.backward(whole, into: gradient)
+    }
+  }
+
+  struct TeacherViews {
+    /// Whose softmax is q.
+    var pseudoLabel: TeacherView
+    var labeled, weak, strong: TeacherView?
+  }
+
+  private func record(
+    _ input: Tensor, _ name: String, draw: UInt64, statistics: PassMode.Normalization
+  ) throws -> TeacherView {
+    let mode = PassMode(normalization: statistics, noise: stream("teacher/dropout/\(name)"), draw: draw)
+    return TeacherView(pass: try teacher.record(input, mode: mode), range: 0..<input.rows)
+  }
+
+  /// The forward that labels, with whatever else shares its batch.
+  func labelingView(
+    weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64, statistics: PassMode.Normalization
+  ) throws -> TeacherViews {
+    let (input, name) = pseudoLabelView == .weak ? (weak, "weak") : (strong, "strong")
+    if eman {
+      // EMAN: running averages, constants for the gradient. The other forwards use batch statistics.
+      return TeacherViews(pseudoLabel: try record(input, name, draw: draw, statistics: .running))
+    }
+    guard isJoint else {
+      let view = try record(input, name, draw: draw, statistics: statistics)
+      return TeacherViews(
+        pseudoLabel: view, weak: pseudoLabelView == .weak ? view : nil,
+        strong: pseudoLabelView == .strong ? view : nil)
+    }
+    guard let labeled else {
+      throw DidactError(
+        .state,
+        "batch_composition \"joint\" normalises labelled and unlabelled rows together: call step, or set \"separate\"")
+    }
+    let views = try jointViews(weak: weak, strong: strong, labeled, draw: draw, statistics: statistics)
+    let pseudoLabel = pseudoLabelView == .weak ? views.weak : views.strong
+    return TeacherViews(pseudoLabel: pseudoLabel, labeled: views.labeled, weak: views.weak, strong: views.strong)
+  }
+
+  /// One forward over labelled, weak and strong rows, as in the released code.
+  private func jointViews(
+    weak: Tensor, strong: Tensor, _ labeled: LabeledBatch, draw: UInt64, statistics: PassMode.Normalization
+  ) throws -> (labeled: TeacherView, weak: TeacherView, strong: TeacherView) {
+    let parts = [labeled.inputs, weak, strong]
+    let rows = try Tensor(Shape(parts.reduce(0) { $0 + $1.rows }, teacher.inputs), teacher.elementType)
+    var ranges: [Range<Int>] = []
+    for part in parts {
+      let start = ranges.last?.upperBound ?? 0
+      ranges.append(start..<start + part.rows)
+      kernels.copy(part, to: rows.rows(start..<start + part.rows))
+    }
+    let pass = try record(rows, "joint", draw: draw, statistics: statistics).pass
+    let views = ranges.map { TeacherView(pass: pass, range: $0) }
+    return (views[0], views[1], views[2])
+  }
+
+  /// Adds the forwards that the supervised and consistency terms need and the labelling did not make.
+  func auxiliaryViews(
+    _ made: TeacherViews, _ step: Pending, _ labeled: LabeledBatch, draw: UInt64
+  ) throws -> TeacherViews {
+    var views = made
+    if isJoint {
+      if eman {
+        let joint = try jointViews(
+          weak: step.weak, strong: step.strong, labeled, draw: draw, statistics: .batchUpdatingRunning)
+        (views.labeled, views.weak, views.strong) = (joint.labeled, joint.weak, joint.strong)
+      }
+      return views
+    }
+    if supervisedWeight != 0 {
+      views.labeled = try record(labeled.inputs, "labeled", draw: draw, statistics: .batchUpdatingRunning)
+    }
+    if udaWeight != 0 {
+      views.weak = try views.weak ?? record(step.weak, "weak", draw: draw, statistics: .batchUpdatingRunning)
+      views.strong = try views.strong ?? record(step.strong, "strong", draw: draw, statistics: .batchUpdatingRunning)
+    }
+    return views
+  }
+}
