@@ -1,3 +1,5 @@
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -39,9 +41,18 @@ package final class Buffer: @unchecked Sendable {
 
   package init(byteCount: Int) throws {
     guard byteCount >= 0 else { throw DidactError(.internalError, "a buffer of \(byteCount) bytes") }
+    // A system that promises more memory than it has would end the process later, without an error.
+    let counted = min(byteCount, Buffer.physicalMemory)
+    let before = Buffer.bytesAlive.add(counted, ordering: .relaxed).oldValue
     var pointer: UnsafeMutableRawPointer?
-    guard posix_memalign(&pointer, 64, max(byteCount, 64)) == 0, let pointer else {
-      throw DidactError(.outOfMemory, "could not allocate \(byteCount) bytes; use a smaller batch or network")
+    guard byteCount <= Buffer.physicalMemory - before,
+      posix_memalign(&pointer, 64, max(byteCount, 64)) == 0, let pointer
+    else {
+      Buffer.bytesAlive.subtract(counted, ordering: .relaxed)
+      throw DidactError(
+        .outOfMemory,
+        "could not allocate \(byteCount) bytes beside the \(before) in use, on a machine with \(Buffer.physicalMemory); "
+          + "use a smaller batch or network")
     }
     memset(pointer, 0, byteCount)
     self.address = pointer
@@ -57,6 +68,15 @@ package final class Buffer: @unchecked Sendable {
   }
 
   deinit {
-    if owner == nil { free(address) }
+    guard owner == nil else { return }
+    free(address)
+    Buffer.bytesAlive.subtract(byteCount, ordering: .relaxed)
   }
+
+  /// Of all buffers with memory of their own.
+  private static let bytesAlive = Atomic(0)
+  private static let physicalMemory: Int = {
+    let pages = sysconf(Int32(_SC_PHYS_PAGES)), size = sysconf(Int32(_SC_PAGESIZE))
+    return pages > 0 && size > 0 ? pages * size : 1 << 50
+  }()
 }
