@@ -26,6 +26,15 @@ enum Interruption {
     #else
       action.__sigaction_u.__sa_handler = handler
     #endif
+    // A job that a shell put into the background has SIGINT ignored, and stays deaf to it.
+    var inherited = sigaction()
+    sigaction(SIGINT, nil, &inherited)
+    #if canImport(Glibc)
+      let isIgnored = unsafeBitCast(inherited.__sigaction_handler.sa_handler, to: Int.self) == 1
+    #else
+      let isIgnored = unsafeBitCast(inherited.__sigaction_u.__sa_handler, to: Int.self) == 1
+    #endif
+    guard !isIgnored else { return }
     action.sa_flags = Int32(truncatingIfNeeded: SA_RESETHAND) | Int32(truncatingIfNeeded: SA_RESTART)
     sigaction(SIGINT, &action, nil)
   }

@@ -135,6 +135,12 @@ struct Train: ParsableCommand {
 
   private func newTrainer(_ values: JSONObject, _ dataset: Dataset, _ source: DataSource) throws -> Trainer {
     let classCount = dataset.classNames.count
+    let labeled = Set(dataset.labels)
+    if classCount > 1, let empty = (0..<classCount).first(where: { !labeled.contains($0) }) {
+      throw DidactError(
+        .data, "\(source.name): no training row has the label \"\(dataset.classNames[empty])\", which the test part has"
+      )
+    }
     guard classCount > 1 else {
       var hint = "; training needs at least two"
       if case .csv = source, classCount == 0, labelColumn == nil {
@@ -199,6 +205,12 @@ struct Train: ParsableCommand {
         "\(source.name): columns \(dataset.featureNames.joined(separator: ", ")); the model was trained on "
           + trainer.featureNames.joined(separator: ", "))
     }
+    let digest = Trainer.digest(dataset.features, dataset.labels, dataset.unlabeled)
+    guard trainer.dataDigest == nil || trainer.dataDigest == digest else {
+      throw DidactError(
+        .data,
+        "\(source.name): not the data and labels that the model was trained on; give the same --data and --labels")
+    }
     guard trainer.namesOfClasses == dataset.classNames else {
       throw DidactError(
         .data,
@@ -226,6 +238,10 @@ struct Train: ParsableCommand {
       }
     } catch let error as DidactError {
       progress.end()
+      if error.code == .diverged, let model, trainer.steps > 0 {
+        try trainer.save(to: model)
+        throw DidactError(.diverged, "\(error.message). Wrote \(model), as after step \(trainer.steps)")
+      }
       throw error.code == .data || error.code == .shape ? error.at(source.name) : error
     }
     progress.end()
@@ -273,15 +289,25 @@ struct Train: ParsableCommand {
   /// Where the model is, and the command that goes on with it.
   private func continuation(_ trainer: Trainer) -> String {
     guard let model else { return "nothing was saved, for want of --model" }
-    var command = "didact train --resume \(model) --model \(model) --data \(data)"
+    func quoted(_ word: String) -> String {
+      let isPlain = word.allSatisfy { $0.isLetter || $0.isNumber || "-_./,".contains($0) }
+      return isPlain
+        ? word : "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    }
+    var command = "didact train --resume \(quoted(model)) --model \(quoted(model)) --data \(quoted(data))"
     if let labels { command += " --labels \(labels)" }
-    if let labelColumn { command += " --label-column \(labelColumn)" }
+    if let labelColumn { command += " --label-column \(quoted(labelColumn))" }
     if let steps { command += " --steps \(steps)" }
     return "wrote \(model). Go on with: \(command)"
   }
 
   /// Before hours of training rather than after.
   private func checkWritable(_ path: String) throws {
+    guard !path.isEmpty else { throw DidactError(.file, "--model: the file name is empty") }
+    var status = stat()
+    if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+      throw DidactError(.file, "could not write \(path): it is a directory")
+    }
     let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
     guard access(directory, W_OK) == 0 else {
       throw DidactError(.file, "could not write \(path): \(String(cString: strerror(errno)))")

@@ -1,7 +1,7 @@
 /*
  * Trains a classifier of handwritten digits from 40 labelled and about 1,300 unlabelled images.
  *
- *   export PKG_CONFIG_PATH=build/lib/pkgconfig
+ *   export PKG_CONFIG_PATH=$PWD/build/lib/pkgconfig
  *   cc -std=c11 examples/c/train.c $(pkg-config --cflags --libs didact) \
  *      -Wl,-rpath,$(pkg-config --variable=libdir didact) -o train && ./train
  *

@@ -162,7 +162,8 @@ private func synchronizeDirectory(_ directory: String, _ path: String, _ fault: 
 private func openFile(_ path: String, _ flags: Int32, mode: mode_t) throws -> Int32 {
   try checkPath(path)
   while true {
-    let descriptor = open(path, flags, mode)
+    // Without O_NONBLOCK, opening a pipe would wait for its other end; files do not mind.
+    let descriptor = open(path, flags | O_NONBLOCK, mode)
     if descriptor >= 0 { return descriptor }
     if errno != EINTR { throw fileError("could not open", path, errno) }
   }

@@ -138,6 +138,11 @@ public struct FieldValues: Sendable, Equatable {
           given[path] = value
         } else if case .object(let nested) = value, fields.contains(where: { $0.key.hasPrefix(path + ".") }) {
           try collect(nested, prefix: path + ".")
+        } else if let inner = fields.first(where: { $0.key.hasPrefix(path + ".") }) {
+          throw DidactError(
+            .invalidArgument,
+            "\(subject): \"\(path)\" must be an object such as {\"\(inner.key.dropFirst(path.utf8.count + 1))\": "
+              + "\((inner.defaultValue ?? .null).serialized())}; got \(value.serialized().prefix(80))")
         } else {
           throw DidactError(
             .invalidArgument,

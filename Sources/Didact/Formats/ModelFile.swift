@@ -55,7 +55,15 @@ struct ModelFile {
       ], tensors: tensors)
   }
 
-  func write(to path: String) throws { try safetensors.write(to: path) }
+  /// - Throws: `DidactError.data`, with any old file left, where a value is not finite: such a file would not be read.
+  func write(to path: String) throws {
+    for (name, tensor) in tensors where name != "history" {
+      guard tensor.isFinite else {
+        throw DidactError(.data, "\(path) was not written: tensor \"\(name)\" holds NaN or infinity")
+      }
+    }
+    try safetensors.write(to: path)
+  }
 
   // MARK: - Networks
 
@@ -80,6 +88,11 @@ struct ModelFile {
     ] {
       for slot in slots { try read(prefix + slot.name, into: slot[flat], network.kernels) }
     }
+    for slot in network.statisticSlots where slot.name.hasSuffix("running_variance") {
+      guard !slot[network.statistics].values.contains(where: { $0 < 0 }) else {
+        throw DidactError(.format, "tensor \"\(prefix + slot.name)\" holds a negative variance")
+      }
+    }
   }
 
   // MARK: - Tensors
@@ -87,7 +100,7 @@ struct ModelFile {
   /// - Throws: `DidactError.format` where it is missing, of another shape or type, or not finite.
   func read(_ name: String, into destination: Tensor, _ kernels: any Kernels) throws {
     let source = try tensor(name, destination.shape, destination.elementType)
-    guard kernels.allFinite(source) else { throw DidactError(.format, "tensor \"\(name)\" holds NaN or infinity") }
+    guard source.isFinite else { throw DidactError(.format, "tensor \"\(name)\" holds NaN or infinity") }
     kernels.copy(source, to: destination)
   }
 

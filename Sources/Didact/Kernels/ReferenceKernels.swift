@@ -206,7 +206,8 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
   func activation(_ function: ActivationFunction, _ output: Tensor, _ input: Tensor) {
     let count = input.count, y = elements(output), x = elements(input)
     switch function {
-    case .relu: for i in 0..<count { y[i] = x[i] > 0 ? x[i] : 0 }
+    // Written so that NaN stays NaN.
+    case .relu: for i in 0..<count { y[i] = x[i] < 0 ? 0 : x[i] }
     case .leakyReLU: for i in 0..<count { y[i] = x[i] > 0 ? x[i] : 0.01 * x[i] }
     case .sigmoid: for i in 0..<count { y[i] = sigmoid(x[i]) }
     case .tanh: for i in 0..<count { y[i] = Element.hyperbolicTangent(x[i]) }
@@ -591,5 +592,16 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
       return rate * mHat / (vHat.squareRoot() + epsilon)
     }
     for i in 0..<count { result[i] = step(m[i], v[i], scale * gradient[i]) - step(m[i], v[i], 0) }
+  }
+}
+
+extension Tensor {
+  /// Whether no element is NaN or infinite.
+  var isFinite: Bool {
+    switch elementType {
+    case .float32: ReferenceKernels<Float>().allFinite(self)
+    case .float64: ReferenceKernels<Double>().allFinite(self)
+    case .int64, .uint8: true
+    }
   }
 }

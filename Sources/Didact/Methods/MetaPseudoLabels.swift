@@ -197,7 +197,7 @@ final class MetaPseudoLabels: TwoStepMethod {
       if let baselineDecay { baseline = baselineDecay * baseline + (1 - baselineDecay) * answer.improvement }
     }
     metrics["learning_rate/teacher"] = teacherOptimizer.learningRate
-    try teacherOptimizer.step()
+    try stepOptimizer(teacherOptimizer, of: "teacher", draw: draw)
     // A term of weight 0 is not computed and reads 0.
     for name in metricNames where metrics[name] == nil && !name.hasSuffix("/student") { metrics[name] = 0 }
     return metrics
@@ -258,7 +258,7 @@ final class MetaPseudoLabels: TwoStepMethod {
     try pass.backward(term.cotangent)
     let gradientNorm = kernels.dot(student.gradients, student.gradients).squareRoot()
     let effect = feedback == .gradientDot ? try Tensor(student.parameters.shape, student.elementType) : nil
-    try optimizer.step(effect: effect)
+    try stepOptimizer(optimizer, of: "student", draw: draw, effect: effect)
     return StudentMove(
       pass: pass, distribution: q, teacherLogits: view.logits, pseudoLabels: sampled, mask: mask, effect: effect,
       loss: term.loss, gradientNorm: gradientNorm)

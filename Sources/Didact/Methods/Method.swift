@@ -63,8 +63,13 @@ struct Batch {
 
 /// What a step reports, by name, in order.
 public struct Metrics: Sendable, Equatable {
-  public private(set) var names: [String] = []
-  public private(set) var values: [Double] = []
+  public private(set) var names: [String]
+  public private(set) var values: [Double]
+
+  init(names: [String] = [], values: [Double] = []) {
+    self.names = names
+    self.values = values
+  }
 
   public subscript(name: String) -> Double? {
     get { names.firstIndex(of: name).map { values[$0] } }
@@ -93,6 +98,18 @@ func checkFinite(_ value: Double, term: String, draw: UInt64) throws {
       .diverged,
       "step \(draw): the \(term) loss is \(value.isNaN ? "NaN" : "infinite"); the last finite state is kept. Lower the learning rate or set clip_norm"
     )
+  }
+}
+
+/// Runs an optimiser's step, so that an error says whose gradient it was, and when.
+func stepOptimizer(_ optimizer: Optimizer, of role: String, draw: UInt64, effect: Tensor? = nil) throws {
+  do {
+    try optimizer.step(effect: effect)
+  } catch let error as DidactError where error.code == .diverged {
+    throw DidactError(
+      .diverged,
+      "step \(draw): the \(role)'s gradient is not finite; the last finite state is kept. Lower the learning rate or the "
+        + "weights of the terms, or set clip_norm")
   }
 }
 

@@ -41,7 +41,7 @@ final class Supervised: Method {
     metrics["loss/supervised"] = term.loss
     metrics["gradient_norm/supervised"] = kernels.dot(student.gradients, student.gradients).squareRoot()
     metrics["learning_rate/student"] = optimizer.learningRate
-    try optimizer.step()
+    try stepOptimizer(optimizer, of: "student", draw: draw)
     return metrics
   }
 }

@@ -19,8 +19,12 @@ public final class Network: @unchecked Sendable {
 
   let kernels: any Kernels
   let layers: [any Layer]
+  public let parameterNames: [String]
+  public let statisticNames: [String]
   let parameterSlots: [Slot]
   let statisticSlots: [Slot]
+  /// Where each name stands: parameters, then statistics.
+  private let slotIndices: [String: Int]
   /// Draws made by training-mode passes that did not say which draw they are.
   package let draws = Mutex<UInt64>(0)
   private let workspaces = Mutex<[Workspace]>([])
@@ -43,7 +47,13 @@ public final class Network: @unchecked Sendable {
     kernels = try makeKernels(elementType)
     layers = builder.layers
     parameterSlots = builder.parameters
+    parameterNames = builder.parameters.map(\.name)
+    statisticNames = builder.statistics.map(\.name)
+    slotIndices = Dictionary(
+      uniqueKeysWithValues: (parameterNames + statisticNames).enumerated().map { ($0.element, $0.offset) })
     statisticSlots = builder.statistics
+    // Asked for as a whole, before any of it is filled.
+    try Buffer.checkRoom(byteCount: (2 * builder.parameterCount + builder.statisticCount) * elementType.byteCount)
     parameters = try Tensor(Shape(builder.parameterCount), elementType)
     gradients = try Tensor(Shape(builder.parameterCount), elementType)
     statistics = try Tensor(Shape(builder.statisticCount), elementType)
@@ -93,29 +103,31 @@ public final class Network: @unchecked Sendable {
   public var inputs: Int { specification.inputs }
   /// Length of a row of logits.
   public var classes: Int { layers[layers.count - 1].outputs }
-  public var parameterNames: [String] { parameterSlots.map(\.name) }
-  public var statisticNames: [String] { statisticSlots.map(\.name) }
   /// Whether a training-mode forward depends on which rows stand in the batch together.
   var usesBatchStatistics: Bool { layers.contains { $0 is BatchNormLayer } }
 
   /// A view of one parameter, such as `dense0.weight` [outputs, inputs].
   /// - Throws: `DidactError.invalidArgument` naming the nearest known name.
-  public func parameter(_ name: String) throws -> Tensor {
-    try Self.slot(name, parameterSlots, "parameter")[parameters]
-  }
+  public func parameter(_ name: String) throws -> Tensor { try parameterSlot(name)[parameters] }
+
   /// A view of the gradient of one parameter.
-  public func gradient(_ name: String) throws -> Tensor { try Self.slot(name, parameterSlots, "parameter")[gradients] }
+  public func gradient(_ name: String) throws -> Tensor { try parameterSlot(name)[gradients] }
+
   /// A view of one running statistic, such as `batch_norm0.running_mean`.
   public func statistic(_ name: String) throws -> Tensor {
-    try Self.slot(name, statisticSlots, "statistic")[statistics]
+    guard let index = slotIndices[name], index >= parameterSlots.count else {
+      throw DidactError(
+        .invalidArgument, "no statistic \"\(name)\".\(suggestion(for: name, among: statisticNames))")
+    }
+    return statisticSlots[index - parameterSlots.count][statistics]
   }
 
-  static func slot(_ name: String, _ slots: [Slot], _ kind: String) throws -> Slot {
-    guard let slot = slots.first(where: { $0.name == name }) else {
+  private func parameterSlot(_ name: String) throws -> Slot {
+    guard let index = slotIndices[name], index < parameterSlots.count else {
       throw DidactError(
-        .invalidArgument, "no \(kind) \"\(name)\".\(suggestion(for: name, among: slots.map(\.name)))")
+        .invalidArgument, "no parameter \"\(name)\".\(suggestion(for: name, among: parameterNames))")
     }
-    return slot
+    return parameterSlots[index]
   }
 
   /// A network of its own with the same values.
@@ -185,6 +197,7 @@ public final class Network: @unchecked Sendable {
   }
 
   /// The class probabilities [N, classes] in evaluation mode.
+  /// - Throws: `DidactError.data` naming the row where they are not finite.
   public func predictProbabilities(_ input: Tensor) throws -> Tensor {
     let input = try converted(input)
     try checkInput(input)
@@ -194,6 +207,12 @@ public final class Network: @unchecked Sendable {
       let block = start..<min(start + 1024, input.rows)
       let pass = try record(input.rows(block), mode: .evaluation)
       kernels.softmax(result.rows(block), pass.logits, temperature: 1)
+    }
+    if !kernels.allFinite(result), let index = (0..<result.count).first(where: { !result[$0].isFinite }) {
+      throw DidactError(
+        .data,
+        "row \(index / classes): the network's output is not finite; its input is too large, or its parameters are not "
+          + "finite")
     }
     return result
   }

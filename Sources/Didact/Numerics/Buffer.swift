@@ -73,6 +73,17 @@ package final class Buffer: @unchecked Sendable {
     Buffer.bytesAlive.subtract(byteCount, ordering: .relaxed)
   }
 
+  /// - Throws: `DidactError.outOfMemory` where the machine has no room for so many bytes more.
+  static func checkRoom(byteCount: Int) throws {
+    let alive = bytesAlive.load(ordering: .relaxed)
+    guard byteCount <= physicalMemory - alive else {
+      throw DidactError(
+        .outOfMemory,
+        "\(byteCount) bytes are needed beside the \(alive) in use, on a machine with \(physicalMemory); use a smaller "
+          + "batch or network")
+    }
+  }
+
   /// Of all buffers with memory of their own.
   private static let bytesAlive = Atomic(0)
   private static let physicalMemory: Int = {

@@ -26,7 +26,7 @@ final class RestorePoint {
   func restore(_ trainer: Trainer) {
     for part in parts { part.live.copyElements(of: part.kept) }
     trainer.method.scalars = scalars
-    trainer.history.removeLast(max(0, trainer.steps - steps))
+    trainer.historyValues.removeLast(max(0, trainer.steps - steps) * trainer.metricNames.count)
     trainer.steps = steps
   }
 }

@@ -37,6 +37,7 @@ extension Trainer {
         "configuration": .object(configuration.object), "steps": .integer(Int64(steps)), "scalars": .object(scalars),
         "learning_rates": .object(learningRates), "class_names": .array(classNames.map { .string($0) }),
         "feature_names": .array(featureNames.map { .string($0) }),
+        "data_digest": dataDigest.map { .integer(Int64(bitPattern: $0)) } ?? .null,
       ])
     for learner in method.learners {
       file.add(learner.network, prefix: "\(learner.role).")
@@ -75,7 +76,9 @@ extension Trainer {
       let mean = try Tensor(Shape(student.inputs), .float64), scale = try Tensor(Shape(student.inputs), .float64)
       try file.read("input.mean", into: mean, doubles)
       try file.read("input.scale", into: scale, doubles)
-      guard !scale.values.contains(0) else { throw DidactError(.format, "tensor \"input.scale\" holds 0") }
+      guard !scale.values.contains(where: { $0 <= 0 }) else {
+        throw DidactError(.format, "tensor \"input.scale\" must be positive")
+      }
       scaling = InputScaling(mean: mean, scale: scale)
     }
     let scalars = try file.described("scalars", \.members)
@@ -92,8 +95,13 @@ extension Trainer {
     }
     classNames = try names("class_names", count: student.classes)
     featureNames = try names("feature_names", count: student.inputs)
+    dataDigest = file.description["data_digest"]?.int.map { UInt64(bitPattern: Int64($0)) }
     steps = try file.describedCount("steps")
     try readHistory(file)
+    let known = Set(try modelFile().tensors.map(\.name))
+    if let stranger = file.tensors.first(where: { !known.contains($0.name) }) {
+      throw DidactError(.format, "tensor \"\(stranger.name)\" does not belong to the configuration")
+    }
   }
 
   private func readHistory(_ file: ModelFile) throws {
@@ -104,11 +112,7 @@ extension Trainer {
     guard stored.rows == steps else {
       throw DidactError(.format, "tensor \"history\" has \(stored.rows) rows for \(steps) steps")
     }
-    history = (0..<stored.rows).map { row in
-      var metrics = Metrics()
-      for (column, name) in names.enumerated() { metrics[name] = stored[row * names.count + column] }
-      return metrics
-    }
+    historyValues = stored.values
   }
 
   /// Compares the networks of the configuration with the tensors of the file before any is made.

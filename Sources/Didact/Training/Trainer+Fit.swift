@@ -41,6 +41,7 @@ extension Trainer {
     }
     return try training {
       let data = try fitData(features, labels, unlabeled)
+      dataDigest = Trainer.digest(features, labels, unlabeled)
       let kernels = student.kernels
       var labeledBatches = try BatchSampler(
         count: data.labeled.rows, batchSize: configuration.integer("labeled_batch_size"),
@@ -95,6 +96,18 @@ extension Trainer {
         try weak(kernels, batch, draw: UInt64(step)), try strong(kernels, batch, draw: UInt64(step))
       )
     }
+  }
+
+  /// A number that differs, but for chance, where data do: FNV-1a over values and labels.
+  public static func digest(_ features: Tensor, _ labels: [Int], _ unlabeled: Tensor?) -> UInt64 {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    func add(_ bits: UInt64) { hash = (hash ^ bits) &* 0x0000_0100_0000_01b3 }
+    for part in [features, unlabeled].compactMap({ $0 }) {
+      add(UInt64(part.rows))
+      for index in 0..<part.count { add(part[index].bitPattern) }
+    }
+    for label in labels { add(UInt64(bitPattern: Int64(label))) }
+    return hash
   }
 
   /// Rows as the networks take them.

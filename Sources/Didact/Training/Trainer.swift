@@ -18,7 +18,16 @@ public final class Trainer: @unchecked Sendable {
   /// Steps completed.
   public internal(set) var steps = 0
   /// The metrics of every completed step.
-  public internal(set) var history: [Metrics] = []
+  public var history: [Metrics] {
+    let names = metricNames
+    return (0..<steps).map { step in
+      Metrics(names: names, values: Array(historyValues[step * names.count..<(step + 1) * names.count]))
+    }
+  }
+  /// The rows of the history, one after the other.
+  var historyValues: [Double] = []
+  /// Tells the data of the last fit from others; nil before the first.
+  public internal(set) var dataDigest: UInt64?
   /// The metrics of the last step, or of its halves as they were called.
   public private(set) var lastMetrics = Metrics()
 
@@ -137,7 +146,7 @@ public final class Trainer: @unchecked Sendable {
 
   /// The history as a matrix [steps, metrics] of float64.
   public func historyTable() throws -> Tensor {
-    try Tensor(history.flatMap(\.values), shape: Shape(history.count, metricNames.count))
+    try Tensor(historyValues, shape: Shape(steps, metricNames.count))
   }
 
   /// The names of classes or features.
@@ -246,7 +255,7 @@ public final class Trainer: @unchecked Sendable {
     var ordered = Metrics()
     for name in method.metricNames { ordered[name] = metrics[name] ?? 0 }
     lastMetrics = ordered
-    history.append(ordered)
+    historyValues += ordered.values
     steps += 1
     swap(&lastGood, &current)
   }

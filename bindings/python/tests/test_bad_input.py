@@ -813,3 +813,118 @@ def test_live_handles_count():
     assert library.didact_live_handles(ctypes.byref(out)) == 0
     assert out.value == first + 1
     del network
+
+
+# Values that are not finite
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "sigmoid", "tanh", "swish"])
+def test_nan_in_parameters_is_not_hidden(activation):
+    trainer = didact.Trainer("supervised", didact.mlp(2, [8], 2, activation=activation))
+    trainer.student.parameters["dense0.weight"][0, 0] = np.nan
+    x = np.ones((4, 2))
+    with pytest.raises(didact.DidactError, match="not finite"):
+        trainer.predict_proba(x)
+    with pytest.raises(didact.DidactError, match="step 0: the supervised loss is NaN"):
+        trainer.step(x, [0, 1, 0, 1])
+
+
+def test_predictions_that_overflow_name_the_row():
+    network = didact.Network(didact.mlp(2, [8], 2))
+    x = np.ones((3, 2), np.float32)
+    x[1] = 3e38
+    with pytest.raises(didact.DidactError, match="row 1"):
+        network.predict_proba(x)
+
+
+def test_what_could_not_be_read_is_not_written(tmp_path):
+    network = didact.Network(didact.mlp(2, [8], 2))
+    path = tmp_path / "model.safetensors"
+    network.save(path)
+    before = path.read_bytes()
+    network.parameters["dense0.bias"][3] = np.inf
+    with pytest.raises(didact.DidactError, match="dense0.bias"):
+        network.save(path)
+    assert path.read_bytes() == before and os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("key", ["feedback_weight", "supervised_weight", "uda_weight"])
+def test_a_gradient_that_overflows_names_step_and_role(key):
+    trainer = didact.Trainer("meta_pseudo_labels", didact.mlp(2, [8], 2), **{key: 1e300})
+    random = np.random.default_rng(0)
+    with pytest.raises(didact.DidactError, match="step 0: the teacher's gradient"):
+        trainer.step(random.normal(size=(4, 2)), [0, 1, 0, 1], random.normal(size=(6, 2)))
+    assert all(np.isfinite(array).all() for array in trainer.teacher.parameters.values())
+
+
+# Files and names
+
+
+def test_a_nul_in_a_file_name_is_refused(tmp_path):
+    network = didact.Network(didact.mlp(2, [8], 2))
+    network.save(tmp_path / "keep")
+    before = (tmp_path / "keep").read_bytes()
+    for save in (network.save, didact.Trainer("supervised", didact.mlp(2, [8], 2)).save):
+        with pytest.raises(ValueError, match="NUL"):
+            save(f"{tmp_path}/keep\0.safetensors")
+    assert (tmp_path / "keep").read_bytes() == before
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe"):
+        didact.Network.load(tmp_path / "pipe")
+
+
+def rewritten(path, change):
+    """Writes a model file again after `change(description, tensors)`."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    with safe_open(path, "np") as file:
+        metadata = dict(file.metadata())
+    tensors, description = load_file(path), json.loads(metadata["didact.description"])
+    change(description, tensors)
+    save_file(tensors, path, {**metadata, "didact.description": json.dumps(description)})
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda d, t: t.update(stranger=np.zeros(3, np.float32)), "stranger"),
+        (lambda d, t: d["configuration"].update({"student_optimizer.momentum": 0.0}), "momentum"),
+        (lambda d, t: t["student.batch_norm0.running_variance"].fill(-1), "negative variance"),
+        (lambda d, t: t["input.scale"].fill(-1), "input.scale"),
+    ],
+)
+def test_descriptions_that_do_not_fit_the_tensors(tmp_path, change, message):
+    trainer = didact.Trainer("supervised", didact.mlp(2, [4], 2, batch_norm=True))
+    x, y = didact.datasets.make_two_moons(20)
+    trainer.fit(x, y, steps=2)
+    trainer.save(tmp_path / "model")
+    rewritten(tmp_path / "model", lambda description, tensors: None)
+    didact.Trainer.load(tmp_path / "model")
+    rewritten(tmp_path / "model", change)
+    with pytest.raises(ValueError, match=message):
+        didact.Trainer.load(tmp_path / "model")
+
+
+# Configuration
+
+
+@pytest.mark.parametrize("value", ["sgd", None, 3])
+def test_an_optimizer_that_is_no_object(value):
+    with pytest.raises(ValueError, match='"student_optimizer" must be an object such as {"name": "sgd"}'):
+        make(student_optimizer=value)
+
+
+def test_nan_in_a_configuration_names_the_key():
+    with pytest.raises(ValueError, match="uda_weight"):
+        make(uda_weight=float("nan"))
+    with pytest.raises(ValueError, match="student_optimizer"):
+        make(student_optimizer={"learning_rate": float("inf")})
+
+
+def test_a_network_larger_than_the_machine_is_refused_before_it_is_made():
+    with pytest.raises(MemoryError, match="bytes"):
+        didact.Network(didact.mlp(64, [200_000, 200_000], 10))

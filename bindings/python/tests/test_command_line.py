@@ -442,3 +442,41 @@ def test_smoke():
     lines = didact("smoke").stdout.splitlines()
     assert len(lines) > 8 and all(line.startswith("ok") for line in lines)
     assert time.monotonic() - start < 60
+
+
+# --- what a new user ran into -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["", "."])
+def test_a_model_that_cannot_be_written_is_refused_before_training(model):
+    message = failure("train", "--data", "two-moons", "--labels", 6, "--steps", 10**9, "--model", model, code=1)
+    assert "directory" in message or "empty" in message
+
+
+def test_resuming_on_other_data_is_refused(tmp_path):
+    model = tmp_path / "model.safetensors"
+    didact("train", "--data", "two-moons", "--labels", 6, "--steps", 3, "--model", model)
+    message = failure("train", "--data", "two-moons", "--labels", 8, "--steps", 5, "--resume", model, code=1)
+    assert "--labels" in message
+    didact("train", "--data", "two-moons", "--labels", 6, "--steps", 5, "--resume", model)
+
+
+def test_divergence_keeps_the_last_finite_model(tmp_path):
+    model = tmp_path / "model.safetensors"
+    hot = ["--set", "student_optimizer.learning_rate=300", "--set", "student_optimizer.momentum=0.99",
+           "--set", "student_optimizer.weight_decay=1"]  # fmt: skip
+    message = failure("train", "--data", "digits", "--labels", 40, "--steps", 500, "--model", model, *hot, code=1)
+    assert "the last finite state is kept" in message and str(model) in message
+    didact("evaluate", "--model", model, "--data", "digits")
+
+
+def test_a_class_that_only_the_test_part_has(tmp_path):
+    x = np.random.default_rng(0).normal(size=(8, 2))
+    path = tmp_path / "data.npz"
+    np.savez(path, X=x, y=np.array([0, 1, 0, 1, -1, -1, -1, -1]), X_test=x, y_test=np.array([0, 1, 2, 0, 1, 0, 1, 0]))
+    assert '"2"' in failure("train", "--data", path, "--steps", 2, code=1)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "table.csv")
+    assert "pipe" in failure("train", "--data", tmp_path / "table.csv", code=1)

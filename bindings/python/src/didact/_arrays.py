@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -128,6 +129,14 @@ class Handle:
             self.value = None
 
 
+def path_bytes(path: Any) -> bytes:
+    """A file name for C."""
+    name = os.fsencode(path)
+    if b"\0" in name:
+        raise ValueError(f"the file name contains a NUL character: {path!r}")
+    return name
+
+
 def make_handle(create: Callable, free: Callable, *arguments: Any) -> Handle:
     """Calls ``create(&handle, *arguments)``."""
     out = ctypes.c_void_p()
@@ -187,8 +196,19 @@ def to_json(value: Any) -> bytes:
 
     try:
         return json.dumps(value, default=plain, allow_nan=False, ensure_ascii=False).encode()
-    except ValueError as error:
-        raise ValueError(f"configuration: {error}") from None
+    except ValueError:
+        # JSON has no NaN and no infinity; say which key has one.
+        keys = [key for key, item in value.items() if _is_odd(item)] if isinstance(value, Mapping) else []
+        raise ValueError(f"configuration: {', '.join(keys) or 'a value'} is not a finite number") from None
+
+
+def _is_odd(value: Any) -> bool:
+    """Whether a value is or holds NaN or infinity."""
+    if isinstance(value, Mapping):
+        return any(_is_odd(item) for item in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_is_odd(item) for item in value)
+    return isinstance(value, (float, np.floating)) and not np.isfinite(value)
 
 
 class ArrayMapping(Mapping):

@@ -16,6 +16,7 @@ from ._arrays import (
     make_handle,
     names,
     optional_pointer,
+    path_bytes,
     text,
     to_json,
     view,
@@ -211,13 +212,13 @@ class Network:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes parameters, statistics and specification to a safetensors file."""
-        check(library.didact_network_save(self._handle.value, os.fsencode(path)))
+        check(library.didact_network_save(self._handle.value, path_bytes(path)))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Network:
         """Reads a file that `save` wrote."""
         return cls._of(
-            make_handle(library.didact_network_load, library.didact_network_free, os.fsencode(path))
+            make_handle(library.didact_network_load, library.didact_network_free, path_bytes(path))
         )
 
     def __repr__(self) -> str:

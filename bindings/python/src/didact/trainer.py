@@ -22,6 +22,7 @@ from ._arrays import (
     names,
     number,
     optional_pointer,
+    path_bytes,
     text,
     to_json,
     whole_number,
@@ -321,7 +322,7 @@ class Trainer:
             How many to make now; what is left of the configured ``steps`` by default.
         callback : callable, optional
             Called after every step with a dict of ``step``, ``steps``, ``seconds``,
-            ``student_loss``, ``supervised_loss``, ``uda_loss``, ``feedback``. Returning True stops.
+            ``student_loss``, ``supervised_loss``, ``uda_loss``, ``feedback``. Returning anything true stops.
         verbose : int
             1 prints about ten lines.
 
@@ -345,7 +346,7 @@ class Trainer:
                     if callback is None:
                         return 0
                     fields = {name: getattr(now, name) for name, *_ in _ffi.didact_progress._fields_}
-                    return 1 if callback(fields) is True else 0
+                    return 1 if callback(fields) else 0
             except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt too
                 raised.append(error)
                 return 1
@@ -435,13 +436,13 @@ class Trainer:
     def save(self, path: str | os.PathLike) -> None:
         """Writes a safetensors file from which training goes on as if uninterrupted. Completes or
         leaves the old file."""
-        check(library.didact_trainer_save(self._handle.value, os.fsencode(path)))
+        check(library.didact_trainer_save(self._handle.value, path_bytes(path)))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Trainer:
         """Reads a file that `save` wrote."""
         return cls._of(
-            make_handle(library.didact_trainer_load, library.didact_trainer_free, os.fsencode(path))
+            make_handle(library.didact_trainer_load, library.didact_trainer_free, path_bytes(path))
         )
 
     def __repr__(self) -> str:
