@@ -928,3 +928,9 @@ def test_nan_in_a_configuration_names_the_key():
 def test_a_network_larger_than_the_machine_is_refused_before_it_is_made():
     with pytest.raises(MemoryError, match="bytes"):
         didact.Network(didact.mlp(64, [200_000, 200_000], 10))
+
+
+@pytest.mark.parametrize("network", [None, "mlp", 3, didact.Network(NETWORK)])
+def test_a_network_that_is_no_specification(network):
+    with pytest.raises(TypeError, match=r"network: expected a specification, such as didact.mlp"):
+        didact.Trainer("supervised", network)

@@ -15,9 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = os.environ.get("DIDACT_COMMAND", str(ROOT / "build" / "bin" / "didact"))
 
-pytestmark = pytest.mark.skipif(
-    not os.access(COMMAND, os.X_OK), reason=f"no command at {COMMAND}: run scripts/build or set DIDACT_COMMAND"
-)
+if not os.access(COMMAND, os.X_OK):
+    raise FileNotFoundError(f"no command at {COMMAND}: run scripts/build or set DIDACT_COMMAND")
 
 
 def didact(*arguments, code=0):

@@ -70,13 +70,13 @@ class Trainer:
     ):
         description = {
             "method": method,
-            "network": dict(network),
+            "network": _specification(network, "network"),
             "dtype": str(np.dtype(dtype)),
             "seed": whole_number(seed, "seed"),
             **configuration,
         }
         if student_network is not None:
-            description["student_network"] = dict(student_network)
+            description["student_network"] = _specification(student_network, "student_network")
         self._adopt(
             make_handle(library.didact_trainer_create, library.didact_trainer_free, to_json(description))
         )
@@ -492,6 +492,12 @@ class _HeldInterrupts:
     def _run_held(self) -> None:
         while self._held:
             self._handler(*self._held.pop(0))
+
+
+def _specification(network: Any, name: str) -> dict[str, Any]:
+    if not isinstance(network, Mapping):
+        raise TypeError(f"{name}: expected a specification, such as didact.mlp(...); got {type(network).__name__}")
+    return dict(network)
 
 
 def _print_progress(now: Any) -> None:
