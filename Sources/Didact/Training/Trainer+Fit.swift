@@ -41,7 +41,8 @@ extension Trainer {
     }
     return try training {
       let data = try fitData(features, labels, unlabeled)
-      dataDigest = Trainer.digest(features, labels, unlabeled)
+      let digest = Trainer.digest(features, labels, unlabeled)
+      try writing { dataDigest = digest }
       let kernels = student.kernels
       var labeledBatches = try BatchSampler(
         count: data.labeled.rows, batchSize: configuration.integer("labeled_batch_size"),

@@ -182,7 +182,6 @@ def test_pkg_config_finds_the_checkout(tmp_path):
     run(tmp_path / "version")
 
 
-@pytest.mark.skipif(not (ROOT / "examples" / "c" / "train.c").exists(), reason="no examples beside this package")
 def test_c_example(tmp_path):
     environment = {**os.environ, "PKG_CONFIG_PATH": str(ROOT / "build" / "lib" / "pkgconfig")}
     flags = run("pkg-config", "--cflags", "didact", env=environment).split()
