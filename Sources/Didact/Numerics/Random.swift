@@ -17,9 +17,9 @@ public struct RandomStream: Sendable, Equatable {
   ///   - name: the purpose, such as `"initialization/teacher"`.
   public init(seed: UInt64, name: String) {
     // FNV-1a over the name, then a round of splitmix64 to spread the seed over all bits.
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-    var mixed = seed &+ hash &+ 0x9e37_79b9_7f4a_7c15
+    var hash = FowlerNollVoHash()
+    for byte in name.utf8 { hash.add(UInt64(byte)) }
+    var mixed = seed &+ hash.value &+ 0x9e37_79b9_7f4a_7c15
     mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
     mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
     key = mixed ^ (mixed >> 31)
@@ -32,6 +32,14 @@ public struct RandomStream: Sendable, Equatable {
   public func draw(_ number: UInt64, lane: UInt32 = 0) -> RandomDraw {
     RandomDraw(key: key, number: number, lane: lane)
   }
+}
+
+/// FNV-1a (Fowler, Noll and Vo), 64 bits: not for secrets.
+struct FowlerNollVoHash {
+  private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
+
+  @inline(__always)
+  mutating func add(_ bits: UInt64) { value = (value ^ bits) &* 0x0000_0100_0000_01b3 }
 }
 
 /// The values of one draw. Value `i` does not depend on which others are asked for.

@@ -101,14 +101,13 @@ extension Trainer {
 
   /// A number that differs, but for chance, where data do: FNV-1a over values and labels.
   public static func digest(_ features: Tensor, _ labels: [Int], _ unlabeled: Tensor?) -> UInt64 {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    func add(_ bits: UInt64) { hash = (hash ^ bits) &* 0x0000_0100_0000_01b3 }
+    var hash = FowlerNollVoHash()
     for part in [features, unlabeled].compactMap({ $0 }) {
-      add(UInt64(part.rows))
-      for index in 0..<part.count { add(part[index].bitPattern) }
+      hash.add(UInt64(part.rows))
+      for index in 0..<part.count { hash.add(part[index].bitPattern) }
     }
-    for label in labels { add(UInt64(bitPattern: Int64(label))) }
-    return hash
+    for label in labels { hash.add(UInt64(bitPattern: Int64(label))) }
+    return hash.value
   }
 
   /// Rows as the networks take them.
