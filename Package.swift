@@ -15,7 +15,10 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CDidact"),
-    .target(name: "Didact", dependencies: ["CZlib"]),
+    .target(
+      name: "CKernels", exclude: ["loops.h", "internal.h"],
+      linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("gomp", .when(platforms: [.linux])), .linkedLibrary("m")]),
+    .target(name: "Didact", dependencies: ["CKernels", "CZlib"]),
     .target(name: "DidactABI", dependencies: ["Didact", "CDidact"], exclude: ["didact.map", "header-guide.txt"]),
     .executableTarget(
       name: "DidactCLI",

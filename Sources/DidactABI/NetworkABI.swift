@@ -208,7 +208,7 @@ public func didact_network_record(
     let pass = try network.lock.writing {
       try network.record(x, training: training != 0, draw: draw < 0 ? nil : UInt64(draw))
     }
-    out.pointee = try makeHandle(pass, .pass)
+    out.pointee = try makeHandle(PassOfNetwork(pass: pass, network: network), .pass)
   }
 }
 
@@ -223,7 +223,7 @@ public func didact_pass_free(_ pass: didact_pass?) { freeHandle(pass, .pass) }
 ///   - pass: the pass.
 @_cdecl("didact_pass_logits")
 public func didact_pass_logits(_ logits: UnsafePointer<didact_array>?, _ pass: didact_pass?) -> didact_status {
-  call { try exportArray((resolve(pass, .pass) as RecordedPass).logits, to: logits, "logits") }
+  call { try exportArray((resolve(pass, .pass) as PassOfNetwork).pass.logits, to: logits, "logits") }
 }
 
 /// Reverse mode: the gradient of the inner product of `cotangent` and the logits, with respect to the parameters of the
@@ -240,8 +240,8 @@ public func didact_pass_backward(
   _ accumulate: Int32
 ) -> didact_status {
   call {
-    let pass: RecordedPass = try resolve(pass, .pass)
-    let network = pass.network
+    let handle: PassOfNetwork = try resolve(pass, .pass)
+    let pass = handle.pass, network = handle.network
     let cotangent = try network.converted(importArray(cotangent, "cotangent"))
     let inputGradient =
       x_gradient == nil ? nil : try Tensor(Shape(pass.rows, network.inputs), network.elementType)
@@ -265,13 +265,24 @@ public func didact_pass_tangent(
   _ x_direction: UnsafePointer<didact_array>?
 ) -> didact_status {
   call {
-    let pass: RecordedPass = try resolve(pass, .pass)
-    let network = pass.network
+    let handle: PassOfNetwork = try resolve(pass, .pass)
+    let pass = handle.pass, network = handle.network
     let direction = try importFlat(direction, network, "direction")
     let inputDirection = try importOptional(x_direction, "x_direction").map { try network.converted($0) }
     try network.lock.writing {
       try exportArray(pass.tangent(direction, inputDirection: inputDirection), to: tangent, "tangent")
     }
+  }
+}
+
+/// A pass with the network that it keeps alive.
+private final class PassOfNetwork: Sendable {
+  let pass: RecordedPass
+  let network: Network
+
+  init(pass: RecordedPass, network: Network) {
+    self.pass = pass
+    self.network = network
   }
 }
 

@@ -174,8 +174,9 @@ struct MetaProblem {
     func q(_ problem: MetaProblem) throws -> Tensor {
       try problem.trainer.network("teacher").predictProbabilities(problem.strong)
     }
-    let mask = try confidenceMask(ReferenceKernels<Double>(), q(named("mask")), threshold: 0.6)
-    #expect((0.2...0.8).contains(rate(mask)), "some rows masked, some not")
+    let objectives = Objectives(ReferenceKernels<Double>())
+    let mask = try objectives.confidenceMask(q(named("mask")), threshold: 0.6)
+    #expect((0.2...0.8).contains(objectives.rate(mask)), "some rows masked, some not")
     for name in ["clip", "clip, then decay", "decay, then clip"] {
       let problem = try named(name)
       try problem.step()
@@ -324,9 +325,11 @@ struct MetaProblem {
           "feedback": .string(feedback), "student_optimizer.learning_rate": 0.01,
         ]))
       func labeledLoss() throws -> Double {
-        let kernels = ReferenceKernels<Double>(), student = problem.trainer.student
-        let targets = try oneHot(kernels, problem.labels, classes: 3)
-        return try crossEntropy(kernels, logits: student.forward(problem.inputs), targets: targets).loss
+        let objectives = Objectives(ReferenceKernels<Double>())
+        let targets = try objectives.oneHot(Tensor(problem.labels), classes: 3)
+        return try objectives.crossEntropy(
+          logits: problem.trainer.student.forward(problem.inputs), targets: targets
+        ).loss
       }
       let old = try labeledLoss()
       let metrics = try problem.step()
@@ -355,7 +358,7 @@ struct MetaProblem {
   /// p(ŷ; φ) for every ŷ.
   private func probabilities(_ problem: MetaProblem) throws -> [Double] {
     let logits = try problem.trainer.network("teacher").forward(problem.strong)
-    let q = try softmax(ReferenceKernels<Double>(), logits, temperature: 1.3)
+    let q = try Objectives(ReferenceKernels<Double>()).softmax(logits, temperature: 1.3)
     return Self.assignments.map { q[$0[0]] * q[Self.classes + $0[1]] }
   }
 

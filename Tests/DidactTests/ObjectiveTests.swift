@@ -5,6 +5,7 @@ import Testing
 /// Every objective's gradient with respect to the logits against central differences, in float64.
 @Suite struct ObjectiveTests {
   private let kernels = ReferenceKernels<Double>()
+  private let objectives = Objectives(ReferenceKernels<Double>())
   private static let rows = 5, classes = 4
   private static let tolerance = 1e-9
 
@@ -17,10 +18,10 @@ import Testing
     let logits = try logits(seed: 1)
     let targets = try randomDistributions(Self.rows, Self.classes, seed: 2)
     let weights = isWeighted ? try Tensor([1, 0, 0.5, 2, 1], shape: Shape(Self.rows)) : nil
-    for divisor in [nil, 3.0] {
+    for factor in [nil, 1 / 3.0] {
       func term() throws -> LossGradient {
-        try crossEntropy(
-          kernels, logits: logits, targets: targets, weights: weights, temperature: temperature, divisor: divisor)
+        try objectives.crossEntropy(
+          logits: logits, targets: targets, weights: weights, temperature: temperature, factor: factor)
       }
       let analytic = try term().cotangent.values
       let numeric = try differenceGradient(of: { try term().loss }, by: logits)
@@ -32,13 +33,13 @@ import Testing
   @Test func crossEntropyValues() throws {
     let logits = try logits(seed: 1), targets = try randomDistributions(Self.rows, Self.classes, seed: 2)
     let weights = try Tensor([1, 0, 0.5, 2, 1], shape: Shape(Self.rows))
-    let losses = try crossEntropies(kernels, logits: logits, targets: targets).values
-    let plain = try crossEntropy(kernels, logits: logits, targets: targets)
+    let losses = try objectives.crossEntropies(logits: logits, targets: targets).values
+    let plain = try objectives.crossEntropy(logits: logits, targets: targets)
     #expect(abs(plain.loss - losses.reduce(0, +) / 5) < 1e-14)
-    let weighted = try crossEntropy(kernels, logits: logits, targets: targets, weights: weights)
+    let weighted = try objectives.crossEntropy(logits: logits, targets: targets, weights: weights)
     let sum = zip(losses, weights.values).reduce(0) { $0 + $1.0 * $1.1 }
     #expect(abs(weighted.loss - sum / 5) < 1e-14, "the divisor stays N, whatever the weights")
-    let divided = try crossEntropy(kernels, logits: logits, targets: targets, weights: weights, divisor: 2)
+    let divided = try objectives.crossEntropy(logits: logits, targets: targets, weights: weights, factor: 0.5)
     #expect(abs(divided.loss - sum / 2) < 1e-14)
     #expect(weighted.cotangent.rows(1..<2).norm == 0, "a masked row pulls nowhere")
   }
@@ -46,17 +47,17 @@ import Testing
   /// CE(smooth(one-hot)) = (1 − ε) CE(one-hot) + ε · mean over classes of −log p.
   @Test func smoothing() throws {
     let logits = try logits(seed: 3), labels = [0, 1, 2, 3, 0], epsilon = 0.2
-    let targets = try oneHot(kernels, labels, classes: Self.classes)
-    let hard = try crossEntropies(kernels, logits: logits, targets: targets).values
+    let targets = try objectives.oneHot(Tensor(labels), classes: Self.classes)
+    let hard = try objectives.crossEntropies(logits: logits, targets: targets).values
     kernels.smooth(targets, smoothing: epsilon)
     #expect(targets.rows(0..<1).values.reduce(0, +).distance(to: 1).magnitude < 1e-15)
-    let smoothed = try crossEntropy(kernels, logits: logits, targets: targets)
+    let smoothed = try objectives.crossEntropy(logits: logits, targets: targets)
     let all = try Tensor([Double](repeating: 1 / Double(Self.classes), count: 20), shape: targets.shape)
-    let uniform = try crossEntropies(kernels, logits: logits, targets: all).values
+    let uniform = try objectives.crossEntropies(logits: logits, targets: all).values
     let expected = zip(hard, uniform).map { (1 - epsilon) * $0 + epsilon * $1 }.reduce(0, +) / 5
     #expect(abs(smoothed.loss - expected) < 1e-14)
     let numeric = try differenceGradient(
-      of: { try crossEntropy(kernels, logits: logits, targets: targets).loss }, by: logits)
+      of: { try objectives.crossEntropy(logits: logits, targets: targets).loss }, by: logits)
     #expect(relativeError(smoothed.cotangent.values, numeric) < Self.tolerance)
   }
 
@@ -65,23 +66,23 @@ import Testing
     cotangent.set(try self.logits(seed: 5).values)
     let rowScale = try Tensor([1, 0, 0.5, -2, 1], shape: Shape(Self.rows))
     func objective() throws -> Double {
-      let p = try softmax(kernels, logits, temperature: temperature)
+      let p = try objectives.softmax(logits, temperature: temperature)
       return (0..<p.count).reduce(0) { $0 + rowScale[$1 / Self.classes] * p[$1] * cotangent[$1] }
     }
     let analytic = try Tensor(logits.shape, .float64)
     kernels.softmaxBackward(
-      analytic, cotangent, probabilities: try softmax(kernels, logits, temperature: temperature), rowScale: rowScale,
+      analytic, cotangent, probabilities: try objectives.softmax(logits, temperature: temperature), rowScale: rowScale,
       factor: 1 / temperature)
     #expect(relativeError(analytic.values, try differenceGradient(of: objective, by: logits)) < Self.tolerance)
   }
 
   @Test func masks() throws {
     let probabilities = try Tensor(rows: [[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]])
-    let mask = try confidenceMask(kernels, probabilities, threshold: 0.6)
+    let mask = try objectives.confidenceMask(probabilities, threshold: 0.6)
     #expect(mask.values == [1, 0, 1])
-    #expect(abs(rate(mask) - 2 / 3) < 1e-15)
-    #expect(rate(try confidenceMask(kernels, probabilities, threshold: 0)) == 1)
-    #expect(rate(try confidenceMask(kernels, probabilities, threshold: 1.1)) == 0)
+    #expect(abs(objectives.rate(mask) - 2 / 3) < 1e-15)
+    #expect(objectives.rate(try objectives.confidenceMask(probabilities, threshold: 0)) == 1)
+    #expect(objectives.rate(try objectives.confidenceMask(probabilities, threshold: 1.1)) == 0)
   }
 
   // MARK: UDA
@@ -90,12 +91,12 @@ import Testing
     let weak = try logits(seed: 6), strong = try logits(seed: 7)
     for (temperature, threshold) in [(1.0, 0.0), (0.7, 0.6), (0.5, 0.8)] {
       func result() throws -> (term: LossGradient, maskRate: Double) {
-        try udaConsistency(
-          kernels, weakLogits: weak, strongLogits: strong, temperature: temperature, threshold: threshold)
+        try objectives.udaConsistency(
+          weakLogits: weak, strongLogits: strong, temperature: temperature, threshold: threshold)
       }
       let (term, maskRate) = try result()
       // The mask looks at the sharpened prediction.
-      let target = try softmax(kernels, weak, temperature: temperature)
+      let target = try objectives.softmax(weak, temperature: temperature)
       let counted = (0..<Self.rows).map { target.rows($0..<$0 + 1).values.max()! >= threshold }
       #expect(maskRate == Double(counted.count { $0 }) / Double(Self.rows))
       #expect(maskRate > 0)
@@ -111,12 +112,12 @@ import Testing
   @Test func udaTargetIsDetached() throws {
     let shared = try logits(seed: 8), temperature = 0.7
     func term() throws -> LossGradient {
-      try udaConsistency(
-        kernels, weakLogits: shared, strongLogits: shared, temperature: temperature, threshold: 0
+      try objectives.udaConsistency(
+        weakLogits: shared, strongLogits: shared, temperature: temperature, threshold: 0
       ).term
     }
     let analytic = try term().cotangent.values
-    let p = try softmax(kernels, shared).values, q = try softmax(kernels, shared, temperature: temperature).values
+    let p = try objectives.softmax(shared).values, q = try objectives.softmax(shared, temperature: temperature).values
     #expect(relativeError(analytic, zip(p, q).map { ($0 - $1) / Double(Self.rows) }) < 1e-12)
     let total = try differenceGradient(of: { try term().loss }, by: shared)
     #expect(relativeError(analytic, total) > 0.1)
@@ -129,10 +130,10 @@ import Testing
     func narrowed(_ tensor: Tensor) throws -> Tensor {
       try Tensor(tensor.values, shape: tensor.shape, elementType: .float32)
     }
-    let (a, maskA) = try udaConsistency(
-      kernels, weakLogits: weak, strongLogits: strong, temperature: 0.7, threshold: 0.6)
-    let (b, maskB) = try udaConsistency(
-      single, weakLogits: narrowed(weak), strongLogits: narrowed(strong), temperature: 0.7, threshold: 0.6)
+    let (a, maskA) = try objectives.udaConsistency(
+      weakLogits: weak, strongLogits: strong, temperature: 0.7, threshold: 0.6)
+    let (b, maskB) = try Objectives(single).udaConsistency(
+      weakLogits: narrowed(weak), strongLogits: narrowed(strong), temperature: 0.7, threshold: 0.6)
     #expect(maskA == maskB)
     #expect(abs(a.loss - b.loss) < 1e-5)
     #expect(relativeError(a.cotangent, b.cotangent) < 1e-5)

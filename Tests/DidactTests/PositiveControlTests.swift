@@ -17,7 +17,8 @@ struct PositiveControl {
   private let seed: UInt64 = 0
   private let steps = 1500, rows = 64, studentRate = 0.5, correctorRate = 0.005
 
-  private let kernels = ReferenceKernels<Float>()
+  private let kernels = OneDNNKernels(threads: 1)
+  private let objectives = Objectives(OneDNNKernels(threads: 1))
 
   init(feedback: Feedback, weight: Double = 1) {
     self.feedback = feedback
@@ -30,7 +31,7 @@ struct PositiveControl {
     let labeledRows = try digits.keepingLabels(100, seed: seed).labels.enumerated().filter { $0.element >= 0 }.map(
       \.offset)
     let pool = try pixels(digits.features), labeled = try pixels(digits.features.selectingRows(labeledRows))
-    let labels = try oneHot(kernels, labeledRows.map { digits.labels[$0] }, classes: 10)
+    let labels = try objectives.oneHot(Tensor(labeledRows.map { digits.labels[$0] }), classes: 10)
     let stored = try storedLogits(digits.labels)
 
     let student = try Network(.multilayerPerceptron(inputs: 64, hidden: [32], classes: 10), seed: seed)
@@ -52,7 +53,7 @@ struct PositiveControl {
       let input = try stored.selectingRows(batch), correction = try corrector.record(input)
       let logits = try input.copy()
       kernels.add(correction.logits, scaledBy: 1, to: logits)
-      let q = try softmax(kernels, logits)
+      let q = try objectives.softmax(logits)
       var targets = q
       if feedback != .exact {
         targets = try Tensor(q.shape, .float32)
@@ -62,11 +63,11 @@ struct PositiveControl {
       // The student's step, and its labelled loss before and after.
       func labeledLoss() throws -> (pass: RecordedPass, term: LossGradient) {
         let pass = try student.record(labeled)
-        return (pass, try crossEntropy(kernels, logits: pass.logits, targets: labels))
+        return (pass, try objectives.crossEntropy(logits: pass.logits, targets: labels))
       }
       let old = feedback == .lossDifference ? try labeledLoss().term.loss : 0
       let pass = try student.record(pool.selectingRows(batch))
-      try pass.backward(crossEntropy(kernels, logits: pass.logits, targets: targets).cotangent)
+      try pass.backward(objectives.crossEntropy(logits: pass.logits, targets: targets).cotangent)
       try studentOptimizer.step(effect: effect)
       let new = try labeledLoss()
 
@@ -84,8 +85,9 @@ struct PositiveControl {
           try new.pass.backward(new.term.cotangent)
           h = kernels.dot(student.gradients, effect)
         }
-        kernels.crossEntropyBackward(
-          cotangent, logits: logits, targets: targets, temperature: 1, rowScale: nil, factor: weight * (h - baseline))
+        kernels.crossEntropy(
+          losses: nil, logitsCotangent: cotangent, logits: logits, targets: targets, temperature: 1, rowScale: nil,
+          factor: weight * (h - baseline))
         baseline = 0.9 * baseline + 0.1 * h
       }
       try correction.backward(cotangent)
@@ -103,7 +105,7 @@ struct PositiveControl {
   /// Images with values from 0 to 1.
   private func pixels(_ images: Tensor) throws -> Tensor {
     let result = try Tensor(images.shape, .float32)
-    kernels.convert(result, images, mean: nil, scale: nil)
+    _ = kernels.convert(result, images, mean: nil, scale: nil)
     kernels.scale(result, by: 1 / 16)
     return result
   }

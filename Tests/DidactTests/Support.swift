@@ -30,8 +30,7 @@ func unitDirection(_ count: Int, seed: UInt64) throws -> Tensor {
 
 /// Rows that are positive and sum to 1.
 func randomDistributions(_ rows: Int, _ classes: Int, seed: UInt64, sharpness: Double = 1) throws -> Tensor {
-  let kernels = ReferenceKernels<Double>()
-  return try softmax(kernels, randomTensor(Shape(rows, classes), seed: seed, scale: sharpness))
+  try Objectives(ReferenceKernels<Double>()).softmax(randomTensor(Shape(rows, classes), seed: seed, scale: sharpness))
 }
 
 // MARK: - Vectors

@@ -20,6 +20,10 @@ protocol Kernels: Sendable {
   func multiply(_ output: Tensor, _ a: Tensor, _ b: Tensor)
   /// Σ aᵢ bᵢ, summed in Double.
   func dot(_ a: Tensor, _ b: Tensor) -> Double
+  /// Σ weightsᵢ lossesᵢ of losses in float64; nil weights are ones.
+  func sum(_ losses: Tensor, weights: Tensor?) -> Double
+  /// Σ (aᵢ − bᵢ) of losses in float64, subtracted one by one.
+  func sumOfDifferences(_ a: Tensor, _ b: Tensor) -> Double
   /// average ← decay · average + (1 − decay) · value
   func movingAverage(_ average: Tensor, of value: Tensor, decay: Double)
   /// Whether every element is finite.
@@ -28,8 +32,8 @@ protocol Kernels: Sendable {
   // MARK: Data
 
   /// output[N, C] ← (input − mean) / scale with input of any element type and mean, scale [C] float64; nil for input
-  /// as it is.
-  func convert(_ output: Tensor, _ input: Tensor, mean: Tensor?, scale: Tensor?)
+  /// as it is. Whether all of the output is finite.
+  func convert(_ output: Tensor, _ input: Tensor, mean: Tensor?, scale: Tensor?) -> Bool
   /// output[i] ← input[rows[i]]
   func gather(_ output: Tensor, _ input: Tensor, rows: [Int])
 
@@ -55,7 +59,8 @@ protocol Kernels: Sendable {
   func activationDerivative(
     _ function: ActivationFunction, _ result: Tensor, _ direction: Tensor, input: Tensor, output: Tensor)
 
-  // MARK: Batch normalisation (input [N, C], all others [C] but normalized [N, C])
+  // MARK: Batch normalisation (input [N, C], all others [C] but normalized [N, C]; sums [4, C] is room for
+  // two float64 a column, between the part that sees all rows and the part by rows)
 
   /// normalized ← (input − mean) · inverseDeviation, output ← weight ⊙ normalized + bias
   ///
@@ -63,13 +68,13 @@ protocol Kernels: Sendable {
   /// is not nil moves the running ones towards the batch's, with the unbiased variance.
   func batchNormalization(
     _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVariance: Tensor,
-    normalized: Tensor, inverseDeviation: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?)
+    normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?)
   func batchNormalizationBackward(
     _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
-    weight: Tensor, normalized: Tensor, inverseDeviation: Tensor, usesBatch: Bool)
+    weight: Tensor, normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, usesBatch: Bool)
   func batchNormalizationTangent(
     _ outputTangent: Tensor, _ inputTangent: Tensor?, weight: Tensor, weightTangent: Tensor, biasTangent: Tensor,
-    normalized: Tensor, inverseDeviation: Tensor, usesBatch: Bool)
+    normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, usesBatch: Bool)
 
   // MARK: Randomness (element i takes value i of the draw)
 
@@ -90,13 +95,14 @@ protocol Kernels: Sendable {
   /// A nil rowScale is one.
   func softmaxBackward(
     _ logitsCotangent: Tensor, _ cotangent: Tensor, probabilities: Tensor, rowScale: Tensor?, factor: Double)
-  /// losses[i] (float64) ← −Σ_c targets_ic log softmax_c(logits_i / temperature)
-  func crossEntropy(_ losses: Tensor, logits: Tensor, targets: Tensor, temperature: Double)
-  /// logitsCotangent ← rowScale_i · factor · (Σ_c targets_ic · softmax(logits_i / temperature) − targets_i) / temperature
-  func crossEntropyBackward(
-    _ logitsCotangent: Tensor, logits: Tensor, targets: Tensor, temperature: Double, rowScale: Tensor?, factor: Double)
-  /// targets[N, C] ← one-hot rows of `labels`
-  func oneHot(_ targets: Tensor, labels: [Int])
+  /// losses[i] (float64) ← −Σ_c targets_ic log softmax_c(logits_i / temperature), and
+  /// logitsCotangent ← rowScale_i · factor · (Σ_c targets_ic · softmax(logits_i / temperature) − targets_i) / temperature,
+  /// each unless nil.
+  func crossEntropy(
+    losses: Tensor?, logitsCotangent: Tensor?, logits: Tensor, targets: Tensor, temperature: Double, rowScale: Tensor?,
+    factor: Double)
+  /// targets[N, C] ← one-hot rows of `labels` [N] (int64)
+  func oneHot(_ targets: Tensor, labels: Tensor)
   /// targets ← (1 − smoothing) · targets + smoothing / C
   func smooth(_ targets: Tensor, smoothing: Double)
   /// mask[N] ← 1 where the largest of the row's probabilities is at least `threshold`, else 0
@@ -147,11 +153,12 @@ struct AdamWSettings {
 }
 
 /// The kernels for an element type.
+/// - Parameter threads: the most to use; 0 for one a core.
 /// - Throws: `DidactError.elementType` for types that are not floating point.
-func makeKernels(_ elementType: ElementType) throws -> any Kernels {
+func makeKernels(_ elementType: ElementType, threads: Int = 0) throws -> any Kernels {
   switch elementType {
-  case .float32: ReferenceKernels<Float>()
-  case .float64: ReferenceKernels<Double>()
+  case .float32: return OneDNNKernels(threads: threads > 0 ? threads : availableCores)
+  case .float64: return ReferenceKernels<Double>()
   case .int64, .uint8:
     throw DidactError(.elementType, "networks compute in float32 or float64, not \(elementType)")
   }

@@ -63,6 +63,26 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
+  func sum(_ losses: Tensor, weights: Tensor?) -> Double {
+    let count = losses.count, losses = losses.address.assumingMemoryBound(to: Double.self)
+    let weights = weights.map(elements)
+    var sum = 0.0
+    for i in 0..<count { sum += losses[i] * Double(weights?[i] ?? 1) }
+    return sum
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func sumOfDifferences(_ a: Tensor, _ b: Tensor) -> Double {
+    let count = a.count
+    let a = a.address.assumingMemoryBound(to: Double.self), b = b.address.assumingMemoryBound(to: Double.self)
+    var sum = 0.0
+    for i in 0..<count { sum += a[i] - b[i] }
+    return sum
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
   func movingAverage(_ average: Tensor, of value: Tensor, decay: Double) {
     let count = average.count, average = elements(average), value = elements(value)
     let decay = Element(decay)
@@ -81,7 +101,8 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
-  func convert(_ output: Tensor, _ input: Tensor, mean: Tensor?, scale: Tensor?) {
+  func convert(_ output: Tensor, _ input: Tensor, mean: Tensor?, scale: Tensor?) -> Bool {
+    let converted = output
     let count = output.count, columns = max(1, output.columns)
     let output = elements(output)
     let mean = mean?.address.assumingMemoryBound(to: Double.self)
@@ -99,6 +120,7 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
     case .int64: convert(input.address.assumingMemoryBound(to: Int64.self)) { Double($0) }
     case .uint8: convert(input.address.assumingMemoryBound(to: UInt8.self)) { Double($0) }
     }
+    return allFinite(converted)
   }
 
   @specialized(where Element == Float)
@@ -244,7 +266,7 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
   @specialized(where Element == Double)
   func batchNormalization(
     _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVariance: Tensor,
-    normalized: Tensor, inverseDeviation: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?
+    normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?
   ) {
     let rows = input.rows, columns = input.columns
     let x = elements(input), y = elements(output), xHat = elements(normalized)
@@ -282,7 +304,7 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
   @specialized(where Element == Double)
   func batchNormalizationBackward(
     _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
-    weight: Tensor, normalized: Tensor, inverseDeviation: Tensor, usesBatch: Bool
+    weight: Tensor, normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, usesBatch: Bool
   ) {
     let rows = outputCotangent.rows, columns = outputCotangent.columns
     let dy = elements(outputCotangent), xHat = elements(normalized)
@@ -306,7 +328,7 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
   @specialized(where Element == Double)
   func batchNormalizationTangent(
     _ outputTangent: Tensor, _ inputTangent: Tensor?, weight: Tensor, weightTangent: Tensor, biasTangent: Tensor,
-    normalized: Tensor, inverseDeviation: Tensor, usesBatch: Bool
+    normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, usesBatch: Bool
   ) {
     let rows = outputTangent.rows, columns = outputTangent.columns
     let dy = elements(outputTangent), xHat = elements(normalized)
@@ -397,8 +419,17 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
   func softmax(_ probabilities: Tensor, _ logits: Tensor, temperature: Double) {
     let rows = logits.rows, classes = logits.columns
     let p = elements(probabilities), z = elements(logits)
+    let inverseTemperature = Element(1 / temperature)
     for n in 0..<rows {
-      softmaxRow(p + n * classes, z + n * classes, classes: classes, inverseTemperature: Element(1 / temperature))
+      let p = p + n * classes, z = z + n * classes
+      var largest = z[0]
+      for c in 1..<max(1, classes) where z[c] > largest { largest = z[c] }
+      var sum: Element = 0
+      for c in 0..<classes {
+        p[c] = Element.exponential((z[c] - largest) * inverseTemperature)
+        sum += p[c]
+      }
+      for c in 0..<classes { p[c] /= sum }
     }
   }
 
@@ -420,62 +451,47 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
-  func crossEntropy(_ losses: Tensor, logits: Tensor, targets: Tensor, temperature: Double) {
+  func crossEntropy(
+    losses: Tensor?, logitsCotangent: Tensor?, logits: Tensor, targets: Tensor, temperature: Double, rowScale: Tensor?,
+    factor: Double
+  ) {
     let rows = logits.rows, classes = logits.columns
-    let losses = losses.address.assumingMemoryBound(to: Double.self)
-    let z = elements(logits), targets = elements(targets)
+    let z = elements(logits), targets = elements(targets), rowScale = rowScale.map(elements)
+    let losses = losses?.address.assumingMemoryBound(to: Double.self), dz = logitsCotangent.map(elements)
     for n in 0..<rows {
       // In Double: the feedback is a difference of two nearly equal losses.
-      let z = z + n * classes, target = targets + n * classes
+      let row = n * classes, z = z + row, target = targets + row
       var largest = z[0]
       for c in 1..<max(1, classes) where z[c] > largest { largest = z[c] }
       var sum = 0.0
       for c in 0..<classes { sum += exp((Double(z[c]) - Double(largest)) / temperature) }
-      let logSum = log(sum)
-      var loss = 0.0
-      for c in 0..<classes where target[c] != 0 {
-        loss -= Double(target[c]) * ((Double(z[c]) - Double(largest)) / temperature - logSum)
+      if let losses {
+        let logSum = log(sum)
+        var loss = 0.0
+        for c in 0..<classes where target[c] != 0 {
+          loss -= Double(target[c]) * ((Double(z[c]) - Double(largest)) / temperature - logSum)
+        }
+        losses[n] = loss
       }
-      losses[n] = loss
+      if let dz {
+        let scale = Double(rowScale?[n] ?? 1) * factor / temperature
+        var total = 0.0
+        for c in 0..<classes { total += Double(target[c]) }
+        for c in 0..<classes {
+          let p = exp((Double(z[c]) - Double(largest)) / temperature) / sum
+          dz[row + c] = Element(scale * (total * p - Double(target[c])))
+        }
+      }
     }
   }
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
-  func crossEntropyBackward(
-    _ logitsCotangent: Tensor, logits: Tensor, targets: Tensor, temperature: Double, rowScale: Tensor?, factor: Double
-  ) {
-    let rows = logits.rows, classes = logits.columns
-    let dz = elements(logitsCotangent), z = elements(logits), targets = elements(targets)
-    let rowScale = rowScale.map(elements)
-    for n in 0..<rows {
-      let row = n * classes
-      softmaxRow(dz + row, z + row, classes: classes, inverseTemperature: Element(1 / temperature))
-      let scale = Element(factor / temperature) * (rowScale?[n] ?? 1)
-      var total: Element = 0
-      for c in row..<row + classes { total += targets[c] }
-      for c in row..<row + classes { dz[c] = scale * (total * dz[c] - targets[c]) }
-    }
-  }
-
-  @inline(__always)
-  private func softmaxRow(_ p: Elements, _ z: Elements, classes: Int, inverseTemperature: Element) {
-    var largest = z[0]
-    for c in 1..<max(1, classes) where z[c] > largest { largest = z[c] }
-    var sum: Element = 0
-    for c in 0..<classes {
-      p[c] = Element.exponential((z[c] - largest) * inverseTemperature)
-      sum += p[c]
-    }
-    for c in 0..<classes { p[c] /= sum }
-  }
-
-  @specialized(where Element == Float)
-  @specialized(where Element == Double)
-  func oneHot(_ targets: Tensor, labels: [Int]) {
+  func oneHot(_ targets: Tensor, labels: Tensor) {
     let classes = targets.columns, targets = elements(targets)
-    targets.update(repeating: 0, count: labels.count * classes)
-    for (n, label) in labels.enumerated() { targets[n * classes + label] = 1 }
+    let rows = labels.count, labels = labels.address.assumingMemoryBound(to: Int64.self)
+    targets.update(repeating: 0, count: rows * classes)
+    for n in 0..<rows { targets[n * classes + Int(labels[n])] = 1 }
   }
 
   @specialized(where Element == Float)

@@ -13,15 +13,15 @@ struct BatchNormLayer: Layer {
   let runningMean: Slot
   let runningVariance: Slot
 
-  /// normalized x̂ [N, outputs], inverse deviation [outputs]
-  func savedShapes(rows: Int) -> [Shape] { [Shape(rows, outputs), Shape(outputs)] }
+  /// normalized x̂ [N, outputs], inverse deviation [outputs], room for the kernels' sums
+  func savedShapes(rows: Int) -> [Shape] { [Shape(rows, outputs), Shape(outputs), Shape(4, outputs)] }
 
   func forward(_ pass: LayerPass) {
     pass.kernels.batchNormalization(
       pass.output, pass.input, weight: weight[pass.parameters], bias: bias[pass.parameters],
       runningMean: runningMean[pass.statistics], runningVariance: runningVariance[pass.statistics],
-      normalized: pass.saved[0], inverseDeviation: pass.saved[1], epsilon: BatchNormLayer.epsilon,
-      usesBatch: pass.mode.normalization != .running,
+      normalized: pass.saved[0], inverseDeviation: pass.saved[1], sums: pass.saved[2],
+      epsilon: BatchNormLayer.epsilon, usesBatch: pass.mode.normalization != .running,
       momentum: pass.mode.normalization == .batchUpdatingRunning ? BatchNormLayer.momentum : nil)
   }
 
@@ -32,7 +32,7 @@ struct BatchNormLayer: Layer {
     pass.kernels.batchNormalizationBackward(
       inputCotangent, weightCotangent: weight[parameterCotangents], biasCotangent: bias[parameterCotangents],
       outputCotangent, weight: weight[pass.parameters], normalized: pass.saved[0], inverseDeviation: pass.saved[1],
-      usesBatch: pass.mode.normalization != .running)
+      sums: pass.saved[2], usesBatch: pass.mode.normalization != .running)
   }
 
   /// ẏ = weight ⊙ J ẋ + weight˙ ⊙ x̂ + bias˙: the tangent runs through the batch statistics.
@@ -40,6 +40,6 @@ struct BatchNormLayer: Layer {
     pass.kernels.batchNormalizationTangent(
       outputTangent, inputTangent, weight: weight[pass.parameters], weightTangent: weight[parameterTangents],
       biasTangent: bias[parameterTangents], normalized: pass.saved[0], inverseDeviation: pass.saved[1],
-      usesBatch: pass.mode.normalization != .running)
+      sums: pass.saved[2], usesBatch: pass.mode.normalization != .running)
   }
 }

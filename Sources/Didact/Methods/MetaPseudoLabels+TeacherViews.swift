@@ -11,7 +11,7 @@ extension MetaPseudoLabels {
     func backward(_ cotangent: Tensor, into gradient: Tensor) throws {
       guard range.count < pass.rows else { return try pass.backward(cotangent, into: gradient) }
       let whole = try Tensor(pass.logits.shape, cotangent.elementType)
-      pass.network.kernels.copy(cotangent, to: whole.rows(range))
+      pass.kernels.copy(cotangent, to: whole.rows(range))
       try pass.backward(whole, into: gradient)
     }
   }
@@ -59,7 +59,7 @@ extension MetaPseudoLabels {
     weak: Tensor, strong: Tensor, _ labeled: LabeledBatch, draw: UInt64, statistics: PassMode.Normalization
   ) throws -> (labeled: TeacherView, weak: TeacherView, strong: TeacherView) {
     let parts = [labeled.inputs, weak, strong]
-    let rows = try Tensor(Shape(parts.reduce(0) { $0 + $1.rows }, teacher.inputs), teacher.elementType)
+    let rows = try objectives.tensor(Shape(parts.reduce(0) { $0 + $1.rows }, teacher.inputs))
     var ranges: [Range<Int>] = []
     for part in parts {
       let start = ranges.last?.upperBound ?? 0

@@ -87,6 +87,7 @@ final class MetaPseudoLabels: TwoStepMethod {
   let isJoint, eman: Bool
   private let seed: UInt64
   let kernels: any Kernels
+  let objectives: Objectives
   /// Takes one term's gradient at a time [teacher's parameters].
   private let termGradient: Tensor
   private var baseline = 0.0
@@ -104,6 +105,7 @@ final class MetaPseudoLabels: TwoStepMethod {
     self.teacher = teacher
     self.seed = seed
     kernels = student.kernels
+    objectives = Objectives(kernels)
     feedback = try configuration.choice("feedback")
     feedbackWeight = try configuration.number("feedback_weight")
     baselineDecay = try configuration.optionalNumber("feedback_baseline_decay")
@@ -178,14 +180,13 @@ final class MetaPseudoLabels: TwoStepMethod {
     kernels.fill(teacher.gradients, 0)
 
     if supervisedWeight != 0, let view = views.labeled {
-      let targets = try oneHot(kernels, labeled.labels, classes: teacher.classes)
-      let term = try crossEntropy(kernels, logits: view.logits, targets: targets)
+      let targets = try objectives.oneHot(labeled.labels, classes: teacher.classes)
+      let term = try objectives.crossEntropy(logits: view.logits, targets: targets)
       try add(term, "supervised", weight: supervisedWeight, through: view, to: &metrics, draw: draw)
     }
     if udaWeight != 0, let weak = views.weak, let strong = views.strong {
-      let (term, maskRate) = try udaConsistency(
-        kernels, weakLogits: weak.logits, strongLogits: strong.logits, temperature: udaTemperature,
-        threshold: udaThreshold)
+      let (term, maskRate) = try objectives.udaConsistency(
+        weakLogits: weak.logits, strongLogits: strong.logits, temperature: udaTemperature, threshold: udaThreshold)
       try add(term, "uda", weight: udaWeight, through: strong, to: &metrics, draw: draw)
       metrics["mask_rate"] = maskRate
     }
@@ -233,31 +234,28 @@ final class MetaPseudoLabels: TwoStepMethod {
   }
 
   private func moveStudent(
-    _ student: Network, _ optimizer: Optimizer, _ view: TeacherView, strong: Tensor, pseudoLabels: [Int]?,
+    _ student: Network, _ optimizer: Optimizer, _ view: TeacherView, strong: Tensor, pseudoLabels: Tensor?,
     draw: UInt64, statistics: PassMode.Normalization
   ) throws -> StudentMove {
-    let q = try softmax(kernels, view.logits, temperature: teacherTemperature)
+    let q = try objectives.softmax(view.logits, temperature: teacherTemperature)
     var sampled: Tensor?
     if feedback.samplesLabels {
-      let labels = try Tensor(q.shape, q.elementType)
       if let pseudoLabels {
-        kernels.oneHot(labels, labels: pseudoLabels)
+        sampled = try objectives.oneHot(pseudoLabels, classes: teacher.classes)
       } else {
-        kernels.sample(labels, probabilities: q, stream("pseudo_labels").draw(draw))
+        sampled = try objectives.sample(q, stream("pseudo_labels").draw(draw))
       }
-      sampled = labels
     }
-    let targets = try (sampled ?? q).copy()
-    kernels.smooth(targets, smoothing: labelSmoothing)
-    let mask = pseudoLabelThreshold > 0 ? try confidenceMask(kernels, q, threshold: pseudoLabelThreshold) : nil
+    let targets = try objectives.smoothed(sampled ?? q, labelSmoothing)
+    let mask = pseudoLabelThreshold > 0 ? try objectives.confidenceMask(q, threshold: pseudoLabelThreshold) : nil
 
     let mode = PassMode(normalization: statistics, noise: stream("student/dropout/unlabeled"), draw: draw)
-    let pass = try student.record(strong, mode: mode, at: student.parameters)
-    let term = try crossEntropy(kernels, logits: pass.logits, targets: targets, weights: mask)
+    let pass = try student.record(strong, mode: mode, at: .copy)
+    let term = try objectives.crossEntropy(logits: pass.logits, targets: targets, weights: mask)
     try checkFinite(term.loss, term: "student", draw: draw)
     try pass.backward(term.cotangent)
     let gradientNorm = kernels.dot(student.gradients, student.gradients).squareRoot()
-    let effect = feedback == .gradientDot ? try Tensor(student.parameters.shape, student.elementType) : nil
+    let effect = feedback == .gradientDot ? try objectives.tensor(student.parameters.shape) : nil
     try stepOptimizer(optimizer, of: "student", draw: draw, effect: effect)
     return StudentMove(
       pass: pass, distribution: q, teacherLogits: view.logits, pseudoLabels: sampled, mask: mask, effect: effect,
@@ -280,34 +278,34 @@ final class MetaPseudoLabels: TwoStepMethod {
     on move: StudentMove, _ student: Network, _ optimizer: Optimizer, _ labeled: LabeledBatch, baseline: Double,
     draw: UInt64
   ) throws -> FeedbackAnswer {
-    let targets = try oneHot(kernels, labeled.labels, classes: student.classes)
+    let targets = try objectives.oneHot(labeled.labels, classes: student.classes)
     // The labelled forwards at θ and θ′ have the same masks and leave running statistics alone.
     let mode = PassMode(normalization: .batch, noise: stream("student/dropout/labeled"), draw: draw)
     let new = try student.record(labeled.inputs, mode: mode)
-    let newLosses = try crossEntropies(kernels, logits: new.logits, targets: targets)
-    let objective = newLosses.values.reduce(0, +) / Double(newLosses.count)
+    let newLosses = try objectives.crossEntropies(logits: new.logits, targets: targets)
+    let objective = kernels.sum(newLosses, weights: nil) / Double(newLosses.count)
 
     /// L_l(θ) − L_l(θ′), subtracted example by example.
     func lossDifference() throws -> Double {
-      let old = try student.record(labeled.inputs, mode: mode, at: move.pass.parameters)
-      let oldLosses = try crossEntropies(kernels, logits: old.logits, targets: targets)
-      return zip(oldLosses.values, newLosses.values).reduce(0) { $0 + ($1.0 - $1.1) } / Double(newLosses.count)
+      let old = try student.record(labeled.inputs, mode: mode, at: .these(move.pass.parameters))
+      let oldLosses = try objectives.crossEntropies(logits: old.logits, targets: targets)
+      return kernels.sumOfDifferences(oldLosses, newLosses) / Double(newLosses.count)
     }
     /// v = ∇L_l(θ′), in the student's gradients.
     func labeledGradient() throws -> Tensor {
-      try new.backward(crossEntropy(kernels, logits: new.logits, targets: targets).cotangent)
+      try new.backward(objectives.crossEntropy(logits: new.logits, targets: targets).cotangent)
       return student.gradients
     }
 
-    let cotangent = try Tensor(move.teacherLogits.shape, teacher.elementType)
     switch feedback {
     case .exact:
       // w = (∂update/∂g)ᵀ v;  a_ic = tangent of log S_c(u_i) at θ along w;
       // ∂L_l/∂z_ik = (1 − ε) m_i q_ik (a_ik − Σ_c q_ic a_ic) / (N τ)
-      let w = try Tensor(student.parameters.shape, student.elementType)
+      let w = try objectives.tensor(student.parameters.shape)
       try optimizer.pullback(labeledGradient(), into: w)
       // log S_c differs from its logit by the same amount for every c, which the bracket cancels.
       let a = try move.pass.tangent(w)
+      let cotangent = try objectives.tensor(move.teacherLogits.shape)
       kernels.softmaxBackward(
         cotangent, a, probabilities: move.distribution, rowScale: move.mask,
         factor: (1 - labelSmoothing) / (Double(a.rows) * teacherTemperature))
@@ -325,14 +323,9 @@ final class MetaPseudoLabels: TwoStepMethod {
         h = try lossDifference()
       }
       // A sum over items, of the same tempered distribution that ŷ was drawn from.
-      let losses = try crossEntropies(
-        kernels, logits: move.teacherLogits, targets: pseudoLabels, temperature: teacherTemperature)
-      kernels.crossEntropyBackward(
-        cotangent, logits: move.teacherLogits, targets: pseudoLabels, temperature: teacherTemperature, rowScale: nil,
-        factor: h - baseline)
-      return FeedbackAnswer(
-        term: LossGradient(loss: (h - baseline) * losses.values.reduce(0, +), cotangent: cotangent), improvement: h,
-        objective: objective)
+      let term = try objectives.crossEntropy(
+        logits: move.teacherLogits, targets: pseudoLabels, temperature: teacherTemperature, factor: h - baseline)
+      return FeedbackAnswer(term: term, improvement: h, objective: objective)
     }
   }
 
@@ -340,7 +333,7 @@ final class MetaPseudoLabels: TwoStepMethod {
   /// the student's step is made on a copy.
   /// - Parameter pseudoLabels: ŷ, in place of sampled ones.
   func metaGradient(
-    _ labeled: LabeledBatch, weak: Tensor, strong: Tensor, pseudoLabels: [Int]?, draw: UInt64, into gradient: Tensor?
+    _ labeled: LabeledBatch, weak: Tensor, strong: Tensor, pseudoLabels: Tensor?, draw: UInt64, into gradient: Tensor?
   ) throws -> Double {
     if let pseudoLabels {
       guard feedback.samplesLabels else {

@@ -47,10 +47,10 @@ struct Learner {
   let optimizer: Optimizer
 }
 
-/// Labelled rows [N, inputs] with their classes.
+/// Labelled rows [N, inputs] with their classes [N] (int64).
 struct LabeledBatch {
   let inputs: Tensor
-  let labels: [Int]
+  let labels: Tensor
 }
 
 /// What one step learns from.

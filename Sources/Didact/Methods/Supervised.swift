@@ -18,12 +18,14 @@ final class Supervised: Method {
   private let optimizer: Optimizer
   private let labelSmoothing: Double
   private let dropout: RandomStream
+  private let objectives: Objectives
 
   init(student: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
     optimizer = try Optimizer.make(
       student, OptimizerSettings(configuration.nested("student_optimizer."), subject: "student_optimizer"))
     labelSmoothing = try configuration.number("label_smoothing")
+    objectives = Objectives(student.kernels)
     dropout = RandomStream(seed: seed, name: "student/dropout/labeled")
     learners = [Learner(role: "student", network: student, optimizer: optimizer)]
   }
@@ -32,9 +34,9 @@ final class Supervised: Method {
     let kernels = student.kernels
     let pass = try student.record(
       batch.labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))
-    let targets = try oneHot(kernels, batch.labeled.labels, classes: student.classes)
-    kernels.smooth(targets, smoothing: labelSmoothing)
-    let term = try crossEntropy(kernels, logits: pass.logits, targets: targets)
+    let labels = try objectives.oneHot(batch.labeled.labels, classes: student.classes)
+    let targets = try objectives.smoothed(labels, labelSmoothing)
+    let term = try objectives.crossEntropy(logits: pass.logits, targets: targets)
     try checkFinite(term.loss, term: "supervised", draw: draw)
     try pass.backward(term.cotangent)
     var metrics = Metrics()

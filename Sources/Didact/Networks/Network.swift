@@ -8,6 +8,8 @@ public final class Network: @unchecked Sendable {
   public let specification: NetworkSpecification
   public let elementType: ElementType
   public let seed: UInt64
+  /// The most threads that a call uses.
+  public let threads: Int
   /// All parameters, in the order of `parameterNames`. Writable; a write is seen by the next call.
   public let parameters: Tensor
   /// What `RecordedPass.backward` computed last, in the same order.
@@ -27,24 +29,29 @@ public final class Network: @unchecked Sendable {
   private let slotIndices: [String: Int]
   /// Draws made by training-mode passes that did not say which draw they are.
   package let draws = Mutex<UInt64>(0)
-  private let workspaces = Mutex<[Workspace]>([])
-  /// Idle workspaces kept; a forward at another batch size drops the one unused for longest.
-  private static let idleWorkspaces = 12
+  /// Compiled for the batch shapes and modes seen lately, the last used one last.
+  private let plans = Mutex<[Plan]>([])
+  private static let keptPlans = 16
+  /// Passes to use again, the last used one last. One that nobody else refers to is free.
+  private let passes = Mutex<[RecordedPass]>([])
+  private static let keptPasses = 16
 
   /// - Parameters:
   ///   - elementType: `.float32` or `.float64`.
   ///   - seed: of the initial parameters and of dropout masks.
+  ///   - threads: the most to use; 0 for one a core. Small work stays on one.
   ///   - stream: names the random stream of the initial parameters; networks of one seed and different streams differ.
   /// - Throws: `DidactError.elementType` or `.outOfMemory`.
   public init(
-    _ specification: NetworkSpecification, elementType: ElementType = .float32, seed: UInt64 = 0,
+    _ specification: NetworkSpecification, elementType: ElementType = .float32, seed: UInt64 = 0, threads: Int = 0,
     stream: String = "initialization/network"
   ) throws {
     let builder = try NetworkBuilder(specification)
     self.specification = specification
     self.elementType = elementType
     self.seed = seed
-    kernels = try makeKernels(elementType)
+    self.threads = threads > 0 ? threads : availableCores
+    kernels = try makeKernels(elementType, threads: self.threads)
     layers = builder.layers
     parameterSlots = builder.parameters
     parameterNames = builder.parameters.map(\.name)
@@ -75,7 +82,7 @@ public final class Network: @unchecked Sendable {
   public convenience init(description: JSON) throws {
     var specification = description.members ?? [:]
     var own = JSONObject()
-    for key in ["dtype", "seed"] {
+    for key in ["dtype", "seed", "threads"] {
       own[key] = specification[key]
       specification[key] = nil
     }
@@ -83,12 +90,13 @@ public final class Network: @unchecked Sendable {
     try self.init(
       NetworkSpecification(description.members == nil ? description : .object(specification)),
       elementType: try values.text("dtype") == "float64" ? .float64 : .float32,
-      seed: UInt64(try values.integer("seed")))
+      seed: UInt64(try values.integer("seed")), threads: try values.integer("threads"))
   }
 
   private static let fields = [
     Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
     Field("seed", .integer(.atLeast(0)), 0, "seed of initial parameters and dropout masks"),
+    Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, 0 for one a core"),
   ]
 
   /// What `init(description:)` reads.
@@ -132,7 +140,7 @@ public final class Network: @unchecked Sendable {
 
   /// A network of its own with the same values.
   public func copy() throws -> Network {
-    let copy = try Network(specification, elementType: elementType, seed: seed)
+    let copy = try Network(specification, elementType: elementType, seed: seed, threads: threads)
     copy.setValues(from: self)
     let count = draws.withLock { $0 }
     copy.draws.withLock { $0 = count }
@@ -150,20 +158,16 @@ public final class Network: @unchecked Sendable {
   /// Runs the layers and remembers what backward and tangent need.
   /// - Parameters:
   ///   - input: [N, inputs] of this network's element type; copied.
-  ///   - parameters: the values to run at, copied into the pass, so that they may change while the pass lives; nil for
-  ///     this network's own without a copy, which must then stay as they are until the pass is done.
+  ///   - parameters: the values to run at.
   /// - Throws: `DidactError.shape`, `.elementType`, or `.data` for a batch of one where batch statistics are needed.
-  func record(_ input: Tensor, mode: PassMode, at parameters: Tensor? = nil) throws -> RecordedPass {
+  func record(_ input: Tensor, mode: PassMode, at parameters: RecordedPass.Values = .own) throws -> RecordedPass {
     try checkInput(input)
     if mode.normalization != .running, input.rows < 2, let layer = layers.first(where: { $0 is BatchNormLayer }) {
       throw DidactError(
         .data, "\(layer.name) needs at least 2 rows to normalise with batch statistics; got \(input.rows)")
     }
-    let workspace = try takeWorkspace(rows: input.rows, ownsParameters: parameters != nil)
-    kernels.copy(input, to: workspace.input)
-    if let parameters { kernels.copy(parameters, to: workspace.parameters) }
-    let pass = RecordedPass(network: self, workspace: workspace, mode: mode)
-    pass.forward()
+    let pass = try takePass(rows: input.rows, mode: mode)
+    try pass.forward(input, mode: mode, at: parameters)
     return pass
   }
 
@@ -175,7 +179,7 @@ public final class Network: @unchecked Sendable {
   ///   - draw: which dropout masks; nil for the next ones.
   public func record(_ input: Tensor, training: Bool = true, draw: UInt64? = nil) throws -> RecordedPass {
     let mode = trainingMode(training, draw)
-    return try record(try converted(input), mode: mode, at: parameters)
+    return try record(try converted(input), mode: mode, at: .copy)
   }
 
   /// The logits [N, classes], in evaluation mode or, on request, in training mode (which moves running statistics).
@@ -205,8 +209,7 @@ public final class Network: @unchecked Sendable {
     // In blocks, so that memory does not grow with the number of rows.
     for start in stride(from: 0, to: input.rows, by: 1024) {
       let block = start..<min(start + 1024, input.rows)
-      let pass = try record(input.rows(block), mode: .evaluation)
-      kernels.softmax(result.rows(block), pass.logits, temperature: 1)
+      try takePass(rows: block.count, mode: .evaluation).predict(result.rows(block), input.rows(block))
     }
     if !kernels.allFinite(result), let index = (0..<result.count).first(where: { !result[$0].isFinite }) {
       throw DidactError(
@@ -221,7 +224,7 @@ public final class Network: @unchecked Sendable {
   package func converted(_ input: Tensor) throws -> Tensor {
     guard input.elementType != elementType else { return input }
     let result = try Tensor(input.shape, elementType)
-    kernels.convert(result, input, mean: nil, scale: nil)
+    _ = kernels.convert(result, input, mean: nil, scale: nil)
     return result
   }
 
@@ -235,17 +238,38 @@ public final class Network: @unchecked Sendable {
     }
   }
 
-  private func takeWorkspace(rows: Int, ownsParameters: Bool) throws -> Workspace {
-    let idle = workspaces.withLock { idle in
-      idle.lastIndex { $0.rows == rows && $0.ownsParameters == ownsParameters }.map { idle.remove(at: $0) }
+  /// What runs passes of this shape and mode: compiled when first asked for, and again after many others were used.
+  private func plan(rows: Int, mode: PassMode) throws -> Plan {
+    let key = Plan.Key(rows: rows, normalization: mode.normalization, isNoisy: mode.noise != nil)
+    return try plans.withLock { plans in
+      if let index = plans.lastIndex(where: { $0.key == key }) {
+        if index < plans.count - 1 { plans.append(plans.remove(at: index)) }
+        return plans[plans.count - 1]
+      }
+      let plan = try Plan(self, key)
+      if plans.count == Network.keptPlans { plans.removeFirst() }
+      plans.append(plan)
+      return plan
     }
-    return try idle ?? Workspace(network: self, rows: rows, ownsParameters: ownsParameters)
   }
 
-  func giveBack(_ workspace: Workspace) {
-    workspaces.withLock { idle in
-      idle.append(workspace)
-      if idle.count > Network.idleWorkspaces { idle.removeFirst() }
+  /// A pass to record with: one that was used before and is free, or a new one.
+  private func takePass(rows: Int, mode: PassMode) throws -> RecordedPass {
+    let plan = try plan(rows: rows, mode: mode)
+    return try passes.withLock { passes in
+      for index in passes.indices where passes[index].plan === plan && isKnownUniquelyReferenced(&passes[index]) {
+        // What its last owner did with it happened before the last reference went.
+        atomicMemoryFence(ordering: .acquiring)
+        if index < passes.count - 1 { passes.append(passes.remove(at: index)) }
+        return passes[passes.count - 1]
+      }
+      let pass = try RecordedPass(self, plan)
+      if passes.count >= Network.keptPasses {
+        guard let free = passes.indices.first(where: { isKnownUniquelyReferenced(&passes[$0]) }) else { return pass }
+        passes.remove(at: free)
+      }
+      passes.append(pass)
+      return pass
     }
   }
 }

@@ -1,71 +1,83 @@
-/// The memory of one pass at one batch size: made once, then lent to one pass after the other.
-final class Workspace: @unchecked Sendable {
-  let rows: Int
-  let ownsParameters: Bool
-  let input: Tensor
-  /// The network's own parameters, or this workspace's copy.
-  let parameters: Tensor
-  /// The output of each layer.
-  let outputs: [Tensor]
-  let saved: [[Tensor]]
-  private let elementType: ElementType
-  /// Cotangents (or tangents) of each layer's output, made when first needed.
-  private var directionTensors: [Tensor]?
-
-  init(network: Network, rows: Int, ownsParameters: Bool) throws {
-    let elementType = network.elementType
-    func tensor(_ shape: Shape) throws -> Tensor {
-      try Tensor(try Shape(checking: shape.dimensions), elementType)
-    }
-    self.rows = rows
-    self.ownsParameters = ownsParameters
-    self.elementType = elementType
-    input = try tensor(Shape(rows, network.inputs))
-    parameters = ownsParameters ? try tensor(network.parameters.shape) : network.parameters
-    outputs = try network.layers.map { try tensor(Shape(rows, $0.outputs)) }
-    saved = try network.layers.map { try $0.savedShapes(rows: rows).map(tensor) }
-  }
-
-  func directions() throws -> [Tensor] {
-    if let directionTensors { return directionTensors }
-    let made = try outputs.map { try Tensor($0.shape, elementType) }
-    directionTensors = made
-    return made
-  }
-}
-
 /// One forward, with what its backward and tangent need. Both are about the parameters of the forward, however the
 /// network's own have changed since, where the pass was recorded at a copy of them.
 ///
-/// A pass owns its workspace; several may be alive at once. One pass serves one thread at a time.
+/// A pass owns its memory, made once at a batch shape and used again by later passes; several may be alive at once. One
+/// pass serves one thread at a time.
 public final class RecordedPass: @unchecked Sendable {
-  public let network: Network
-  let mode: PassMode
-  private let workspace: Workspace
-
-  init(network: Network, workspace: Workspace, mode: PassMode) {
-    self.network = network
-    self.workspace = workspace
-    self.mode = mode
-  }
-
-  deinit { network.giveBack(workspace) }
-
-  public var rows: Int { workspace.rows }
-  /// [N, classes]; a view that lives as long as the pass.
-  public var logits: Tensor { workspace.outputs[workspace.outputs.count - 1] }
+  let plan: Plan
+  let kernels: any Kernels
+  private let networkParameters, networkGradients, statistics: Tensor
+  private let workspace: Tensor
+  /// Cotangents (or tangents) of each layer's output, made when first needed.
+  private var directions: Tensor?
+  /// A copy of parameters, made when first needed.
+  private var copiedParameters: Tensor?
+  /// Of the programs.
+  private var scratch: Buffer?
+  private let threads: Int
+  private var mode = PassMode.evaluation
   /// The parameters that the pass is about.
-  var parameters: Tensor { workspace.parameters }
+  private(set) var parameters: Tensor
+  /// [N, classes]; a view that lives as long as the pass.
+  public let logits: Tensor
 
-  private func layerPass(_ index: Int) -> LayerPass {
-    LayerPass(
-      input: index == 0 ? workspace.input : workspace.outputs[index - 1], output: workspace.outputs[index],
-      saved: workspace.saved[index], parameters: workspace.parameters, statistics: network.statistics, mode: mode,
-      kernels: network.kernels)
+  init(_ network: Network, _ plan: Plan) throws {
+    self.plan = plan
+    kernels = network.kernels
+    threads = network.threads
+    networkParameters = network.parameters
+    networkGradients = network.gradients
+    statistics = network.statistics
+    parameters = network.parameters
+    workspace = try Tensor(Shape(plan.layout.count), network.elementType)
+    let last = plan.layout.outputs[plan.layout.outputs.count - 1]
+    logits = workspace.view(last.shape, at: last.offset)
   }
 
-  func forward() {
-    for (index, layer) in network.layers.enumerated() { layer.forward(layerPass(index)) }
+  public var rows: Int { plan.key.rows }
+  private var inputShape: Shape { plan.layout.input.shape }
+
+  /// The parameters that a pass is about.
+  enum Values {
+    /// The network's own, which must stay as they are until the pass is done.
+    case own
+    /// A copy of the network's own, which may change while the pass lives.
+    case copy
+    /// Other ones that stay as they are, such as the copy of another pass.
+    case these(Tensor)
+  }
+
+  func forward(_ input: Tensor, mode: PassMode, at values: Values) throws {
+    self.mode = mode
+    switch values {
+    case .own: parameters = networkParameters
+    case .these(let others): parameters = others
+    case .copy:
+      let copy = try copiedParameters ?? Tensor(networkParameters.shape, networkParameters.elementType)
+      copiedParameters = copy
+      kernels.copy(networkParameters, to: copy)
+      parameters = copy
+    }
+    if let program = try plan.program(.forward) {
+      try run(program) { $0.set(.input, input) }
+    } else {
+      let memory = try memory()
+      kernels.copy(input, to: memory.input)
+      memory.forward(plan.layers)
+    }
+  }
+
+  /// The forward in evaluation mode at the network's own parameters, and the softmax of its logits.
+  func predict(_ probabilities: Tensor, _ input: Tensor) throws {
+    if let program = try plan.program(.prediction) {
+      try run(program) {
+        $0.set(.input, input)
+        $0.set(.output, probabilities)
+      }
+    } else {
+      try forward(input, mode: .evaluation, at: .own)
+      kernels.softmax(probabilities, logits, temperature: 1)
+    }
   }
 
   /// Reverse mode: the gradient of ⟨cotangent, logits⟩.
@@ -78,15 +90,20 @@ public final class RecordedPass: @unchecked Sendable {
     _ cotangent: Tensor, into gradients: Tensor? = nil, accumulate: Bool = false, inputCotangent: Tensor? = nil
   ) throws {
     try check(cotangent, logits.shape, "cotangent")
-    if let inputCotangent { try check(inputCotangent, workspace.input.shape, "input cotangent") }
-    let gradients = gradients ?? network.gradients
-    try check(gradients, network.parameters.shape, "gradients")
-    if !accumulate { network.kernels.fill(gradients, 0) }
-    let cotangents = try workspace.directions()
-    for (index, layer) in network.layers.enumerated().reversed() {
-      layer.backward(
-        layerPass(index), outputCotangent: index == network.layers.count - 1 ? cotangent : cotangents[index],
-        inputCotangent: index == 0 ? inputCotangent : cotangents[index - 1], parameterCotangents: gradients)
+    if let inputCotangent { try check(inputCotangent, inputShape, "input cotangent") }
+    let gradients = gradients ?? networkGradients
+    try check(gradients, networkParameters.shape, "gradients")
+    if let program = try plan.program(.backward(toInput: inputCotangent != nil)) {
+      let directions = try takeDirections()
+      try run(program, accumulate: accumulate) {
+        $0.set(.directions, directions)
+        $0.set(.cotangent, cotangent)
+        $0.set(.gradients, gradients)
+        $0.set(.inputDirection, inputCotangent)
+      }
+    } else {
+      if !accumulate { kernels.fill(gradients, 0) }
+      try memory().backward(plan.layers, cotangent, into: gradients, inputCotangent: inputCotangent)
     }
   }
 
@@ -96,23 +113,56 @@ public final class RecordedPass: @unchecked Sendable {
   ///   - inputDirection: in the input [N, inputs]; nil for zero.
   /// - Returns: [N, classes]; valid until the pass is next asked for a backward or tangent.
   public func tangent(_ direction: Tensor, inputDirection: Tensor? = nil) throws -> Tensor {
-    try check(direction, network.parameters.shape, "direction")
-    if let inputDirection { try check(inputDirection, workspace.input.shape, "input direction") }
-    let tangents = try workspace.directions()
-    for (index, layer) in network.layers.enumerated() {
-      layer.tangent(
-        layerPass(index), inputTangent: index == 0 ? inputDirection : tangents[index - 1],
-        parameterTangents: direction, outputTangent: tangents[index])
+    try check(direction, networkParameters.shape, "direction")
+    if let inputDirection { try check(inputDirection, inputShape, "input direction") }
+    let directions = try takeDirections()
+    if let program = try plan.program(.tangent(fromInput: inputDirection != nil)) {
+      try run(program) {
+        $0.set(.directions, directions)
+        $0.set(.parameterTangents, direction)
+        $0.set(.inputDirection, inputDirection)
+      }
+    } else {
+      try memory().tangent(plan.layers, direction, inputTangent: inputDirection)
     }
-    return tangents[tangents.count - 1]
+    let last = plan.layout.directions[plan.layout.directions.count - 1]
+    return directions.view(last.shape, at: last.offset)
+  }
+
+  // MARK: - Memory
+
+  private func takeDirections() throws -> Tensor {
+    if let directions { return directions }
+    let made = try Tensor(Shape(plan.layout.directionCount), workspace.elementType)
+    directions = made
+    return made
+  }
+
+  private func memory() throws -> PassMemory {
+    PassMemory(
+      layout: plan.layout, workspace: workspace, directions: try takeDirections(), parameters: parameters,
+      statistics: statistics, mode: mode, kernels: kernels)
+  }
+
+  private func run(
+    _ program: Program, accumulate: Bool = false, _ setPlaces: (inout Program.Places) -> Void
+  ) throws {
+    var places = Program.Places(noise: mode.noise, draw: mode.draw, accumulate: accumulate)
+    places.set(.workspace, workspace)
+    places.set(.parameters, parameters)
+    places.set(.statistics, statistics)
+    setPlaces(&places)
+    let needed = program.scratchByteCount(threads: threads)
+    if needed > scratch?.byteCount ?? 0 { scratch = try Buffer(byteCount: needed) }
+    program.run(places, threads: threads, scratch: scratch)
   }
 
   private func check(_ tensor: Tensor, _ shape: Shape, _ what: String) throws {
     guard tensor.shape == shape else {
       throw DidactError(.shape, "\(what) has shape \(tensor.shape); expected \(shape)")
     }
-    guard tensor.elementType == network.elementType else {
-      throw DidactError(.elementType, "\(what) is \(tensor.elementType); expected \(network.elementType)")
+    guard tensor.elementType == workspace.elementType else {
+      throw DidactError(.elementType, "\(what) is \(tensor.elementType); expected \(workspace.elementType)")
     }
   }
 }

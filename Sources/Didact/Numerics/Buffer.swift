@@ -30,12 +30,14 @@ public enum ElementType: Int32, Sendable, CaseIterable, CustomStringConvertible 
   }
 }
 
-/// Memory that never moves: 64-byte aligned, zero-filled, freed with the last reference.
+/// Memory that never moves: 64-byte aligned, zero-filled, freed with the last reference. Vector loads may read the
+/// `padding` behind it.
 ///
 /// Swift's own arrays end the process where an allocation fails; this throws instead.
 package final class Buffer: @unchecked Sendable {
   package let address: UnsafeMutableRawPointer
   package let byteCount: Int
+  private static let padding = 64
   /// Whatever must stay alive as long as this memory, where the memory is not ours (a mapped file, a static table).
   private let owner: AnyObject?
 
@@ -46,7 +48,7 @@ package final class Buffer: @unchecked Sendable {
     let before = Buffer.bytesAlive.add(counted, ordering: .relaxed).oldValue
     var pointer: UnsafeMutableRawPointer?
     guard byteCount <= Buffer.physicalMemory - before,
-      posix_memalign(&pointer, 64, max(byteCount, 64)) == 0, let pointer
+      posix_memalign(&pointer, 64, byteCount + Buffer.padding) == 0, let pointer
     else {
       Buffer.bytesAlive.subtract(counted, ordering: .relaxed)
       throw DidactError(

@@ -295,6 +295,6 @@ private struct MetaProblem {
       start = inputs.rows + (view == "weak" ? 0 : rows.rows)
     }
     let logits = try teacher.record(input, mode: mode).logits.rows(start..<start + rows.rows)
-    return try softmax(teacher.kernels, logits, temperature: configuration.number("teacher_temperature"))
+    return try Objectives(teacher.kernels).softmax(logits, temperature: configuration.number("teacher_temperature"))
   }
 }

@@ -54,7 +54,7 @@ extension Trainer {
         let rows = labeledBatches.rows(step: step)
         let labeled = LabeledBatch(
           inputs: try labeledView(kernels, try gather(data.labeled, rows), draw: UInt64(step)),
-          labels: rows.map { data.labels[$0] })
+          labels: try Tensor(rows.map { data.labels[$0] }))
         let views = try unlabeledViews?.views(step: step)
         return Batch(labeled: labeled, weak: views?.weak, strong: views?.strong)
       }

@@ -44,7 +44,7 @@ public final class Trainer: @unchecked Sendable {
     Field("student_network", .object, .null, "specification of the student; null for the same as the teacher's"),
     Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
     Field("seed", .integer(.atLeast(0)), 0, "seed of every random stream"),
-    Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, 0 for all cores; these kernels use one"),
+    Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, 0 for one a core"),
     Field(
       "average_decay", .number(.closed(0, 1)), .null,
       "decay of a moving average of the student, which then makes the predictions; null for none",
@@ -104,14 +104,16 @@ public final class Trainer: @unchecked Sendable {
         .invalidArgument,
         "trainer: the student takes \(studentSpecification.inputs) inputs, the teacher \(specification.inputs)")
     }
+    let threads = try configuration.integer("threads")
     let student = try Network(
-      studentSpecification, elementType: elementType, seed: seed, stream: "initialization/student")
+      studentSpecification, elementType: elementType, seed: seed, threads: threads, stream: "initialization/student")
     let methodKind: MethodName = try configuration.choice("method")
     switch methodKind {
     case .supervised:
       self.method = try Supervised(student: student, configuration: configuration, seed: seed)
     case .metaPseudoLabels:
-      let teacher = try Network(specification, elementType: elementType, seed: seed, stream: "initialization/teacher")
+      let teacher = try Network(
+        specification, elementType: elementType, seed: seed, threads: threads, stream: "initialization/teacher")
       guard teacher.classes == student.classes else {
         throw DidactError(
           .invalidArgument, "trainer: the student has \(student.classes) classes, the teacher \(teacher.classes)")
@@ -305,7 +307,8 @@ public final class Trainer: @unchecked Sendable {
     if let pseudoLabels { try checkLabels(pseudoLabels, "pseudo_labels") }
     return try writing {
       try method.metaGradient(
-        labeled, weak: weak, strong: strong, pseudoLabels: pseudoLabels, draw: draw, into: gradient)
+        labeled, weak: weak, strong: strong, pseudoLabels: pseudoLabels.map { try Tensor($0) }, draw: draw,
+        into: gradient)
     }
   }
 
@@ -333,8 +336,7 @@ public final class Trainer: @unchecked Sendable {
     }
     guard input.rows > 0 else { throw DidactError(.shape, "\(name) has no rows") }
     let rows = try Tensor(input.shape, elementType)
-    student.kernels.convert(rows, input, mean: scaling?.mean, scale: scaling?.scale)
-    guard student.kernels.allFinite(rows) else {
+    guard student.kernels.convert(rows, input, mean: scaling?.mean, scale: scaling?.scale) else {
       let index = (0..<rows.count).first { !rows[$0].isFinite } ?? 0
       let column = index % inputs
       let columnName = column < featureNames.count ? " (\(featureNames[column]))" : ""
@@ -364,7 +366,7 @@ public final class Trainer: @unchecked Sendable {
       throw DidactError(.shape, "\(labels.count) labels for \(rows.rows) rows")
     }
     try checkLabels(labels, "y")
-    return LabeledBatch(inputs: rows, labels: labels)
+    return LabeledBatch(inputs: rows, labels: try Tensor(labels))
   }
 
   func checkLabels(_ labels: [Int], _ name: String) throws {

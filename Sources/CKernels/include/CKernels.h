@@ -1,0 +1,116 @@
+/* The loops that need C, for float32: fused with each other, compiled for several instruction sets, run by several
+ * threads; and the products of oneDNN. Everything here is called by the Swift side of the kernels alone.
+ *
+ * A kernel call is a value, `kernels_operation`. It can run at once, or stand in a program with the calls of the other
+ * layers of a network, which then runs as a few parallel regions over blocks of rows. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What an operation does. Operands are named in the order in which they stand; N rows, I inputs, O outputs, C columns. */
+typedef enum {
+  /* Element by element, `rows` × `columns` of them. */
+  KERNELS_FILL,           /* x; value */
+  KERNELS_COPY,           /* output, input */
+  KERNELS_SCALE,          /* x; factor */
+  KERNELS_ADD,            /* y, x; factor: y += factor · x */
+  KERNELS_MULTIPLY,       /* output, a, b */
+  KERNELS_MOVING_AVERAGE, /* average, value; decay */
+  KERNELS_ACTIVATION,            /* output, input; function */
+  KERNELS_ACTIVATION_DERIVATIVE, /* result, direction, input, output; function */
+  KERNELS_DROPOUT_MASK,          /* mask; rate; lane. Key and draw are the run's. */
+  KERNELS_SGD,    /* parameters, gradient, momentum or none; scale, momentum factor, rate, decay, nesterov */
+  KERNELS_ADAMW,  /* parameters, gradient, first, second moment; see loops.h */
+  KERNELS_ADAMW_PULLBACK, /* result, v, gradient, first, second moment */
+  KERNELS_ADAMW_EFFECT,   /* result, gradient, first, second moment */
+
+  /* Dense layers: `columns` is O, `inner` is I. */
+  KERNELS_DENSE,                      /* output, input, weight [O, I], bias or none */
+  KERNELS_DENSE_INPUT_COTANGENT,      /* input cotangent, output cotangent, weight */
+  KERNELS_DENSE_PARAMETER_COTANGENTS, /* weight cotangent, bias cotangent or none, output cotangent, input */
+  KERNELS_DENSE_TANGENT, /* output tangent, input tangent or none, input, weight, weight tangent, bias tangent */
+
+  /* Batch normalisation, each in a part by columns, which sees all rows, and a part by rows. */
+  KERNELS_NORMALIZATION_STATISTICS, /* input, running mean, running variance, inverse deviation, sums; epsilon, momentum */
+  KERNELS_NORMALIZATION,            /* output, input, weight, bias, normalized, inverse deviation, sums */
+  KERNELS_NORMALIZATION_BACKWARD_SUMS, /* output cotangent, normalized, sums, weight cotangent, bias cotangent */
+  KERNELS_NORMALIZATION_BACKWARD, /* input cotangent, output cotangent, weight, normalized, inverse deviation, sums */
+  KERNELS_NORMALIZATION_TANGENT_SUMS, /* input tangent, normalized, sums */
+  KERNELS_NORMALIZATION_TANGENT, /* output tangent, input tangent or none, weight, weight tangent, bias tangent,
+                                    normalized, inverse deviation, sums */
+
+  /* Row by row on logits [N, C]. */
+  KERNELS_SOFTMAX,          /* probabilities, logits; temperature */
+  KERNELS_SOFTMAX_BACKWARD, /* logits cotangent, cotangent, probabilities, row scale or none; factor */
+  KERNELS_CROSS_ENTROPY, /* losses (float64) or none, logits cotangent or none, logits, targets, row scale or none;
+                            temperature, factor */
+  KERNELS_SAMPLE,          /* one-hot, probabilities. Key and draw are the run's. */
+  KERNELS_SMOOTH,          /* targets; smoothing */
+  KERNELS_CONFIDENCE_MASK, /* mask, probabilities; threshold */
+
+  /* Whole sums: by chunks of fixed size, so that the result does not depend on the number of threads. */
+  KERNELS_DOT,        /* a, b */
+  KERNELS_ALL_FINITE, /* x */
+  KERNELS_CONVERT,    /* output, input, mean, scale (float64 [C], or none); type of the input. Also whether all is finite */
+} kernels_code;
+
+typedef enum {
+  KERNELS_RELU,
+  KERNELS_LEAKY_RELU,
+  KERNELS_SIGMOID,
+  KERNELS_TANH,
+  KERNELS_SWISH,
+} kernels_function;
+
+enum { KERNELS_OPERANDS = 8, KERNELS_SCALARS = 8, KERNELS_BASES = 12 };
+
+typedef struct {
+  int32_t code;
+  /* The activation function, the type of an input, the lane of a draw, or a flag. */
+  int32_t option;
+  int64_t rows, columns, inner;
+  /* Where the operands are: the base in the highest byte, the bytes from there in the others. Base 0 is the address
+   * space, so that an address stands for itself. An operand left out is 0. */
+  uint64_t operands[KERNELS_OPERANDS];
+  double scalars[KERNELS_SCALARS];
+  /* Set by `kernels_plan`: the part of a thread's scratch memory that is this operation's, in floats. */
+  int64_t scratch;
+  /* oneDNN's primitives, where the product is large; made by `kernels_plan`, freed by `kernels_unplan`. */
+  void *products[3];
+} kernels_operation;
+
+/* What one run needs beside its operations. */
+typedef struct {
+  void *bases[KERNELS_BASES];
+  /* Of the random draw. */
+  uint64_t key, draw;
+  /* Whether parameter cotangents are added to what stands there, or replace it. */
+  bool accumulate;
+  /* The most threads to use, at least 1. */
+  int32_t threads;
+  /* `threads` times what `kernels_plan` says, 64-byte aligned. */
+  float *scratch;
+  int64_t scratch_count;
+  /* What KERNELS_DOT, KERNELS_ALL_FINITE and KERNELS_CONVERT find. */
+  double result;
+} kernels_run;
+
+/* Decides how each operation runs, and makes the primitives of the large products, once.
+ * Returns the floats of scratch memory that each thread needs, or -1 where oneDNN has no memory left. */
+int64_t kernels_plan(kernels_operation *operations, int64_t count);
+void kernels_unplan(kernels_operation *operations, int64_t count);
+/* Runs planned operations one after the other. Operations that work row by row share parallel regions. */
+void kernels_execute(const kernels_operation *operations, int64_t count, kernels_run *run);
+/* Runs a single operation. One of a dense layer is planned for this once; false where there is no memory for that. */
+bool kernels_execute_one(const kernels_operation *operation, kernels_run *run);
+/* How many threads need scratch memory, of those allowed: small work stays on one. */
+int32_t kernels_threads(const kernels_operation *operations, int64_t count, int32_t allowed);
+
+/* The instruction set that the loops were chosen for: "avx512", "avx2" or "baseline". The environment variable
+ * DIDACT_MAX_CPU_ISA names the best one to use. */
+const char *kernels_instruction_set(void);
+/* "2.6.3", and the instruction set that oneDNN uses. */
+const char *kernels_onednn_version(void);
+const char *kernels_onednn_instruction_set(void);
+int32_t kernels_available_cores(void);

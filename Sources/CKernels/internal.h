@@ -1,0 +1,66 @@
+/* What the files of this target share. */
+#pragma once
+
+#include "CKernels.h"
+
+#include <string.h>
+
+/* Products up to this wide run as fused loops over blocks of rows, wider ones through oneDNN. */
+enum { KERNELS_NARROW = 128 };
+/* Below so many rows a product is read through once, whatever its width: no primitive, no thread. */
+enum { KERNELS_FEW_ROWS = 32 };
+
+/* The loops of one instruction set (loops.h). */
+typedef struct {
+  void (*prepare)(const kernels_operation *, const kernels_run *, float *scratch);
+  void (*rows)(const kernels_operation *, const kernels_run *, float *scratch, int64_t first, int64_t last);
+  void (*columns)(const kernels_operation *, const kernels_run *, int64_t first, int64_t last);
+  double (*chunk)(const kernels_operation *, const kernels_run *, int64_t first, int64_t last);
+  void (*reduce)(int64_t count, float *target, const float *partials, int64_t stride, int threads, bool add);
+} kernels_loops;
+
+extern const kernels_loops kernels_loops_baseline, kernels_loops_avx2, kernels_loops_avx512;
+const kernels_loops *kernels_chosen_loops(void);
+
+/* Calls work(argument, thread) for every thread in 0..<threads, in parallel where it can. */
+void kernels_parallel(int threads, void (*work)(void *argument, int thread), void *argument);
+/* Runs `body` with oneDNN's parallel regions limited to so many threads. */
+void kernels_limit_library_threads(int threads, void (*body)(void *argument), void *argument);
+
+/* oneDNN's products (onednn.c). */
+bool kernels_is_large_product(const kernels_operation *operation);
+/* Makes the primitives; returns the floats of scratch memory they need, or -1. */
+int64_t kernels_make_products(kernels_operation *operation);
+void kernels_free_products(kernels_operation *operation);
+void kernels_run_products(const kernels_operation *operation, const kernels_run *run, float *scratch);
+
+static inline float *operand(const kernels_operation *o, const kernels_run *run, int index) {
+  uint64_t value = o->operands[index];
+  return value ? (float *)((char *)run->bases[value >> 56] + (value & 0x00ffffffffffffff)) : 0;
+}
+
+/* Rows of a transposed weight start at multiples of a vector. */
+static inline int64_t padded(int64_t count) { return (count + 15) & ~(int64_t)15; }
+
+/* Whether the product of a dense layer runs along the outputs, for which the weight must be transposed. */
+static inline bool needs_transpose(const kernels_operation *o) {
+  return o->rows > 8 && o->columns > 4 && o->columns <= KERNELS_NARROW && o->inner <= KERNELS_NARROW;
+}
+
+/* Philox4x32-10 (Salmon et al., SC 2011), as in Random.swift: two times 64 bits. */
+static inline __attribute__((always_inline)) void random_block(
+    uint64_t key, uint64_t draw, uint32_t lane, uint32_t block, uint64_t bits[2]) {
+  uint32_t c0 = block, c1 = lane, c2 = (uint32_t)draw, c3 = (uint32_t)(draw >> 32);
+  uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+  for (int round = 0; round < 10; round++) {
+    uint64_t p0 = (uint64_t)0xd2511f53 * c0, p1 = (uint64_t)0xcd9e8d57 * c2;
+    c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+    c1 = (uint32_t)p1;
+    c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+    c3 = (uint32_t)p0;
+    k0 += 0x9e3779b9;
+    k1 += 0xbb67ae85;
+  }
+  bits[0] = (uint64_t)c1 << 32 | c0;
+  bits[1] = (uint64_t)c3 << 32 | c2;
+}

@@ -1,0 +1,294 @@
+/* How operations run: which of them share a parallel region, on how many threads, over which blocks of rows. */
+#include "internal.h"
+
+#include <stdlib.h>
+
+typedef enum { BY_ROWS, BY_COLUMNS, BY_CHUNKS, LARGE_PRODUCT } kind;
+
+static kind kind_of(const kernels_operation *o) {
+  switch (o->code) {
+    case KERNELS_NORMALIZATION_STATISTICS:
+    case KERNELS_NORMALIZATION_BACKWARD_SUMS:
+    case KERNELS_NORMALIZATION_TANGENT_SUMS: return BY_COLUMNS;
+    case KERNELS_DOT:
+    case KERNELS_ALL_FINITE:
+    case KERNELS_CONVERT: return BY_CHUNKS;
+    default: return kernels_is_large_product(o) ? LARGE_PRODUCT : BY_ROWS;
+  }
+}
+
+static bool is_dense(const kernels_operation *o) {
+  return o->code >= KERNELS_DENSE && o->code <= KERNELS_DENSE_TANGENT;
+}
+
+/* What one row costs, in multiply-adds of a product: measured, roughly. */
+static double cost_of_row(const kernels_operation *o) {
+  double columns = (double)o->columns;
+  switch (o->code) {
+    case KERNELS_DENSE_TANGENT: return columns * (double)o->inner * (o->operands[1] ? 2 : 1);
+    case KERNELS_DENSE:
+    case KERNELS_DENSE_INPUT_COTANGENT:
+    case KERNELS_DENSE_PARAMETER_COTANGENTS: return columns * (double)o->inner;
+    case KERNELS_DROPOUT_MASK: return columns * 300;
+    case KERNELS_SAMPLE: return columns * 8 + 600;
+    case KERNELS_SOFTMAX:
+    case KERNELS_CROSS_ENTROPY: return columns * 100 + 100;
+    case KERNELS_ACTIVATION:
+    case KERNELS_ACTIVATION_DERIVATIVE: return columns * (o->option <= KERNELS_LEAKY_RELU ? 8 : 30);
+    default: return columns * 8;
+  }
+}
+
+/* A region on two threads starts and ends in about the time of so many multiply-adds. */
+static const double work_of_thread = 200e3;
+
+static int threads_for(double work, int64_t pieces, int allowed) {
+  double useful = work / work_of_thread;
+  int64_t threads = useful < allowed ? (int64_t)useful : allowed;
+  if (threads > pieces) threads = pieces;
+  return threads > 1 ? (int)threads : 1;
+}
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* The operations from `first` on that can share a region: all by rows, of the same rows. */
+static int64_t end_of_region(const kernels_operation *operations, int64_t first, int64_t count) {
+  int64_t end = first + 1;
+  while (end < count && kind_of(&operations[end]) == BY_ROWS && operations[end].rows == operations[first].rows) end++;
+  return end;
+}
+
+/* MARK: Planning */
+
+int64_t kernels_plan(kernels_operation *operations, int64_t count) {
+  int64_t scratch = 0, library = 0;
+  for (int64_t i = 0; i < count; i++) {
+    kernels_operation *o = &operations[i];
+    o->scratch = scratch;
+    if (kind_of(o) == LARGE_PRODUCT) {
+      int64_t needed = kernels_make_products(o);
+      if (needed < 0) {
+        kernels_unplan(operations, i);
+        return -1;
+      }
+      // Products run one after the other, and may share what they scribble on.
+      library = needed > library ? needed : library;
+    } else if (o->code == KERNELS_DENSE && needs_transpose(o)) {
+      scratch += padded(o->columns) * o->inner;
+    } else if (o->code == KERNELS_DENSE_TANGENT && needs_transpose(o)) {
+      scratch += 2 * padded(o->columns) * o->inner;
+    } else if (o->code == KERNELS_DENSE_PARAMETER_COTANGENTS) {
+      // Of each thread, for the weight and the bias.
+      scratch += padded((o->inner + 1) * o->columns);
+    }
+  }
+  for (int64_t i = 0; i < count; i++) {
+    if (kind_of(&operations[i]) == LARGE_PRODUCT) operations[i].scratch = scratch;
+  }
+  return scratch + padded(library);
+}
+
+void kernels_unplan(kernels_operation *operations, int64_t count) {
+  for (int64_t i = 0; i < count; i++) kernels_free_products(&operations[i]);
+}
+
+/* MARK: Running */
+
+typedef struct {
+  const kernels_operation *operations;
+  int64_t count;
+  kernels_run *run;
+  int threads;
+  int64_t rows_of_thread, rows_of_block;
+} region;
+
+static void run_rows(void *argument, int thread) {
+  const region *r = argument;
+  const kernels_loops *loops = kernels_chosen_loops();
+  float *scratch = r->run->scratch ? r->run->scratch + thread * r->run->scratch_count : 0;
+  int64_t rows = r->operations[0].rows, first = thread * r->rows_of_thread;
+  int64_t last = smaller(rows, first + r->rows_of_thread);
+  for (int64_t i = 0; i < r->count; i++) {
+    loops->prepare(&r->operations[i], r->run, scratch + r->operations[i].scratch);
+  }
+  for (int64_t start = first; start < last; start += r->rows_of_block) {
+    int64_t end = smaller(last, start + r->rows_of_block);
+    for (int64_t i = 0; i < r->count; i++) {
+      loops->rows(&r->operations[i], r->run, scratch + r->operations[i].scratch, start, end);
+    }
+  }
+}
+
+/* Parameter cotangents of all threads into one. */
+static void reduce(const region *r) {
+  const kernels_loops *loops = kernels_chosen_loops();
+  for (int64_t i = 0; i < r->count; i++) {
+    const kernels_operation *o = &r->operations[i];
+    if (o->code != KERNELS_DENSE_PARAMETER_COTANGENTS) continue;
+    const float *partials = r->run->scratch + o->scratch;
+    int64_t stride = r->run->scratch_count, weights = o->inner * o->columns;
+    loops->reduce(weights, operand(o, r->run, 0), partials, stride, r->threads, r->run->accumulate);
+    if (o->operands[1]) {
+      loops->reduce(
+          o->columns, operand(o, r->run, 1), partials + weights, stride, r->threads, r->run->accumulate);
+    }
+  }
+}
+
+static region region_of(const kernels_operation *operations, int64_t count, kernels_run *run, int allowed) {
+  double cost = 0;
+  int64_t widest = 1;
+  bool has_products = false;
+  for (int64_t i = 0; i < count; i++) {
+    cost += cost_of_row(&operations[i]);
+    has_products |= is_dense(&operations[i]);
+    if (operations[i].columns > widest) widest = operations[i].columns;
+  }
+  int64_t rows = operations[0].rows;
+  region r = {operations, count, run, 1, rows, 48};
+  r.threads = threads_for(cost * (double)rows, (rows + 15) / 16, allowed);
+  // Whole cache lines for each thread; blocks that stay in the first-level cache from one operation to the next.
+  r.rows_of_thread = (((rows + r.threads - 1) / r.threads) + 15) & ~(int64_t)15;
+  if (!has_products && 8192 / widest > 48) r.rows_of_block = 8192 / widest;
+  return r;
+}
+
+static void run_region(const kernels_operation *operations, int64_t count, kernels_run *run) {
+  region r = region_of(operations, count, run, run->threads);
+  kernels_parallel(r.threads, run_rows, &r);
+  reduce(&r);
+}
+
+static void run_columns(void *argument, int thread) {
+  const region *r = argument;
+  int64_t columns = r->operations->columns, first = thread * r->rows_of_thread;
+  int64_t last = smaller(columns, first + r->rows_of_thread);
+  if (first < last) kernels_chosen_loops()->columns(r->operations, r->run, first, last);
+}
+
+static void run_by_columns(const kernels_operation *operation, kernels_run *run) {
+  int64_t columns = operation->columns;
+  region r = {operation, 1, run, 1, columns, 0};
+  r.threads = threads_for((double)(operation->rows * columns) * 20, (columns + 15) / 16, run->threads);
+  r.rows_of_thread = (((columns + r.threads - 1) / r.threads) + 15) & ~(int64_t)15;
+  kernels_parallel(r.threads, run_columns, &r);
+}
+
+/* Sums are made of chunks whose size depends on the count alone. */
+enum { CHUNKS = 256 };
+
+typedef struct {
+  const kernels_operation *operation;
+  const kernels_run *run;
+  int threads;
+  int64_t count, size, chunks;
+  double partials[CHUNKS];
+} chunked;
+
+static void run_chunks(void *argument, int thread) {
+  chunked *c = argument;
+  int64_t each = (c->chunks + c->threads - 1) / c->threads;
+  for (int64_t i = thread * each; i < smaller(c->chunks, (thread + 1) * each); i++) {
+    c->partials[i] =
+        kernels_chosen_loops()->chunk(c->operation, c->run, i * c->size, smaller(c->count, (i + 1) * c->size));
+  }
+}
+
+static void run_by_chunks(const kernels_operation *operation, kernels_run *run) {
+  chunked c = {operation, run, 1, operation->rows * operation->columns, 16384, 0, {0}};
+  while (c.size * CHUNKS < c.count) c.size *= 2;
+  c.chunks = (c.count + c.size - 1) / c.size;
+  c.threads = threads_for((double)c.count * 8, c.chunks, run->threads);
+  kernels_parallel(c.threads, run_chunks, &c);
+  run->result = 0;
+  for (int64_t i = 0; i < c.chunks; i++) run->result += c.partials[i];
+}
+
+int32_t kernels_threads(const kernels_operation *operations, int64_t count, int32_t allowed) {
+  int32_t most = 1;
+  for (int64_t i = 0; i < count;) {
+    int64_t end = i + 1;
+    if (kind_of(&operations[i]) == BY_ROWS) {
+      end = end_of_region(operations, i, count);
+      region r = region_of(operations + i, end - i, 0, allowed);
+      if (r.threads > most) most = r.threads;
+    }
+    i = end;
+  }
+  return most;
+}
+
+typedef struct {
+  const kernels_operation *operation;
+  kernels_run *run;
+} large_product;
+
+static void run_large_product(void *argument) {
+  const large_product *p = argument;
+  kernels_run_products(p->operation, p->run, p->run->scratch + p->operation->scratch);
+}
+
+void kernels_execute(const kernels_operation *operations, int64_t count, kernels_run *run) {
+  for (int64_t i = 0; i < count;) {
+    const kernels_operation *o = &operations[i];
+    int64_t end = i + 1;
+    switch (kind_of(o)) {
+      case BY_ROWS:
+        end = end_of_region(operations, i, count);
+        run_region(o, end - i, run);
+        break;
+      case BY_COLUMNS: run_by_columns(o, run); break;
+      case BY_CHUNKS: run_by_chunks(o, run); break;
+      case LARGE_PRODUCT: {
+        large_product p = {o, run};
+        kernels_limit_library_threads(run->threads, run_large_product, &p);
+        if (o->code == KERNELS_DENSE_PARAMETER_COTANGENTS && o->operands[1]) run_by_columns(o, run);
+        break;
+      }
+    }
+    i = end;
+  }
+}
+
+bool kernels_execute_one(const kernels_operation *operation, kernels_run *run) {
+  if (!is_dense(operation)) {
+    kernels_execute(operation, 1, run);
+    return true;
+  }
+  kernels_operation planned = *operation;
+  run->scratch_count = kernels_plan(&planned, 1);
+  if (run->scratch_count < 0) return false;
+  void *scratch = 0;
+  bool has_room = posix_memalign(&scratch, 64, (size_t)(run->scratch_count * run->threads + 16) * sizeof(float)) == 0;
+  run->scratch = scratch;
+  if (has_room) kernels_execute(&planned, 1, run);
+  free(scratch);
+  kernels_unplan(&planned, 1);
+  return has_room;
+}
+
+/* MARK: The instruction set */
+
+static const kernels_loops *chosen_loops;
+static const char *chosen_name;
+
+/* Before main, so that no thread sees it half made. */
+__attribute__((constructor)) static void choose_loops(void) {
+  chosen_loops = &kernels_loops_baseline;
+  chosen_name = "baseline";
+#if defined(__x86_64__)
+  const char *most = getenv("DIDACT_MAX_CPU_ISA");
+  __builtin_cpu_init();
+  bool any = !most || !*most || !strcmp(most, "avx512");
+  if (any && __builtin_cpu_supports("x86-64-v4")) {
+    chosen_loops = &kernels_loops_avx512;
+    chosen_name = "avx512";
+  } else if ((any || !strcmp(most, "avx2")) && __builtin_cpu_supports("x86-64-v3")) {
+    chosen_loops = &kernels_loops_avx2;
+    chosen_name = "avx2";
+  }
+#endif
+}
+
+const kernels_loops *kernels_chosen_loops(void) { return chosen_loops; }
+const char *kernels_instruction_set(void) { return chosen_name; }

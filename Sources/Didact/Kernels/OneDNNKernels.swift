@@ -1,0 +1,366 @@
+import CKernels
+
+/// Float32 at the speed of the machine: fused loops in C for narrow layers, elementwise work and sums; oneDNN's products
+/// for wide layers; several threads where there is enough to do.
+///
+/// Every operation is a `kernels_operation`, and is tested against `ReferenceKernels`.
+struct OneDNNKernels: Kernels {
+  /// The most threads that a call uses, at least 1.
+  let threads: Int
+  /// Takes the calls of layers instead of running them, unless nil.
+  var recorder: ProgramRecorder?
+
+  var elementType: ElementType { .float32 }
+
+  init(threads: Int, recorder: ProgramRecorder? = nil) {
+    self.threads = threads
+    self.recorder = recorder
+  }
+
+  /// The layers' calls in `body`, as a program.
+  func program(_ body: (OneDNNKernels) throws -> Void) throws -> Program {
+    let recorder = ProgramRecorder()
+    try body(OneDNNKernels(threads: threads, recorder: recorder))
+    return try Program(recorder.operations)
+  }
+
+  // MARK: Calls
+
+  private typealias Operands = (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)
+  private typealias Scalars = (Double, Double, Double, Double, Double, Double, Double, Double)
+
+  private func bits(_ x: Tensor) -> UInt64 { UInt64(UInt(bitPattern: x.address)) }
+  private func bits(_ x: Tensor?) -> UInt64 { x.map { UInt64(UInt(bitPattern: $0.address)) } ?? 0 }
+
+  @discardableResult
+  private func call(
+    _ code: kernels_code, rows: Int, columns: Int, inner: Int = 0, option: Int32 = 0, _ operands: Operands,
+    _ scalars: Scalars = (0, 0, 0, 0, 0, 0, 0, 0), draw: RandomDraw? = nil
+  ) -> Double {
+    guard rows > 0, columns > 0 else { return 0 }
+    var operation = kernels_operation()
+    operation.code = Int32(bitPattern: code.rawValue)
+    operation.option = option
+    operation.rows = Int64(rows)
+    operation.columns = Int64(columns)
+    operation.inner = Int64(inner)
+    operation.operands = operands
+    operation.scalars = scalars
+    if let recorder {
+      recorder.append(operation)
+      return 0
+    }
+    var run = kernels_run()
+    run.threads = Int32(threads)
+    if let draw { (run.key, run.draw) = (draw.key, draw.number) }
+    // Of a call by itself; a program says which.
+    run.accumulate = true
+    let isDone = kernels_execute_one(&operation, &run)
+    assert(isDone, "no memory for a product by itself")
+    return run.result
+  }
+
+  /// An operation on vectors of the same count.
+  private func elementwise(
+    _ code: kernels_code, _ count: Int, option: Int32 = 0, _ operands: Operands,
+    _ scalars: Scalars = (0, 0, 0, 0, 0, 0, 0, 0)
+  ) { call(code, rows: count, columns: 1, option: option, operands, scalars) }
+
+  /// An operation on matrices of the same shape: in rows, so that it shares the regions of its neighbours.
+  private func byRow(
+    _ code: kernels_code, _ x: Tensor, option: Int32 = 0, _ operands: Operands,
+    _ scalars: Scalars = (0, 0, 0, 0, 0, 0, 0, 0), draw: RandomDraw? = nil
+  ) {
+    let isMatrix = x.shape.rank == 2
+    call(
+      code, rows: isMatrix ? x.rows : x.count, columns: isMatrix ? x.columns : 1, option: option, operands, scalars,
+      draw: draw)
+  }
+
+  // MARK: Vectors
+
+  func fill(_ x: Tensor, _ value: Double) {
+    byRow(KERNELS_FILL, x, (bits(x), 0, 0, 0, 0, 0, 0, 0), (value, 0, 0, 0, 0, 0, 0, 0))
+  }
+
+  func copy(_ source: Tensor, to destination: Tensor) {
+    byRow(KERNELS_COPY, destination, (bits(destination), bits(source), 0, 0, 0, 0, 0, 0))
+  }
+
+  func scale(_ x: Tensor, by factor: Double) {
+    elementwise(KERNELS_SCALE, x.count, (bits(x), 0, 0, 0, 0, 0, 0, 0), (factor, 0, 0, 0, 0, 0, 0, 0))
+  }
+
+  func add(_ x: Tensor, scaledBy factor: Double, to y: Tensor) {
+    elementwise(KERNELS_ADD, y.count, (bits(y), bits(x), 0, 0, 0, 0, 0, 0), (factor, 0, 0, 0, 0, 0, 0, 0))
+  }
+
+  func multiply(_ output: Tensor, _ a: Tensor, _ b: Tensor) {
+    byRow(KERNELS_MULTIPLY, output, (bits(output), bits(a), bits(b), 0, 0, 0, 0, 0))
+  }
+
+  func dot(_ a: Tensor, _ b: Tensor) -> Double {
+    call(KERNELS_DOT, rows: a.count, columns: 1, (bits(a), bits(b), 0, 0, 0, 0, 0, 0))
+  }
+
+  func sum(_ losses: Tensor, weights: Tensor?) -> Double { ReferenceKernels<Float>().sum(losses, weights: weights) }
+
+  func sumOfDifferences(_ a: Tensor, _ b: Tensor) -> Double { ReferenceKernels<Float>().sumOfDifferences(a, b) }
+
+  func movingAverage(_ average: Tensor, of value: Tensor, decay: Double) {
+    elementwise(
+      KERNELS_MOVING_AVERAGE, average.count, (bits(average), bits(value), 0, 0, 0, 0, 0, 0),
+      (decay, 0, 0, 0, 0, 0, 0, 0))
+  }
+
+  func allFinite(_ x: Tensor) -> Bool {
+    call(KERNELS_ALL_FINITE, rows: x.count, columns: 1, (bits(x), 0, 0, 0, 0, 0, 0, 0)) == 0
+  }
+
+  // MARK: Data
+
+  func convert(_ output: Tensor, _ input: Tensor, mean: Tensor?, scale: Tensor?) -> Bool {
+    call(
+      KERNELS_CONVERT, rows: output.count / max(1, output.columns), columns: output.columns,
+      option: input.elementType.rawValue, (bits(output), bits(input), bits(mean), bits(scale), 0, 0, 0, 0)) == 0
+  }
+
+  func gather(_ output: Tensor, _ input: Tensor, rows: [Int]) {
+    ReferenceKernels<Float>().gather(output, input, rows: rows)
+  }
+
+  // MARK: Dense layer
+
+  /// Networks record these; one that is called by itself is planned for that call.
+  private func dense(_ code: kernels_code, rows: Int, outputs: Int, inputs: Int, _ operands: Operands) {
+    guard rows > 0 else { return }
+    call(code, rows: rows, columns: outputs, inner: inputs, operands)
+  }
+
+  func dense(_ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor?) {
+    dense(
+      KERNELS_DENSE, rows: input.rows, outputs: weight.rows, inputs: weight.columns,
+      (bits(output), bits(input), bits(weight), bits(bias), 0, 0, 0, 0))
+  }
+
+  func denseInputCotangent(_ inputCotangent: Tensor, _ outputCotangent: Tensor, weight: Tensor) {
+    dense(
+      KERNELS_DENSE_INPUT_COTANGENT, rows: outputCotangent.rows, outputs: weight.rows, inputs: weight.columns,
+      (bits(inputCotangent), bits(outputCotangent), bits(weight), 0, 0, 0, 0, 0))
+  }
+
+  func denseParameterCotangents(
+    _ weightCotangent: Tensor, _ biasCotangent: Tensor?, _ outputCotangent: Tensor, input: Tensor
+  ) {
+    dense(
+      KERNELS_DENSE_PARAMETER_COTANGENTS, rows: input.rows, outputs: weightCotangent.rows,
+      inputs: weightCotangent.columns,
+      (bits(weightCotangent), bits(biasCotangent), bits(outputCotangent), bits(input), 0, 0, 0, 0))
+  }
+
+  func denseTangent(
+    _ outputTangent: Tensor, _ inputTangent: Tensor?, input: Tensor, weight: Tensor, weightTangent: Tensor,
+    biasTangent: Tensor?
+  ) {
+    dense(
+      KERNELS_DENSE_TANGENT, rows: input.rows, outputs: weight.rows, inputs: weight.columns,
+      (
+        bits(outputTangent), bits(inputTangent), bits(input), bits(weight), bits(weightTangent), bits(biasTangent), 0, 0
+      ))
+  }
+
+  // MARK: Activations
+
+  private func option(_ function: ActivationFunction) -> Int32 {
+    let code =
+      switch function {
+      case .relu: KERNELS_RELU
+      case .leakyReLU: KERNELS_LEAKY_RELU
+      case .sigmoid: KERNELS_SIGMOID
+      case .tanh: KERNELS_TANH
+      case .swish: KERNELS_SWISH
+      }
+    return Int32(bitPattern: code.rawValue)
+  }
+
+  func activation(_ function: ActivationFunction, _ output: Tensor, _ input: Tensor) {
+    byRow(KERNELS_ACTIVATION, output, option: option(function), (bits(output), bits(input), 0, 0, 0, 0, 0, 0))
+  }
+
+  func activationDerivative(
+    _ function: ActivationFunction, _ result: Tensor, _ direction: Tensor, input: Tensor, output: Tensor
+  ) {
+    byRow(
+      KERNELS_ACTIVATION_DERIVATIVE, result, option: option(function),
+      (bits(result), bits(direction), bits(input), bits(output), 0, 0, 0, 0))
+  }
+
+  // MARK: Batch normalisation
+
+  func batchNormalization(
+    _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVariance: Tensor,
+    normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?
+  ) {
+    call(
+      KERNELS_NORMALIZATION_STATISTICS, rows: input.rows, columns: input.columns,
+      option: usesBatch ? (momentum == nil ? 1 : 2) : 0,
+      (bits(input), bits(runningMean), bits(runningVariance), bits(inverseDeviation), bits(sums), 0, 0, 0),
+      (epsilon, momentum ?? 0, 0, 0, 0, 0, 0, 0))
+    byRow(
+      KERNELS_NORMALIZATION, input,
+      (
+        bits(output), bits(input), bits(weight), bits(bias), bits(normalized), bits(inverseDeviation), bits(sums), 0
+      ))
+  }
+
+  func batchNormalizationBackward(
+    _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
+    weight: Tensor, normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, usesBatch: Bool
+  ) {
+    call(
+      KERNELS_NORMALIZATION_BACKWARD_SUMS, rows: outputCotangent.rows, columns: outputCotangent.columns,
+      option: usesBatch ? 1 : 0,
+      (bits(outputCotangent), bits(normalized), bits(sums), bits(weightCotangent), bits(biasCotangent), 0, 0, 0))
+    guard let inputCotangent else { return }
+    byRow(
+      KERNELS_NORMALIZATION_BACKWARD, outputCotangent,
+      (
+        bits(inputCotangent), bits(outputCotangent), bits(weight), bits(normalized), bits(inverseDeviation), bits(sums),
+        0, 0
+      ))
+  }
+
+  func batchNormalizationTangent(
+    _ outputTangent: Tensor, _ inputTangent: Tensor?, weight: Tensor, weightTangent: Tensor, biasTangent: Tensor,
+    normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, usesBatch: Bool
+  ) {
+    if let inputTangent {
+      call(
+        KERNELS_NORMALIZATION_TANGENT_SUMS, rows: inputTangent.rows, columns: inputTangent.columns,
+        option: usesBatch ? 1 : 0, (bits(inputTangent), bits(normalized), bits(sums), 0, 0, 0, 0, 0))
+    }
+    byRow(
+      KERNELS_NORMALIZATION_TANGENT, outputTangent,
+      (
+        bits(outputTangent), bits(inputTangent), bits(weight), bits(weightTangent), bits(biasTangent),
+        bits(normalized), bits(inverseDeviation), bits(sums)
+      ))
+  }
+
+  // MARK: Randomness
+
+  func dropoutMask(_ mask: Tensor, rate: Double, _ draw: RandomDraw) {
+    byRow(
+      KERNELS_DROPOUT_MASK, mask, option: Int32(bitPattern: draw.lane), (bits(mask), 0, 0, 0, 0, 0, 0, 0),
+      (rate, 0, 0, 0, 0, 0, 0, 0), draw: draw)
+  }
+
+  func addNormal(_ x: Tensor, deviation: Double, _ draw: RandomDraw) {
+    ReferenceKernels<Float>().addNormal(x, deviation: deviation, draw)
+  }
+
+  func uniform(_ x: Tensor, low: Double, high: Double, _ draw: RandomDraw) {
+    ReferenceKernels<Float>().uniform(x, low: low, high: high, draw)
+  }
+
+  func sample(_ oneHot: Tensor, probabilities: Tensor, _ draw: RandomDraw) {
+    byRow(
+      KERNELS_SAMPLE, oneHot, option: Int32(bitPattern: draw.lane),
+      (bits(oneHot), bits(probabilities), 0, 0, 0, 0, 0, 0), draw: draw)
+  }
+
+  // MARK: Objectives on logits
+
+  func softmax(_ probabilities: Tensor, _ logits: Tensor, temperature: Double) {
+    byRow(
+      KERNELS_SOFTMAX, logits, (bits(probabilities), bits(logits), 0, 0, 0, 0, 0, 0),
+      (temperature, 0, 0, 0, 0, 0, 0, 0))
+  }
+
+  func softmaxBackward(
+    _ logitsCotangent: Tensor, _ cotangent: Tensor, probabilities: Tensor, rowScale: Tensor?, factor: Double
+  ) {
+    byRow(
+      KERNELS_SOFTMAX_BACKWARD, probabilities,
+      (bits(logitsCotangent), bits(cotangent), bits(probabilities), bits(rowScale), 0, 0, 0, 0),
+      (factor, 0, 0, 0, 0, 0, 0, 0))
+  }
+
+  func crossEntropy(
+    losses: Tensor?, logitsCotangent: Tensor?, logits: Tensor, targets: Tensor, temperature: Double, rowScale: Tensor?,
+    factor: Double
+  ) {
+    byRow(
+      KERNELS_CROSS_ENTROPY, logits,
+      (bits(losses), bits(logitsCotangent), bits(logits), bits(targets), bits(rowScale), 0, 0, 0),
+      (temperature, factor, 0, 0, 0, 0, 0, 0))
+  }
+
+  func oneHot(_ targets: Tensor, labels: Tensor) { ReferenceKernels<Float>().oneHot(targets, labels: labels) }
+
+  func smooth(_ targets: Tensor, smoothing: Double) {
+    call(
+      KERNELS_SMOOTH, rows: targets.rows, columns: targets.columns, inner: targets.columns,
+      (bits(targets), 0, 0, 0, 0, 0, 0, 0), (smoothing, 0, 0, 0, 0, 0, 0, 0))
+  }
+
+  func confidenceMask(_ mask: Tensor, probabilities: Tensor, threshold: Double) {
+    byRow(
+      KERNELS_CONFIDENCE_MASK, probabilities, (bits(mask), bits(probabilities), 0, 0, 0, 0, 0, 0),
+      (threshold, 0, 0, 0, 0, 0, 0, 0))
+  }
+
+  func argmax(_ values: Tensor) -> [Int] { ReferenceKernels<Float>().argmax(values) }
+
+  // MARK: Optimisers
+
+  func sgd(
+    _ parameters: Tensor, gradient: Tensor, gradientScale: Double, momentum: Tensor?, momentumFactor: Double,
+    nesterov: Bool, learningRate: Double, weightDecay: Double
+  ) {
+    elementwise(
+      KERNELS_SGD, parameters.count, option: nesterov ? 1 : 0,
+      (bits(parameters), bits(gradient), bits(momentum), 0, 0, 0, 0, 0),
+      (gradientScale, momentumFactor, learningRate, weightDecay, 0, 0, 0, 0))
+  }
+
+  private func scalars(_ settings: AdamWSettings, _ gradientScale: Double, weightDecay: Double = 0) -> Scalars {
+    (
+      gradientScale, settings.learningRate, settings.beta1, settings.beta2, settings.epsilon, settings.firstCorrection,
+      settings.secondCorrection, weightDecay
+    )
+  }
+
+  func adamW(
+    _ parameters: Tensor, gradient: Tensor, gradientScale: Double, firstMoment: Tensor, secondMoment: Tensor,
+    _ settings: AdamWSettings, weightDecay: Double
+  ) {
+    elementwise(
+      KERNELS_ADAMW, parameters.count,
+      (bits(parameters), bits(gradient), bits(firstMoment), bits(secondMoment), 0, 0, 0, 0),
+      scalars(settings, gradientScale, weightDecay: weightDecay))
+  }
+
+  func adamWPullback(
+    _ result: Tensor, _ v: Tensor, gradient: Tensor, gradientScale: Double, firstMoment: Tensor, secondMoment: Tensor,
+    _ settings: AdamWSettings
+  ) {
+    elementwise(
+      KERNELS_ADAMW_PULLBACK, result.count,
+      (bits(result), bits(v), bits(gradient), bits(firstMoment), bits(secondMoment), 0, 0, 0),
+      scalars(settings, gradientScale))
+  }
+
+  func adamWEffect(
+    _ result: Tensor, gradient: Tensor, gradientScale: Double, firstMoment: Tensor, secondMoment: Tensor,
+    _ settings: AdamWSettings
+  ) {
+    elementwise(
+      KERNELS_ADAMW_EFFECT, result.count,
+      (bits(result), bits(gradient), bits(firstMoment), bits(secondMoment), 0, 0, 0, 0),
+      scalars(settings, gradientScale))
+  }
+}
+
+/// Cores that this process may run on.
+let availableCores = Int(kernels_available_cores())

@@ -1,0 +1,83 @@
+import CKernels
+
+/// Kernel calls noted down once, to run as one: those that work row by row share parallel regions, and the primitives of
+/// large products are made once.
+///
+/// What the calls work on is named by `Place`, so that a program serves any number of passes at once.
+final class Program: @unchecked Sendable {
+  private let operations: UnsafeMutableBufferPointer<kernels_operation>
+  /// Floats of scratch memory that each thread needs.
+  private let scratchOfThread: Int
+
+  /// - Throws: `DidactError.outOfMemory`.
+  init(_ recorded: [kernels_operation]) throws {
+    operations = .allocate(capacity: recorded.count)
+    _ = operations.initialize(from: recorded)
+    let needed = kernels_plan(operations.baseAddress, Int64(recorded.count))
+    scratchOfThread = Int(max(0, needed))
+    guard needed >= 0 else {
+      throw DidactError(.outOfMemory, "oneDNN could not make a product; use a smaller batch or network")
+    }
+  }
+
+  deinit {
+    kernels_unplan(operations.baseAddress, Int64(operations.count))
+    operations.deallocate()
+  }
+
+  /// Where the values of a run are.
+  enum Place: Int, CaseIterable {
+    // 0 is the address space itself.
+    case workspace = 1
+    case directions, parameters, statistics, gradients, parameterTangents, input, cotangent, inputDirection, output
+
+    /// A tensor that stands for memory at this place, to record with. Never read or written.
+    func tensor(_ shape: Shape) -> Tensor {
+      // The place in the highest byte, as kernels_operation has it.
+      let address = UnsafeMutableRawPointer(bitPattern: rawValue << 56).unsafelyUnwrapped
+      return Tensor(
+        shape, .float32, buffer: Buffer(borrowing: address, byteCount: shape.count * 4, owner: Program.owner))
+    }
+  }
+  private static let owner = Owner()
+  private final class Owner: Sendable {}
+
+  /// The tensors of one run, by place; who runs the program keeps them alive. Places left out are none.
+  struct Places {
+    fileprivate var run = kernels_run()
+
+    /// - Parameters:
+    ///   - draw: of dropout masks.
+    ///   - accumulate: whether gradients are added to what stands there.
+    init(noise: RandomStream?, draw: UInt64, accumulate: Bool) {
+      run.key = noise?.key ?? 0
+      run.draw = draw
+      run.accumulate = accumulate
+    }
+
+    mutating func set(_ place: Place, _ tensor: Tensor?) {
+      guard let tensor else { return }
+      withUnsafeMutableBytes(of: &run.bases) {
+        $0.bindMemory(to: UnsafeMutableRawPointer?.self)[place.rawValue] = tensor.address
+      }
+    }
+  }
+
+  /// Bytes of scratch memory for a run on at most so many threads.
+  func scratchByteCount(threads: Int) -> Int {
+    4 * scratchOfThread * Int(kernels_threads(operations.baseAddress, Int64(operations.count), Int32(threads)))
+  }
+
+  func run(_ places: consuming Places, threads: Int, scratch: Buffer?) {
+    places.run.threads = Int32(threads)
+    places.run.scratch = scratch?.address.assumingMemoryBound(to: Float.self)
+    places.run.scratch_count = Int64(scratchOfThread)
+    kernels_execute(operations.baseAddress, Int64(operations.count), &places.run)
+  }
+}
+
+/// Takes the calls of kernels that record, from one thread.
+final class ProgramRecorder: @unchecked Sendable {
+  private(set) var operations: [kernels_operation] = []
+  func append(_ operation: kernels_operation) { operations.append(operation) }
+}
