@@ -116,6 +116,9 @@ typedef struct didact_optimizer didact_optimizer;
 /** A moving average of a network. */
 typedef struct didact_average didact_average;
 
+/** A frozen network bound to its input and output. */
+typedef struct didact_predictor didact_predictor;
+
 /** A method at work on its networks. */
 typedef struct didact_trainer didact_trainer;
 
@@ -325,6 +328,30 @@ didact_status didact_pass_backward(const didact_array *x_gradient, didact_pass *
  * @param x_direction [rows, inputs]; null for zero.
  */
 didact_status didact_pass_tangent(const didact_array *tangent, didact_pass *pass, const didact_array *direction, const didact_array *x_direction);
+
+/* PredictorABI.swift */
+
+/**
+ * Binds a frozen copy of a network to an input and an output array. Both must stay where they are until the predictor is
+ * freed.
+ *
+ * @param out takes the handle; free it with `didact_predictor_free`.
+ * @param network the network; what it learns later does not change the predictor.
+ * @param x [rows, inputs], any element type; read by every run.
+ * @param probabilities [rows, classes], float32 or float64; written by every run.
+ */
+didact_status didact_predictor_create(didact_predictor **out, didact_network *network, const didact_array *x, const didact_array *probabilities);
+
+/**
+ * Reads the bound input and writes its class probabilities to the bound output. One thread at a time: `DIDACT_EBUSY` for a
+ * second one.
+ *
+ * @param predictor the predictor.
+ */
+didact_status didact_predictor_run(didact_predictor *predictor);
+
+/** Frees the handle. Nothing for null or a handle that is not alive. */
+void didact_predictor_free(didact_predictor *predictor);
 
 /* Optimisers and averages */
 
@@ -546,6 +573,14 @@ didact_status didact_trainer_metric_name(const char **out, didact_trainer *train
  * reads 0.
  */
 didact_status didact_trainer_metric(double *out, didact_trainer *trainer, const char *name);
+
+/**
+ * All metrics of the last call, in the order of the history's columns; NaN for those that it did not report.
+ *
+ * @param out takes [columns], float64.
+ * @param trainer the trainer.
+ */
+didact_status didact_trainer_metrics(const didact_array *out, didact_trainer *trainer);
 
 /** How many columns the history has, one for each metric of the method. */
 didact_status didact_trainer_history_columns(int64_t *out, didact_trainer *trainer);

@@ -77,7 +77,8 @@ class Interface:
         path, line = symbol["location"]["uri"], symbol["location"]["position"]["line"]
         # Constants and the library first, then the files by name.
         name = path.rsplit("/", 1)[-1]
-        rank = {"Constants.swift": 0, "Library.swift": 1, "NetworkABI.swift": 2, "OptimizerABI.swift": 3, "TrainerABI.swift": 4}
+        order = ("Constants", "Library", "NetworkABI", "PredictorABI", "OptimizerABI", "TrainerABI")
+        rank = {f"{file}.swift": index for index, file in enumerate(order)}
         return rank.get(name, 9), name, line
 
     def add_typealias(self, title, symbol):

@@ -10,13 +10,25 @@ enum { KERNELS_NARROW = 128 };
 /* Below so many rows a product is read through once, whatever its width: no primitive, no thread. */
 enum { KERNELS_FEW_ROWS = 32 };
 
+/* What `kernels_plan` makes of a product and the ReLU, leaky or not, behind it: one operation that stores the result of
+ * the second. The slope is its first scalar. */
+typedef enum {
+  KERNELS_NOT_JOINED,
+  /* DENSE: output ← f(product) */
+  KERNELS_JOINED_ACTIVATION,
+  /* The others: result ← f′(operand 7) ⊙ product */
+  KERNELS_JOINED_DERIVATIVE,
+  /* The second of the two, with nothing left to do. */
+  KERNELS_JOINED_AWAY,
+} kernels_joined;
+
 /* The loops of one instruction set (loops.h). */
 typedef struct {
-  void (*prepare)(const kernels_operation *, const kernels_run *, float *scratch);
-  void (*rows)(const kernels_operation *, const kernels_run *, float *scratch, int64_t first, int64_t last);
+  void (*prepare)(const kernels_operation *, const kernels_run *, float *scratch, int thread);
+  void (*rows)(const kernels_operation *, const kernels_run *, float *scratch, int thread, int64_t first, int64_t last);
   void (*columns)(const kernels_operation *, const kernels_run *, int64_t first, int64_t last);
   double (*chunk)(const kernels_operation *, const kernels_run *, int64_t first, int64_t last);
-  void (*reduce)(int64_t count, float *target, const float *partials, int64_t stride, int threads, bool add);
+  void (*reduce)(int64_t count, float *target, const float *partial);
 } kernels_loops;
 
 extern const kernels_loops kernels_loops_baseline, kernels_loops_avx2, kernels_loops_avx512;

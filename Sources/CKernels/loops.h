@@ -12,6 +12,7 @@
 
 typedef float vector __attribute__((vector_size(LANES * 4)));
 typedef float unaligned_vector __attribute__((vector_size(LANES * 4), aligned(4)));
+typedef float half_vector __attribute__((vector_size(DOUBLES * 4)));
 typedef double double_vector __attribute__((vector_size(LANES * 4)));
 typedef int64_t long_vector __attribute__((vector_size(LANES * 4)));
 
@@ -111,14 +112,29 @@ INLINE double_vector logarithm_of_doubles(double_vector x) {
 
 /* MARK: Products
  *
- * c[m, n] (+)= Σ_k a[m, k] b[k, n], with a at any strides and rows of b and c side by side. */
+ * c[m, n] (+)= Σ_k a[m, k] b[k, n], with a at any strides and rows of b and c side by side; then, unless the gate is none,
+ * times `slope` where the gate is not positive. The gate has the shape of c, or is the result itself. */
 
 enum { START_ZERO, START_BIAS, START_ADD };
+
+typedef struct {
+  const float *gate;
+  bool is_own_gate;
+  float slope;
+} product_end;
+
+INLINE vector gated(vector v, vector gate, float slope) {
+  typedef int32_t int_vector __attribute__((vector_size(LANES * 4)));
+  int_vector open = gate > 0;
+  // Written so that NaN stays NaN: it is not positive, and keeps its slope.
+  vector other = slope == 0 ? (vector)((int_vector)v & (v != v)) : v * slope;
+  return (vector)(((int_vector)v & open) | ((int_vector)other & ~open));
+}
 
 /* `rows` rows by `width` vectors, of which the last counts `tail` lanes; all accumulators in registers. */
 INLINE void product_tile(
     int rows, int width, int64_t tail, int64_t inner, const float *a, int64_t a_row, int64_t a_column, const float *b,
-    int64_t b_row, float *c, int64_t c_row, int start, const float *bias) {
+    int64_t b_row, float *c, int64_t c_row, int start, const float *bias, product_end end) {
   vector sums[TILE][PANEL];
   for (int m = 0; m < rows; m++) {
     for (int v = 0; v < width; v++) {
@@ -134,6 +150,14 @@ INLINE void product_tile(
       for (int v = 0; v < width; v++) sums[m][v] += left * right[v];
     }
   }
+  if (end.gate || end.is_own_gate) {
+    for (int m = 0; m < rows; m++) {
+      for (int v = 0; v < width; v++) {
+        vector gate = end.is_own_gate ? sums[m][v] : load(end.gate + m * c_row + v * LANES);
+        sums[m][v] = gated(sums[m][v], gate, end.slope);
+      }
+    }
+  }
   for (int m = 0; m < rows; m++) {
     for (int v = 0; v < width - 1; v++) store(c + m * c_row + v * LANES, sums[m][v]);
     float *last = c + m * c_row + (width - 1) * LANES;
@@ -147,16 +171,16 @@ INLINE void product_tile(
 
 INLINE void product_panel(
     int width, int64_t tail, int64_t rows, int64_t inner, const float *a, int64_t a_row, int64_t a_column,
-    const float *b, int64_t b_row, float *c, int64_t c_row, int start, const float *bias) {
-  int64_t m = 0;
-  for (; m + TILE <= rows; m += TILE) {
-    product_tile(TILE, width, tail, inner, a + m * a_row, a_row, a_column, b, b_row, c + m * c_row, c_row, start, bias);
+    const float *b, int64_t b_row, float *c, int64_t c_row, int start, const float *bias, product_end end) {
+  for (; rows >= TILE; rows -= TILE) {
+    product_tile(TILE, width, tail, inner, a, a_row, a_column, b, b_row, c, c_row, start, bias, end);
+    a += TILE * a_row;
+    c += TILE * c_row;
+    if (end.gate) end.gate += TILE * c_row;
   }
-  a += m * a_row;
-  c += m * c_row;
-  switch (rows - m) {
+  switch (rows) {
 #define CASE(count) \
-  case count: product_tile(count, width, tail, inner, a, a_row, a_column, b, b_row, c, c_row, start, bias); break;
+  case count: product_tile(count, width, tail, inner, a, a_row, a_column, b, b_row, c, c_row, start, bias, end); break;
 #if TILE > 4
     CASE(5)
     CASE(4)
@@ -170,15 +194,18 @@ INLINE void product_panel(
 
 static void product(
     int64_t rows, int64_t columns, int64_t inner, const float *a, int64_t a_row, int64_t a_column, const float *b,
-    int64_t b_row, float *c, int64_t c_row, int start, const float *bias) {
+    int64_t b_row, float *c, int64_t c_row, int start, const float *bias, product_end end) {
   for (int64_t n = 0; n < columns; n += PANEL * LANES) {
     int64_t left = columns - n;
     int64_t width = left >= PANEL * LANES ? PANEL : (left + LANES - 1) / LANES;
     int64_t tail = left >= PANEL * LANES ? LANES : left - (width - 1) * LANES;
     const float *bias_panel = bias ? bias + n : 0;
+    product_end panel_end = end;
+    if (end.gate) panel_end.gate += n;
 #define CASE(count)                                                                                                  \
   case count:                                                                                                        \
-    product_panel(count, tail, rows, inner, a, a_row, a_column, b + n, b_row, c + n, c_row, start, bias_panel);      \
+    product_panel(                                                                                                   \
+        count, tail, rows, inner, a, a_row, a_column, b + n, b_row, c + n, c_row, start, bias_panel, panel_end);     \
     break;
     switch (width) {
 #if PANEL > 2
@@ -266,8 +293,24 @@ static void transpose(int64_t rows, int64_t columns, const float *from, float *t
  *
  * `scratch` is the operation's own part of the thread's scratch memory. */
 
+static const product_end plain_end = {0, false, 0};
+
+/* What a layer's activation does to the product, where `kernels_plan` joined the two. */
+INLINE product_end end_of(const kernels_operation *o, const float *gate) {
+  product_end end = {gate, o->joined == KERNELS_JOINED_ACTIVATION, (float)o->scalars[0]};
+  return o->joined ? end : plain_end;
+}
+
+/* Where a thread adds up parameter cotangents: the first one in place. */
+INLINE float *weight_sums(const kernels_operation *o, const kernels_run *run, float *scratch, int thread) {
+  return thread == 0 ? operand(o, run, 0) : scratch;
+}
+INLINE float *bias_sums(const kernels_operation *o, const kernels_run *run, float *scratch, int thread) {
+  return thread == 0 ? operand(o, run, 1) : scratch + o->inner * o->columns;
+}
+
 /* What a thread does before its first rows: weights transposed, sums zeroed. */
-static void NAME(prepare)(const kernels_operation *o, const kernels_run *run, float *scratch) {
+static void NAME(prepare)(const kernels_operation *o, const kernels_run *run, float *scratch, int thread) {
   switch (o->code) {
     case KERNELS_DENSE:
       if (needs_transpose(o)) transpose(o->columns, o->inner, operand(o, run, 2), scratch, padded(o->columns));
@@ -281,7 +324,9 @@ static void NAME(prepare)(const kernels_operation *o, const kernels_run *run, fl
       }
       break;
     case KERNELS_DENSE_PARAMETER_COTANGENTS:
-      for (int64_t i = 0; i < (o->inner + 1) * o->columns; i++) scratch[i] = 0;
+      if (thread == 0 && run->accumulate) break;
+      memset(weight_sums(o, run, scratch, thread), 0, (size_t)(o->inner * o->columns) * sizeof(float));
+      if (o->operands[1]) memset(bias_sums(o, run, scratch, thread), 0, (size_t)o->columns * sizeof(float));
       break;
   }
 }
@@ -289,10 +334,11 @@ static void NAME(prepare)(const kernels_operation *o, const kernels_run *run, fl
 /* output[N, O] = start + input[N, I] · weight[O, I]ᵀ */
 static void dense_product(
     const kernels_operation *o, int64_t rows, float *output, const float *input, const float *weight,
-    const float *transposed, int start, const float *bias) {
+    const float *transposed, int start, const float *bias, product_end end) {
   if (needs_transpose(o)) {
     product(
-        rows, o->columns, o->inner, input, o->inner, 1, transposed, padded(o->columns), output, o->columns, start, bias);
+        rows, o->columns, o->inner, input, o->inner, 1, transposed, padded(o->columns), output, o->columns, start, bias,
+        end);
   } else {
     product_by_dots(rows, o->columns, o->inner, input, o->inner, weight, o->inner, output, o->columns, start, bias);
   }
@@ -301,18 +347,30 @@ static void dense_product(
 static void dense_parameter_cotangents(
     int64_t rows, int64_t outputs, int64_t inputs, const float *cotangent, const float *input, float *weight,
     float *bias) {
-  if (inputs >= LANES || outputs < LANES) {
-    product(outputs, inputs, rows, cotangent, 1, outputs, input, inputs, weight, inputs, START_ADD, 0);
+  if (inputs >= LANES || outputs < LANES || outputs > KERNELS_NARROW) {
+    product(outputs, inputs, rows, cotangent, 1, outputs, input, inputs, weight, inputs, START_ADD, 0, plain_end);
   } else {
     /* Few inputs: the transpose has long rows. */
     float turned[LANES * KERNELS_NARROW];
-    product(inputs, outputs, rows, input, 1, inputs, cotangent, outputs, turned, outputs, START_ZERO, 0);
+    product(inputs, outputs, rows, input, 1, inputs, cotangent, outputs, turned, outputs, START_ZERO, 0, plain_end);
     for (int64_t i = 0; i < inputs; i++) {
       for (int64_t o = 0; o < outputs; o++) weight[o * inputs + i] += turned[i * outputs + o];
     }
   }
-  for (int64_t n = 0; n < rows; n++) {
-    for (int64_t o = 0; o < outputs; o++) bias[o] += cotangent[n * outputs + o];
+  if (!bias) return;
+  int64_t o = 0;
+  for (; o + 4 * LANES <= outputs; o += 4 * LANES) {
+    vector sums[4];
+    for (int v = 0; v < 4; v++) sums[v] = load(bias + o + v * LANES);
+    for (int64_t n = 0; n < rows; n++) {
+      for (int v = 0; v < 4; v++) sums[v] += load(cotangent + n * outputs + o + v * LANES);
+    }
+    for (int v = 0; v < 4; v++) store(bias + o + v * LANES, sums[v]);
+  }
+  for (; o < outputs; o++) {
+    float sum = bias[o];
+    for (int64_t n = 0; n < rows; n++) sum += cotangent[n * outputs + o];
+    bias[o] = sum;
   }
 }
 
@@ -330,8 +388,9 @@ static void activation(int function, int64_t count, float *restrict y, const flo
 static void activation_derivative(
     int function, int64_t count, float *restrict r, const float *d, const float *x, const float *y) {
   switch (function) {
-    case KERNELS_RELU: for (int64_t i = 0; i < count; i++) r[i] = x[i] > 0 ? d[i] : 0; break;
-    case KERNELS_LEAKY_RELU: for (int64_t i = 0; i < count; i++) r[i] = x[i] > 0 ? d[i] : 0.01f * d[i]; break;
+    /* The output has the input's sign; the input is not kept where the activation is joined to a product. */
+    case KERNELS_RELU: for (int64_t i = 0; i < count; i++) r[i] = y[i] > 0 ? d[i] : 0; break;
+    case KERNELS_LEAKY_RELU: for (int64_t i = 0; i < count; i++) r[i] = y[i] > 0 ? d[i] : 0.01f * d[i]; break;
     case KERNELS_SIGMOID: for (int64_t i = 0; i < count; i++) r[i] = d[i] * y[i] * (1 - y[i]); break;
     case KERNELS_TANH: for (int64_t i = 0; i < count; i++) r[i] = d[i] * (1 - y[i] * y[i]); break;
     case KERNELS_SWISH:
@@ -361,13 +420,21 @@ static void dropout_mask(const kernels_operation *o, const kernels_run *run, int
 
 /* Element c of up to DOUBLES rows from `row` on; the last row stands in for rows after it. */
 INLINE double_vector column(const float *x, int64_t row, int64_t last, int64_t columns, int64_t c) {
-  double_vector v;
+  half_vector v;
   for (int i = 0; i < DOUBLES; i++) v[i] = x[(row + i < last ? row + i : last - 1) * columns + c];
-  return v;
+  return __builtin_convertvector(v, double_vector);
 }
 
 INLINE void store_column(float *x, double_vector v, int64_t row, int64_t last, int64_t columns, int64_t c) {
-  for (int i = 0; i < DOUBLES && row + i < last; i++) x[(row + i) * columns + c] = (float)v[i];
+  /* Through memory: taken lane by lane, compilers would compute it lane by lane. */
+  half_vector narrowed = __builtin_convertvector(v, half_vector);
+  float values[DOUBLES];
+  memcpy(values, &narrowed, sizeof values);
+  if (row + DOUBLES <= last) {
+    for (int i = 0; i < DOUBLES; i++) x[(row + i) * columns + c] = values[i];
+  } else {
+    for (int64_t i = 0; i < last - row; i++) x[(row + i) * columns + c] = values[i];
+  }
 }
 
 INLINE double_vector largest_of_row(const float *z, int64_t row, int64_t last, int64_t columns) {
@@ -523,7 +590,7 @@ static void adamw_effect(
 /* MARK: The operations by rows */
 
 static void NAME(rows)(
-    const kernels_operation *o, const kernels_run *run, float *scratch, int64_t first, int64_t last) {
+    const kernels_operation *o, const kernels_run *run, float *scratch, int thread, int64_t first, int64_t last) {
   int64_t rows = last - first, columns = o->columns, start = first * columns, count = rows * columns;
   float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
   float *x4 = operand(o, run, 4), *x5 = operand(o, run, 5), *x6 = operand(o, run, 6), *x7 = operand(o, run, 7);
@@ -562,22 +629,26 @@ static void NAME(rows)(
 
     case KERNELS_DENSE:
       dense_product(
-          o, rows, x0 + start, x1 + first * o->inner, x2, scratch, x3 ? START_BIAS : START_ZERO, x3);
+          o, rows, x0 + start, x1 + first * o->inner, x2, scratch, x3 ? START_BIAS : START_ZERO, x3, end_of(o, 0));
       break;
     case KERNELS_DENSE_INPUT_COTANGENT:
       product(
-          rows, o->inner, columns, x1 + start, columns, 1, x2, o->inner, x0 + first * o->inner, o->inner, START_ZERO, 0);
+          rows, o->inner, columns, x1 + start, columns, 1, x2, o->inner, x0 + first * o->inner, o->inner, START_ZERO, 0,
+          end_of(o, x7 + first * o->inner));
       break;
     case KERNELS_DENSE_PARAMETER_COTANGENTS:
       dense_parameter_cotangents(
-          rows, columns, o->inner, x2 + start, x3 + first * o->inner, scratch, scratch + columns * o->inner);
+          rows, columns, o->inner, x2 + start, x3 + first * o->inner, weight_sums(o, run, scratch, thread),
+          o->operands[1] ? bias_sums(o, run, scratch, thread) : 0);
       break;
     case KERNELS_DENSE_TANGENT:
       dense_product(
-          o, rows, x0 + start, x2 + first * o->inner, x4, scratch, x5 ? START_BIAS : START_ZERO, x5);
+          o, rows, x0 + start, x2 + first * o->inner, x4, scratch, x5 ? START_BIAS : START_ZERO, x5,
+          x1 ? plain_end : end_of(o, x7 + start));
       if (x1) {
         dense_product(
-            o, rows, x0 + start, x1 + first * o->inner, x3, scratch + padded(columns) * o->inner, START_ADD, 0);
+            o, rows, x0 + start, x1 + first * o->inner, x3, scratch + padded(columns) * o->inner, START_ADD, 0,
+            end_of(o, x7 + start));
       }
       break;
 
@@ -786,13 +857,9 @@ static double NAME(chunk)(const kernels_operation *o, const kernels_run *run, in
   return 0;
 }
 
-/* target[i] (+)= Σ_t partials[t · stride + i]: parameter cotangents of all threads, in the order of the threads. */
-static void NAME(reduce)(int64_t count, float *target, const float *partials, int64_t stride, int threads, bool add) {
-  for (int64_t i = 0; i < count; i++) {
-    float sum = partials[i];
-    for (int t = 1; t < threads; t++) sum += partials[t * stride + i];
-    target[i] = add ? target[i] + sum : sum;
-  }
+/* target += partial: what another thread added up. */
+static void NAME(reduce)(int64_t count, float *restrict target, const float *partial) {
+  for (int64_t i = 0; i < count; i++) target[i] += partial[i];
 }
 
 const kernels_loops NAME(kernels_loops) = {

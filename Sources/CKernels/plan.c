@@ -60,8 +60,33 @@ static int64_t end_of_region(const kernels_operation *operations, int64_t first,
 
 /* MARK: Planning */
 
+/* Joins products with the ReLU behind them. What the product alone would have stored is then not stored: the derivative
+ * looks at the output. */
+static void join_activations(kernels_operation *operations, int64_t count) {
+  for (int64_t i = 0; i + 1 < count; i++) {
+    kernels_operation *p = &operations[i], *a = &operations[i + 1];
+    bool is_relu = (a->code == KERNELS_ACTIVATION || a->code == KERNELS_ACTIVATION_DERIVATIVE)
+        && (a->option == KERNELS_RELU || a->option == KERNELS_LEAKY_RELU);
+    if (!is_relu || a->operands[1] != p->operands[0] || kernels_is_large_product(p)) continue;
+    if (a->code == KERNELS_ACTIVATION) {
+      if (p->code != KERNELS_DENSE || !needs_transpose(p)) continue;
+      p->joined = KERNELS_JOINED_ACTIVATION;
+    } else {
+      bool is_joinable = p->code == KERNELS_DENSE_INPUT_COTANGENT
+          || (p->code == KERNELS_DENSE_TANGENT && needs_transpose(p));
+      if (!is_joinable) continue;
+      p->joined = KERNELS_JOINED_DERIVATIVE;
+      p->operands[7] = a->operands[3];
+    }
+    p->operands[0] = a->operands[0];
+    p->scalars[0] = a->option == KERNELS_RELU ? 0 : 0.01;
+    a->joined = KERNELS_JOINED_AWAY;
+  }
+}
+
 int64_t kernels_plan(kernels_operation *operations, int64_t count) {
   int64_t scratch = 0, library = 0;
+  join_activations(operations, count);
   for (int64_t i = 0; i < count; i++) {
     kernels_operation *o = &operations[i];
     o->scratch = scratch;
@@ -109,28 +134,28 @@ static void run_rows(void *argument, int thread) {
   int64_t rows = r->operations[0].rows, first = thread * r->rows_of_thread;
   int64_t last = smaller(rows, first + r->rows_of_thread);
   for (int64_t i = 0; i < r->count; i++) {
-    loops->prepare(&r->operations[i], r->run, scratch + r->operations[i].scratch);
+    loops->prepare(&r->operations[i], r->run, scratch + r->operations[i].scratch, thread);
   }
   for (int64_t start = first; start < last; start += r->rows_of_block) {
     int64_t end = smaller(last, start + r->rows_of_block);
     for (int64_t i = 0; i < r->count; i++) {
-      loops->rows(&r->operations[i], r->run, scratch + r->operations[i].scratch, start, end);
+      if (r->operations[i].joined == KERNELS_JOINED_AWAY) continue;
+      loops->rows(&r->operations[i], r->run, scratch + r->operations[i].scratch, thread, start, end);
     }
   }
 }
 
-/* Parameter cotangents of all threads into one. */
+/* Parameter cotangents of the other threads to those of the first, in the order of the threads. */
 static void reduce(const region *r) {
   const kernels_loops *loops = kernels_chosen_loops();
   for (int64_t i = 0; i < r->count; i++) {
     const kernels_operation *o = &r->operations[i];
     if (o->code != KERNELS_DENSE_PARAMETER_COTANGENTS) continue;
-    const float *partials = r->run->scratch + o->scratch;
-    int64_t stride = r->run->scratch_count, weights = o->inner * o->columns;
-    loops->reduce(weights, operand(o, r->run, 0), partials, stride, r->threads, r->run->accumulate);
-    if (o->operands[1]) {
-      loops->reduce(
-          o->columns, operand(o, r->run, 1), partials + weights, stride, r->threads, r->run->accumulate);
+    int64_t weights = o->inner * o->columns;
+    for (int thread = 1; thread < r->threads; thread++) {
+      const float *partial = r->run->scratch + thread * r->run->scratch_count + o->scratch;
+      loops->reduce(weights, operand(o, r->run, 0), partial);
+      if (o->operands[1]) loops->reduce(o->columns, operand(o, r->run, 1), partial + weights);
     }
   }
 }

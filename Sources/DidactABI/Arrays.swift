@@ -7,87 +7,46 @@ import Didact
   import Darwin
 #endif
 
-/// A `didact_array` after its checks.
-private struct ArrayDescription {
+/// A caller's array, for the length of the call.
+/// - Throws: `DidactError` naming the argument for null pointers, an unknown dtype or a shape that is none.
+func borrow(_ array: UnsafePointer<didact_array>?, _ name: String) throws -> BorrowedArray {
+  guard let array = array?.pointee else { throw DidactError(.invalidArgument, "\(name) is null") }
+  guard let elementType = ElementType(rawValue: array.dtype) else {
+    throw DidactError(
+      .elementType, "\(name): dtype \(array.dtype); expected DIDACT_FLOAT32, _FLOAT64, _INT64 or _UINT8 (1 to 4)")
+  }
+  let rank = Int(array.ndim)
+  guard rank >= 0, rank <= Shape.maximumRank else {
+    throw DidactError(.shape, "\(name): ndim is \(rank); expected 0 to \(Shape.maximumRank)")
+  }
+  guard rank == 0 || array.shape != nil else { throw DidactError(.invalidArgument, "\(name): shape is null") }
   let shape: Shape
-  let elementType: ElementType
-  let data: UnsafeMutableRawPointer?
-  /// In bytes.
-  var strides = (0, 0, 0, 0)
-
-  init(_ array: didact_array, _ name: String) throws {
-    guard let elementType = ElementType(rawValue: array.dtype) else {
-      throw DidactError(
-        .elementType, "\(name): dtype \(array.dtype); expected DIDACT_FLOAT32, _FLOAT64, _INT64 or _UINT8 (1 to 4)")
-    }
-    self.elementType = elementType
-    let rank = Int(array.ndim)
-    guard rank >= 0, rank <= Shape.maximumRank else {
-      throw DidactError(.shape, "\(name): ndim is \(rank); expected 0 to \(Shape.maximumRank)")
-    }
-    var lengths: [Int] = []
-    if rank > 0 {
-      guard let shape = array.shape else { throw DidactError(.invalidArgument, "\(name): shape is null") }
-      lengths = (0..<rank).map { Int(shape[$0]) }
-    }
-    do {
-      shape = try Shape(checking: lengths)
-    } catch let error as DidactError {
-      throw error.at(name)
-    }
-    data = array.data
-    guard data != nil || shape.count == 0 else { throw DidactError(.invalidArgument, "\(name): data is null") }
-    var next = elementType.byteCount
-    var all = [0, 0, 0, 0]
-    for i in stride(from: rank - 1, through: 0, by: -1) {
-      all[i] = array.strides.map { Int($0[i]) } ?? next
-      next *= max(1, shape[i])
-    }
-    strides = (all[0], all[1], all[2], all[3])
+  do {
+    shape = try Shape(rank: rank) { Int(array.shape[$0]) }
+  } catch let error as DidactError {
+    throw error.at(name)
   }
-
-  var isContiguous: Bool {
-    var expected = elementType.byteCount
-    let all = [strides.0, strides.1, strides.2, strides.3]
-    for i in stride(from: shape.rank - 1, through: 0, by: -1) {
-      if shape[i] > 1 && all[i] != expected { return false }
-      expected *= max(1, shape[i])
-    }
-    return true
+  // An array without elements may be nowhere.
+  guard let data = array.data ?? (shape.count == 0 ? UnsafeMutableRawPointer(bitPattern: 64) : nil) else {
+    throw DidactError(.invalidArgument, "\(name): data is null")
   }
+  guard let strides = array.strides else { return BorrowedArray(shape, elementType, address: data) }
+  func stride(_ dimension: Int) -> Int { dimension < rank ? Int(strides[dimension]) : 0 }
+  return BorrowedArray(
+    shape, elementType, address: data, strides: (stride(0), stride(1), stride(2), stride(3)))
+}
 
-  /// Calls `body` with the address of each element, in row-major order.
-  func forEachElement(_ body: (Int, UnsafeMutableRawPointer) -> Void) {
-    guard let data, shape.count > 0 else { return }
-    var index = 0
-    // Unused dimensions have length 1 and stride 0.
-    for a in 0..<shape[0] {
-      for b in 0..<shape[1] {
-        for c in 0..<shape[2] {
-          for d in 0..<shape[3] {
-            let offset = a &* strides.0 &+ b &* strides.1 &+ c &* strides.2 &+ d &* strides.3
-            body(index, data + offset)
-            index += 1
-          }
-        }
-      }
-    }
-  }
+/// The same for an argument that may be null.
+func borrowOptional(_ array: UnsafePointer<didact_array>?, _ name: String) throws -> BorrowedArray? {
+  array == nil ? nil : try borrow(array, name)
 }
 
 /// A copy of a caller's array.
 /// - Throws: `DidactError` naming the argument for null pointers, an unknown dtype or a shape that is none.
 func importArray(_ array: UnsafePointer<didact_array>?, _ name: String) throws -> Tensor {
-  guard let array else { throw DidactError(.invalidArgument, "\(name) is null") }
-  let description = try ArrayDescription(array.pointee, name)
-  let tensor = try Tensor(description.shape, description.elementType)
-  guard let data = description.data, tensor.count > 0 else { return tensor }
-  if description.isContiguous {
-    memcpy(tensor.address, data, tensor.byteCount)
-  } else {
-    let size = tensor.elementType.byteCount
-    description.forEachElement { memcpy(tensor.address + $0 * size, $1, size) }
-  }
+  let borrowed = try borrow(array, name)
+  let tensor = try Tensor(borrowed.shape, borrowed.elementType)
+  borrowed.copyElements(to: tensor)
   return tensor
 }
 
@@ -115,24 +74,7 @@ func importLabels(_ array: UnsafePointer<didact_array>?, _ name: String) throws 
 
 /// Copies a tensor into a caller's array of the same shape; float32 and float64 are converted into each other.
 func exportArray(_ tensor: Tensor, to array: UnsafePointer<didact_array>?, _ name: String) throws {
-  guard let array else { throw DidactError(.invalidArgument, "\(name) is null") }
-  let description = try ArrayDescription(array.pointee, name)
-  guard description.shape == tensor.shape else {
-    throw DidactError(.shape, "\(name) has shape \(description.shape); expected \(tensor.shape)")
-  }
-  if description.elementType == tensor.elementType {
-    let size = tensor.elementType.byteCount
-    description.forEachElement { memcpy($1, tensor.address + $0 * size, size) }
-    return
-  }
-  switch description.elementType {
-  case .float32 where tensor.elementType == .float64:
-    description.forEachElement { $1.storeBytes(of: Float(tensor[$0]), as: Float.self) }
-  case .float64 where tensor.elementType == .float32:
-    description.forEachElement { $1.storeBytes(of: tensor[$0], as: Double.self) }
-  default:
-    throw DidactError(.elementType, "\(name) is \(description.elementType); expected \(tensor.elementType)")
-  }
+  try borrow(array, name).take(tensor, name)
 }
 
 /// Lets a caller read and write a tensor in place, for as long as a handle keeps it alive.

@@ -14,6 +14,8 @@ public typealias didact_pass = OpaquePointer
 public typealias didact_optimizer = OpaquePointer
 /// A moving average of a network.
 public typealias didact_average = OpaquePointer
+/// A frozen network bound to its input and output.
+public typealias didact_predictor = OpaquePointer
 /// A method at work on its networks.
 public typealias didact_trainer = OpaquePointer
 

@@ -10,7 +10,7 @@ import Synchronization
 /// The classes of handles.
 enum HandleKind: UInt8 {
   case network = 1
-  case pass, optimizer, average, trainer
+  case pass, optimizer, average, trainer, predictor
 
   var name: String {
     switch self {
@@ -19,6 +19,7 @@ enum HandleKind: UInt8 {
     case .optimizer: "didact_optimizer"
     case .average: "didact_average"
     case .trainer: "didact_trainer"
+    case .predictor: "didact_predictor"
     }
   }
 }

@@ -182,9 +182,8 @@ public func didact_network_predict(
 ) -> didact_status {
   call {
     let network: Network = try resolve(network, .network)
-    let x = try importArray(x, "x")
-    let result = try network.lock.reading { try network.predictProbabilities(x) }
-    try exportArray(result, to: probabilities, "probabilities")
+    let probabilities = try borrow(probabilities, "probabilities"), x = try borrow(x, "x")
+    try network.lock.reading { try network.predict(probabilities, x) }
   }
 }
 

@@ -84,7 +84,7 @@ public func didact_trainer_student_step(
 ) -> didact_status {
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
-    try trainer.studentStep(importArray(u, "u"), strong: importOptional(u_strong, "u_strong"))
+    try trainer.studentStep(borrow(u, "u"), strong: borrowOptional(u_strong, "u_strong"))
   }
 }
 
@@ -101,7 +101,7 @@ public func didact_trainer_teacher_step(
 ) -> didact_status {
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
-    try trainer.teacherStep(importArray(x, "x"), importLabels(y, "y"))
+    try trainer.teacherStep(borrow(x, "x"), borrow(y, "y"))
   }
 }
 
@@ -121,8 +121,7 @@ public func didact_trainer_step(
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
     try trainer.step(
-      importArray(x, "x"), importLabels(y, "y"), unlabeled: importOptional(u, "u"),
-      strong: importOptional(u_strong, "u_strong"))
+      borrow(x, "x"), borrow(y, "y"), unlabeled: borrowOptional(u, "u"), strong: borrowOptional(u_strong, "u_strong"))
   }
 }
 
@@ -244,8 +243,7 @@ public func didact_trainer_predict(
 ) -> didact_status {
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
-    try exportArray(
-      trainer.predictProbabilities(importArray(x, "x")), to: UnsafePointer(probabilities), "probabilities")
+    try trainer.predict(borrow(probabilities, "probabilities"), borrow(x, "x"))
   }
 }
 
@@ -342,6 +340,22 @@ public func didact_trainer_metric(
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
     try required(out, "out").pointee = trainer.reading { try trainer.lastMetric(text(name, "name")) }
+  }
+}
+
+/// All metrics of the last call, in the order of the history's columns; NaN for those that it did not report.
+///
+/// - Parameters:
+///   - out: takes [columns], float64.
+///   - trainer: the trainer.
+@_cdecl("didact_trainer_metrics")
+public func didact_trainer_metrics(
+  _ out: UnsafePointer<didact_array>?, _ trainer: didact_trainer?
+) -> didact_status {
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    let out = try borrow(out, "out")
+    try trainer.reading { try trainer.copyMetrics(to: out) }
   }
 }
 

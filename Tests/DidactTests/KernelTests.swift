@@ -68,14 +68,23 @@ import Testing
     for type in ElementType.allCases {
       let input = try Tensor([3, 2, 5, 10], shape: Shape(2, 2), elementType: type)
       let output = try bench.matrix([[0, 0], [0, 0]])
-      #expect(kernels.convert(output, input, mean: nil, scale: nil))
+      #expect(kernels.convert(output, BorrowedArray(input), mean: nil, scale: nil))
       bench.expect(output, [3, 2, 5, 10])
-      #expect(kernels.convert(output, input, mean: mean, scale: scale))
+      #expect(kernels.convert(output, BorrowedArray(input), mean: mean, scale: scale))
       bench.expect(output, [1, 0, 2, 2])
+    }
+    for type in ElementType.allCases {
+      // Every other column of every other row, backwards.
+      let input = try Tensor((0..<15).map { Double($0) }, shape: Shape(3, 5), elementType: type)
+      let size = type.byteCount, output = try bench.matrix([[0, 0], [0, 0]])
+      let strided = BorrowedArray(
+        Shape(2, 2), type, address: input.address + 14 * size, strides: (-10 * size, -2 * size, 0, 0))
+      #expect(kernels.convert(output, strided, mean: nil, scale: nil))
+      bench.expect(output, [14, 12, 4, 2])
     }
     for value in [Double.nan, .infinity, 1e300] where value != 1e300 || kernels.elementType == .float32 {
       let input = try Tensor([3, 2, value, 10], shape: Shape(2, 2)), output = try bench.matrix([[0, 0], [0, 0]])
-      #expect(!kernels.convert(output, input, mean: nil, scale: nil))
+      #expect(!kernels.convert(output, BorrowedArray(input), mean: nil, scale: nil))
     }
     let gathered = try bench.matrix([[0, 0], [0, 0], [0, 0]])
     kernels.gather(gathered, try bench.matrix([[1, 2], [3, 4]]), rows: [1, 0, 1])
@@ -377,7 +386,7 @@ import Testing
       Operation("convert") { bench, n, c in
         let mean = try bench.tensor(Shape(c), .float64), scale = try bench.tensor(Shape(c), .float64, positive: true)
         _ = bench.kernels.convert(
-          try bench.matrix(n, c), try bench.tensor(Shape(n, c), .float32), mean: mean, scale: scale)
+          try bench.matrix(n, c), BorrowedArray(try bench.tensor(Shape(n, c), .float32)), mean: mean, scale: scale)
       },
       Operation("gather") { bench, n, c in
         bench.kernels.gather(try bench.matrix(3, c), try bench.matrix(n, c), rows: [n - 1, 0, n / 2])

@@ -105,7 +105,7 @@ struct PositiveControl {
   /// Images with values from 0 to 1.
   private func pixels(_ images: Tensor) throws -> Tensor {
     let result = try Tensor(images.shape, .float32)
-    _ = kernels.convert(result, images, mean: nil, scale: nil)
+    _ = kernels.convert(result, BorrowedArray(images), mean: nil, scale: nil)
     kernels.scale(result, by: 1 / 16)
     return result
   }

@@ -153,7 +153,7 @@ extension Trainer {
       parts["average parameters"] = average.parameters.bytes
       parts["average statistics"] = average.statistics.bytes
     }
-    parts["scalars"] = Array("\(method.scalars)".utf8)
+    parts["scalars"] = method.scalars.flatMap(\.value.bytes)
     parts["steps"] = Array("\(steps)".utf8)
     parts["history"] = Array("\(history.map { zip($0.names, $0.values).map { "\($0) \($1.bitPattern)" } })".utf8)
     return parts

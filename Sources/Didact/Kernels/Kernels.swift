@@ -31,9 +31,9 @@ protocol Kernels: Sendable {
 
   // MARK: Data
 
-  /// output[N, C] ← (input − mean) / scale with input of any element type and mean, scale [C] float64; nil for input
+  /// output[N, C] ← (input − mean) / scale with input of any element type and strides, and mean, scale [C] float64; nil for input
   /// as it is. Whether all of the output is finite.
-  func convert(_ output: Tensor, _ input: Tensor, mean: Tensor?, scale: Tensor?) -> Bool
+  func convert(_ output: Tensor, _ input: BorrowedArray, mean: Tensor?, scale: Tensor?) -> Bool
   /// output[i] ← input[rows[i]]
   func gather(_ output: Tensor, _ input: Tensor, rows: [Int])
 

@@ -119,10 +119,14 @@ struct OneDNNKernels: Kernels {
 
   // MARK: Data
 
-  func convert(_ output: Tensor, _ input: Tensor, mean: Tensor?, scale: Tensor?) -> Bool {
-    call(
+  func convert(_ output: Tensor, _ input: BorrowedArray, mean: Tensor?, scale: Tensor?) -> Bool {
+    guard input.isContiguous else {
+      return ReferenceKernels<Float>().convert(output, input, mean: mean, scale: scale)
+    }
+    return call(
       KERNELS_CONVERT, rows: output.count / max(1, output.columns), columns: output.columns,
-      option: input.elementType.rawValue, (bits(output), bits(input), bits(mean), bits(scale), 0, 0, 0, 0)) == 0
+      option: input.elementType.rawValue,
+      (bits(output), UInt64(UInt(bitPattern: input.address)), bits(mean), bits(scale), 0, 0, 0, 0)) == 0
   }
 
   func gather(_ output: Tensor, _ input: Tensor, rows: [Int]) {

@@ -101,26 +101,23 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
-  func convert(_ output: Tensor, _ input: Tensor, mean: Tensor?, scale: Tensor?) -> Bool {
-    let converted = output
-    let count = output.count, columns = max(1, output.columns)
-    let output = elements(output)
+  func convert(_ output: Tensor, _ input: BorrowedArray, mean: Tensor?, scale: Tensor?) -> Bool {
+    let columns = max(1, output.columns), y = elements(output)
     let mean = mean?.address.assumingMemoryBound(to: Double.self)
     let scale = scale?.address.assumingMemoryBound(to: Double.self)
-    func convert<Source>(_ source: UnsafeMutablePointer<Source>, _ real: (Source) -> Double) {
-      guard let mean, let scale else {
-        for i in 0..<count { output[i] = Element(real(source[i])) }
-        return
+    func scaled(_ value: Double, _ i: Int) -> Element {
+      guard let mean, let scale else { return Element(value) }
+      return Element((value - mean[i % columns]) / scale[i % columns])
+    }
+    input.forEachElement { i, element in
+      switch input.elementType {
+      case .float32: y[i] = scaled(Double(element.loadUnaligned(as: Float.self)), i)
+      case .float64: y[i] = scaled(element.loadUnaligned(as: Double.self), i)
+      case .int64: y[i] = scaled(Double(element.loadUnaligned(as: Int64.self)), i)
+      case .uint8: y[i] = scaled(Double(element.loadUnaligned(as: UInt8.self)), i)
       }
-      for i in 0..<count { output[i] = Element((real(source[i]) - mean[i % columns]) / scale[i % columns]) }
     }
-    switch input.elementType {
-    case .float32: convert(input.address.assumingMemoryBound(to: Float.self)) { Double($0) }
-    case .float64: convert(input.address.assumingMemoryBound(to: Double.self)) { $0 }
-    case .int64: convert(input.address.assumingMemoryBound(to: Int64.self)) { Double($0) }
-    case .uint8: convert(input.address.assumingMemoryBound(to: UInt8.self)) { Double($0) }
-    }
-    return allFinite(converted)
+    return allFinite(output)
   }
 
   @specialized(where Element == Float)

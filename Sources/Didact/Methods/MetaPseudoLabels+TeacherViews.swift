@@ -23,9 +23,9 @@ extension MetaPseudoLabels {
   }
 
   private func record(
-    _ input: Tensor, _ name: String, draw: UInt64, statistics: PassMode.Normalization
+    _ input: Tensor, _ noise: RandomStream, draw: UInt64, statistics: PassMode.Normalization
   ) throws -> TeacherView {
-    let mode = PassMode(normalization: statistics, noise: stream("teacher/dropout/\(name)"), draw: draw)
+    let mode = PassMode(normalization: statistics, noise: noise, draw: draw)
     return TeacherView(pass: try teacher.record(input, mode: mode), range: 0..<input.rows)
   }
 
@@ -33,13 +33,13 @@ extension MetaPseudoLabels {
   func labelingView(
     weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64, statistics: PassMode.Normalization
   ) throws -> TeacherViews {
-    let (input, name) = pseudoLabelView == .weak ? (weak, "weak") : (strong, "strong")
+    let (input, noise) = pseudoLabelView == .weak ? (weak, streams.weak) : (strong, streams.strong)
     if eman {
       // EMAN: running averages, constants for the gradient. The other forwards use batch statistics.
-      return TeacherViews(pseudoLabel: try record(input, name, draw: draw, statistics: .running))
+      return TeacherViews(pseudoLabel: try record(input, noise, draw: draw, statistics: .running))
     }
     guard isJoint else {
-      let view = try record(input, name, draw: draw, statistics: statistics)
+      let view = try record(input, noise, draw: draw, statistics: statistics)
       return TeacherViews(
         pseudoLabel: view, weak: pseudoLabelView == .weak ? view : nil,
         strong: pseudoLabelView == .strong ? view : nil)
@@ -66,7 +66,7 @@ extension MetaPseudoLabels {
       ranges.append(start..<start + part.rows)
       kernels.copy(part, to: rows.rows(start..<start + part.rows))
     }
-    let pass = try record(rows, "joint", draw: draw, statistics: statistics).pass
+    let pass = try record(rows, streams.joint, draw: draw, statistics: statistics).pass
     let views = ranges.map { TeacherView(pass: pass, range: $0) }
     return (views[0], views[1], views[2])
   }
@@ -85,11 +85,12 @@ extension MetaPseudoLabels {
       return views
     }
     if supervisedWeight != 0 {
-      views.labeled = try record(labeled.inputs, "labeled", draw: draw, statistics: .batchUpdatingRunning)
+      views.labeled = try record(labeled.inputs, streams.labeled, draw: draw, statistics: .batchUpdatingRunning)
     }
     if udaWeight != 0 {
-      views.weak = try views.weak ?? record(step.weak, "weak", draw: draw, statistics: .batchUpdatingRunning)
-      views.strong = try views.strong ?? record(step.strong, "strong", draw: draw, statistics: .batchUpdatingRunning)
+      views.weak = try views.weak ?? record(step.weak, streams.weak, draw: draw, statistics: .batchUpdatingRunning)
+      views.strong =
+        try views.strong ?? record(step.strong, streams.strong, draw: draw, statistics: .batchUpdatingRunning)
     }
     return views
   }

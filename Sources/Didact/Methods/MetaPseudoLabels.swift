@@ -85,14 +85,33 @@ final class MetaPseudoLabels: TwoStepMethod {
   private let baselineDecay: Double?
   let pseudoLabelView: View
   let isJoint, eman: Bool
-  private let seed: UInt64
+  let streams: Streams
   let kernels: any Kernels
   let objectives: Objectives
   /// Takes one term's gradient at a time [teacher's parameters].
   private let termGradient: Tensor
-  private var baseline = 0.0
+  /// The moving average that `feedback_baseline_decay` keeps, one float64.
+  private let baseline: Tensor
   /// The student's last step, which the teacher's step answers.
   private var pending: Pending?
+
+  /// The random streams of the run.
+  struct Streams {
+    let pseudoLabels, unlabeledDropout, labeledDropout: RandomStream
+    /// The teacher's, by what passes.
+    let labeled, weak, strong, joint: RandomStream
+
+    init(seed: UInt64) {
+      func stream(_ name: String) -> RandomStream { RandomStream(seed: seed, name: name) }
+      pseudoLabels = stream("pseudo_labels")
+      unlabeledDropout = stream("student/dropout/unlabeled")
+      labeledDropout = stream("student/dropout/labeled")
+      labeled = stream("teacher/dropout/labeled")
+      weak = stream("teacher/dropout/weak")
+      strong = stream("teacher/dropout/strong")
+      joint = stream("teacher/dropout/joint")
+    }
+  }
 
   struct Pending {
     let move: StudentMove
@@ -103,9 +122,11 @@ final class MetaPseudoLabels: TwoStepMethod {
   init(student: Network, teacher: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
     self.teacher = teacher
-    self.seed = seed
+    streams = Streams(seed: seed)
     kernels = student.kernels
     objectives = Objectives(kernels)
+    baseline = try Tensor(Shape(), .float64)
+    scalars = [("feedback_baseline", baseline)]
     feedback = try configuration.choice("feedback")
     feedbackWeight = try configuration.number("feedback_weight")
     baselineDecay = try configuration.optionalNumber("feedback_baseline_decay")
@@ -136,14 +157,13 @@ final class MetaPseudoLabels: TwoStepMethod {
     ]
   }
 
-  var scalars: [(name: String, value: Double)] {
-    get { [("feedback_baseline", baseline)] }
-    set { baseline = newValue.first { $0.name == "feedback_baseline" }?.value ?? 0 }
-  }
+  let scalars: [(name: String, value: Tensor)]
 
   // MARK: - The two steps
 
-  func studentStep(weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64) throws -> Metrics {
+  func studentStep(weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64, into metrics: inout Metrics)
+    throws
+  {
     pending = nil
     let views = try labelingView(
       weak: weak, strong: strong, labeled: labeled, draw: draw, statistics: .batchUpdatingRunning)
@@ -151,21 +171,18 @@ final class MetaPseudoLabels: TwoStepMethod {
       student, studentOptimizer, views.pseudoLabel, strong: strong, pseudoLabels: nil, draw: draw,
       statistics: .batchUpdatingRunning)
     pending = Pending(move: move, views: views, weak: weak, strong: strong)
-    var metrics = Metrics()
     metrics["loss/student"] = move.loss
     metrics["gradient_norm/student"] = move.gradientNorm
     metrics["learning_rate/student"] = studentOptimizer.learningRate
-    return metrics
   }
 
-  func teacherStep(_ labeled: LabeledBatch, draw: UInt64) throws -> Metrics {
+  func teacherStep(_ labeled: LabeledBatch, draw: UInt64, into metrics: inout Metrics) throws {
     guard let step = pending else {
       throw DidactError(.state, "teacher_step needs a student_step before it: it answers the student's last move")
     }
     do {
-      let metrics = try teacherStep(labeled, answering: step, draw: draw)
+      try teacherStep(labeled, answering: step, draw: draw, into: &metrics)
       pending = nil
-      return metrics
     } catch let error as DidactError where error.code == .diverged {
       pending = nil
       throw error
@@ -174,45 +191,58 @@ final class MetaPseudoLabels: TwoStepMethod {
 
   func abandonStep() { pending = nil }
 
-  private func teacherStep(_ labeled: LabeledBatch, answering step: Pending, draw: UInt64) throws -> Metrics {
-    var metrics = Metrics()
+  private func teacherStep(
+    _ labeled: LabeledBatch, answering step: Pending, draw: UInt64, into metrics: inout Metrics
+  ) throws {
     let views = try auxiliaryViews(step.views, step, labeled, draw: draw)
     kernels.fill(teacher.gradients, 0)
 
     if supervisedWeight != 0, let view = views.labeled {
       let targets = try objectives.oneHot(labeled.labels, classes: teacher.classes)
       let term = try objectives.crossEntropy(logits: view.logits, targets: targets)
-      try add(term, "supervised", weight: supervisedWeight, through: view, to: &metrics, draw: draw)
+      try add(term, .supervised, weight: supervisedWeight, through: view, to: &metrics, draw: draw)
     }
     if udaWeight != 0, let weak = views.weak, let strong = views.strong {
       let (term, maskRate) = try objectives.udaConsistency(
         weakLogits: weak.logits, strongLogits: strong.logits, temperature: udaTemperature, threshold: udaThreshold)
-      try add(term, "uda", weight: udaWeight, through: strong, to: &metrics, draw: draw)
+      try add(term, .uda, weight: udaWeight, through: strong, to: &metrics, draw: draw)
       metrics["mask_rate"] = maskRate
     }
     if feedbackWeight != 0 {
-      let answer = try feedback(on: step.move, student, studentOptimizer, labeled, baseline: baseline, draw: draw)
+      let answer = try feedback(on: step.move, student, studentOptimizer, labeled, baseline: baseline[0], draw: draw)
       try checkFinite(answer.improvement, term: "feedback", draw: draw)
       metrics["feedback"] = answer.improvement
-      try add(answer.term, "feedback", weight: feedbackWeight, through: views.pseudoLabel, to: &metrics, draw: draw)
-      if let baselineDecay { baseline = baselineDecay * baseline + (1 - baselineDecay) * answer.improvement }
+      try add(answer.term, .feedback, weight: feedbackWeight, through: views.pseudoLabel, to: &metrics, draw: draw)
+      if let baselineDecay { baseline[0] = baselineDecay * baseline[0] + (1 - baselineDecay) * answer.improvement }
     }
     metrics["learning_rate/teacher"] = teacherOptimizer.learningRate
     try stepOptimizer(teacherOptimizer, of: "teacher", draw: draw)
-    // A term of weight 0 is not computed and reads 0.
-    for name in metricNames where metrics[name] == nil && !name.hasSuffix("/student") { metrics[name] = 0 }
-    return metrics
+    metrics.fillWithZeros()
+  }
+
+  /// A term of the teacher's objective and its metrics.
+  private enum Term: String {
+    case supervised, uda, feedback
+
+    // Spelled out, because strings that are put together allocate.
+    var metrics: (loss: String, gradientNorm: String) {
+      switch self {
+      case .supervised: ("loss/supervised", "gradient_norm/supervised")
+      case .uda: ("loss/uda", "gradient_norm/uda")
+      case .feedback: ("loss/feedback", "gradient_norm/feedback")
+      }
+    }
   }
 
   /// teacher.gradients += weight · ∇term, and the term's loss and gradient norm into the metrics.
   private func add(
-    _ term: LossGradient, _ name: String, weight: Double, through view: TeacherView, to metrics: inout Metrics,
+    _ term: LossGradient, _ name: Term, weight: Double, through view: TeacherView, to metrics: inout Metrics,
     draw: UInt64
   ) throws {
-    try checkFinite(term.loss, term: name, draw: draw)
+    try checkFinite(term.loss, term: name.rawValue, draw: draw)
     try view.backward(term.cotangent, into: termGradient)
-    metrics["loss/\(name)"] = term.loss
-    metrics["gradient_norm/\(name)"] = kernels.dot(termGradient, termGradient).squareRoot()
+    metrics[name.metrics.loss] = term.loss
+    metrics[name.metrics.gradientNorm] = kernels.dot(termGradient, termGradient).squareRoot()
     kernels.add(termGradient, scaledBy: weight, to: teacher.gradients)
   }
 
@@ -243,13 +273,13 @@ final class MetaPseudoLabels: TwoStepMethod {
       if let pseudoLabels {
         sampled = try objectives.oneHot(pseudoLabels, classes: teacher.classes)
       } else {
-        sampled = try objectives.sample(q, stream("pseudo_labels").draw(draw))
+        sampled = try objectives.sample(q, streams.pseudoLabels.draw(draw))
       }
     }
     let targets = try objectives.smoothed(sampled ?? q, labelSmoothing)
     let mask = pseudoLabelThreshold > 0 ? try objectives.confidenceMask(q, threshold: pseudoLabelThreshold) : nil
 
-    let mode = PassMode(normalization: statistics, noise: stream("student/dropout/unlabeled"), draw: draw)
+    let mode = PassMode(normalization: statistics, noise: streams.unlabeledDropout, draw: draw)
     let pass = try student.record(strong, mode: mode, at: .copy)
     let term = try objectives.crossEntropy(logits: pass.logits, targets: targets, weights: mask)
     try checkFinite(term.loss, term: "student", draw: draw)
@@ -280,7 +310,7 @@ final class MetaPseudoLabels: TwoStepMethod {
   ) throws -> FeedbackAnswer {
     let targets = try objectives.oneHot(labeled.labels, classes: student.classes)
     // The labelled forwards at θ and θ′ have the same masks and leave running statistics alone.
-    let mode = PassMode(normalization: .batch, noise: stream("student/dropout/labeled"), draw: draw)
+    let mode = PassMode(normalization: .batch, noise: streams.labeledDropout, draw: draw)
     let new = try student.record(labeled.inputs, mode: mode)
     let newLosses = try objectives.crossEntropies(logits: new.logits, targets: targets)
     let objective = kernels.sum(newLosses, weights: nil) / Double(newLosses.count)
@@ -355,5 +385,4 @@ final class MetaPseudoLabels: TwoStepMethod {
     return answer.objective
   }
 
-  func stream(_ name: String) -> RandomStream { RandomStream(seed: seed, name: name) }
 }

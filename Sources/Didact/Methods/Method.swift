@@ -7,18 +7,19 @@ protocol Method: AnyObject {
   var metricNames: [String] { get }
   /// Whether a step needs unlabelled rows.
   var needsUnlabeled: Bool { get }
-  /// Scalars that a resumed run needs, by name.
-  var scalars: [(name: String, value: Double)] { get set }
+  /// Scalars that a resumed run needs, by name: single float64 elements.
+  var scalars: [(name: String, value: Tensor)] { get }
   /// One whole step.
-  func step(_ batch: Batch, draw: UInt64) throws -> Metrics
+  func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws
 }
 
 /// A method whose step has two halves that can be called apart.
 protocol TwoStepMethod: Method {
   /// The student learns from the teacher's labels.
-  func studentStep(weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64) throws -> Metrics
+  func studentStep(weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64, into metrics: inout Metrics)
+    throws
   /// The teacher learns from the student's result on labelled data.
-  func teacherStep(_ labeled: LabeledBatch, draw: UInt64) throws -> Metrics
+  func teacherStep(_ labeled: LabeledBatch, draw: UInt64, into metrics: inout Metrics) throws
   /// Forgets a student step that gets no answer.
   func abandonStep()
 }
@@ -26,13 +27,13 @@ protocol TwoStepMethod: Method {
 extension TwoStepMethod {
   var needsUnlabeled: Bool { true }
 
-  func step(_ batch: Batch, draw: UInt64) throws -> Metrics {
+  func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
     guard let weak = batch.weak, let strong = batch.strong else {
       throw DidactError(.invalidArgument, "this method needs unlabelled rows in every step")
     }
-    let student = try studentStep(weak: weak, strong: strong, labeled: batch.labeled, draw: draw)
+    try studentStep(weak: weak, strong: strong, labeled: batch.labeled, draw: draw, into: &metrics)
     do {
-      return student.merging(try teacherStep(batch.labeled, draw: draw))
+      try teacherStep(batch.labeled, draw: draw, into: &metrics)
     } catch {
       abandonStep()
       throw error
@@ -63,32 +64,37 @@ struct Batch {
 
 /// What a step reports, by name, in order.
 public struct Metrics: Sendable, Equatable {
-  public private(set) var names: [String]
-  public private(set) var values: [Double]
+  /// What the method can report.
+  let columns: [String]
+  /// A value for each column; NaN for what was not reported.
+  var row: [Double]
 
-  init(names: [String] = [], values: [Double] = []) {
-    self.names = names
-    self.values = values
+  init(columns: [String], row: [Double]? = nil) {
+    self.columns = columns
+    self.row = row ?? Array(repeating: .nan, count: columns.count)
   }
 
-  public subscript(name: String) -> Double? {
-    get { names.firstIndex(of: name).map { values[$0] } }
+  public var names: [String] { columns.indices.filter { !row[$0].isNaN }.map { columns[$0] } }
+  public var values: [Double] { row.filter { !$0.isNaN } }
+
+  public internal(set) subscript(name: String) -> Double? {
+    get { columns.firstIndex(of: name).flatMap { row[$0].isNaN ? nil : row[$0] } }
     set {
-      guard let newValue else { return }
-      if let index = names.firstIndex(of: name) {
-        values[index] = newValue
-      } else {
-        names.append(name)
-        values.append(newValue)
-      }
+      guard let index = columns.firstIndex(of: name) else { return }
+      row[index] = newValue ?? .nan
     }
   }
 
-  func merging(_ other: Metrics) -> Metrics {
-    var merged = self
-    for (name, value) in zip(other.names, other.values) { merged[name] = value }
-    return merged
-  }
+  /// Forgets all values.
+  mutating func clear() { for index in row.indices { row[index] = .nan } }
+
+  /// Takes the values of another step of the same method, in place.
+  mutating func take(_ other: Metrics) { for index in row.indices { row[index] = other.row[index] } }
+
+  /// 0 for what was not reported: a term of weight 0 is not computed.
+  mutating func fillWithZeros() { for index in row.indices where row[index].isNaN { row[index] = 0 } }
+
+  public static func == (a: Metrics, b: Metrics) -> Bool { a.names == b.names && a.values == b.values }
 }
 
 /// - Throws: `DidactError.diverged` naming step and term where `value` is not finite.

@@ -12,7 +12,7 @@ final class Supervised: Method {
   let learners: [Learner]
   let metricNames = ["loss/supervised", "gradient_norm/supervised", "learning_rate/student"]
   let needsUnlabeled = false
-  var scalars: [(name: String, value: Double)] = []
+  let scalars: [(name: String, value: Tensor)] = []
 
   private let student: Network
   private let optimizer: Optimizer
@@ -30,7 +30,7 @@ final class Supervised: Method {
     learners = [Learner(role: "student", network: student, optimizer: optimizer)]
   }
 
-  func step(_ batch: Batch, draw: UInt64) throws -> Metrics {
+  func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
     let kernels = student.kernels
     let pass = try student.record(
       batch.labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))
@@ -39,11 +39,9 @@ final class Supervised: Method {
     let term = try objectives.crossEntropy(logits: pass.logits, targets: targets)
     try checkFinite(term.loss, term: "supervised", draw: draw)
     try pass.backward(term.cotangent)
-    var metrics = Metrics()
     metrics["loss/supervised"] = term.loss
     metrics["gradient_norm/supervised"] = kernels.dot(student.gradients, student.gradients).squareRoot()
     metrics["learning_rate/student"] = optimizer.learningRate
     try stepOptimizer(optimizer, of: "student", draw: draw)
-    return metrics
   }
 }

@@ -39,7 +39,7 @@ public final class Network: @unchecked Sendable {
   /// - Parameters:
   ///   - elementType: `.float32` or `.float64`.
   ///   - seed: of the initial parameters and of dropout masks.
-  ///   - threads: the most to use; 0 for one a core. Small work stays on one.
+  ///   - threads: the most to use, at most one a core; 0 for one a core. Small work stays on one.
   ///   - stream: names the random stream of the initial parameters; networks of one seed and different streams differ.
   /// - Throws: `DidactError.elementType` or `.outOfMemory`.
   public init(
@@ -50,7 +50,7 @@ public final class Network: @unchecked Sendable {
     self.specification = specification
     self.elementType = elementType
     self.seed = seed
-    self.threads = threads > 0 ? threads : availableCores
+    self.threads = threads > 0 ? min(threads, availableCores) : availableCores
     kernels = try makeKernels(elementType, threads: self.threads)
     layers = builder.layers
     parameterSlots = builder.parameters
@@ -96,7 +96,7 @@ public final class Network: @unchecked Sendable {
   private static let fields = [
     Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
     Field("seed", .integer(.atLeast(0)), 0, "seed of initial parameters and dropout masks"),
-    Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, 0 for one a core"),
+    Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, at most one a core; 0 for one a core"),
   ]
 
   /// What `init(description:)` reads.
@@ -161,7 +161,10 @@ public final class Network: @unchecked Sendable {
   ///   - parameters: the values to run at.
   /// - Throws: `DidactError.shape`, `.elementType`, or `.data` for a batch of one where batch statistics are needed.
   func record(_ input: Tensor, mode: PassMode, at parameters: RecordedPass.Values = .own) throws -> RecordedPass {
-    try checkInput(input)
+    try checkInput(input.shape)
+    guard input.elementType == elementType else {
+      throw DidactError(.elementType, "input is \(input.elementType); the network computes in \(elementType)")
+    }
     if mode.normalization != .running, input.rows < 2, let layer = layers.first(where: { $0 is BatchNormLayer }) {
       throw DidactError(
         .data, "\(layer.name) needs at least 2 rows to normalise with batch statistics; got \(input.rows)")
@@ -200,42 +203,66 @@ public final class Network: @unchecked Sendable {
       normalization: .batchUpdatingRunning, noise: RandomStream(seed: seed, name: "dropout"), draw: next)
   }
 
-  /// The class probabilities [N, classes] in evaluation mode.
+  /// The class probabilities [N, classes] of rows [N, inputs] of any element type, in evaluation mode.
   /// - Throws: `DidactError.data` naming the row where they are not finite.
   public func predictProbabilities(_ input: Tensor) throws -> Tensor {
-    let input = try converted(input)
-    try checkInput(input)
     let result = try Tensor(Shape(input.rows, classes), elementType)
+    try withExtendedLifetime((input, result)) {
+      try predict(BorrowedArray(result), BorrowedArray(input))
+    }
+    return result
+  }
+
+  /// The same into an array of the caller's, float32 or float64.
+  /// - Parameters:
+  ///   - scaling: what the input goes through first.
+  ///   - oddInput: called with the rows where the input, scaled, is not finite, before they are used.
+  package func predict(
+    _ probabilities: BorrowedArray, _ input: BorrowedArray, scaling: InputScaling? = nil,
+    oddInput: (Range<Int>) throws -> Void = { _ in }
+  ) throws {
+    try checkInput(input.shape)
+    try probabilities.check(Shape(input.rows, classes), elementType, "probabilities")
     // In blocks, so that memory does not grow with the number of rows.
     for start in stride(from: 0, to: input.rows, by: 1024) {
       let block = start..<min(start + 1024, input.rows)
-      try takePass(rows: block.count, mode: .evaluation).predict(result.rows(block), input.rows(block))
+      try predict(
+        probabilities.rows(block), input.rows(block), by: predictionPass(rows: block.count), firstRow: start,
+        scaling: scaling, oddInput: oddInput)
     }
+  }
+
+  func predictionPass(rows: Int) throws -> RecordedPass { try takePass(rows: rows, mode: .evaluation) }
+
+  /// One block of rows, of which the first is `firstRow` for error messages.
+  func predict(
+    _ probabilities: BorrowedArray, _ input: BorrowedArray, by pass: RecordedPass, firstRow: Int,
+    scaling: InputScaling? = nil, oddInput: (Range<Int>) throws -> Void = { _ in }
+  ) throws {
+    if try !pass.setInput(input, scaling) { try oddInput(firstRow..<firstRow + input.rows) }
+    let result = try pass.predict()
     if !kernels.allFinite(result), let index = (0..<result.count).first(where: { !result[$0].isFinite }) {
       throw DidactError(
         .data,
-        "row \(index / classes): the network's output is not finite; its input is too large, or its parameters are not "
-          + "finite")
+        "row \(firstRow + index / classes): the network's output is not finite; its input is too large, or its "
+          + "parameters are not finite")
     }
-    return result
+    try probabilities.take(result, "probabilities")
   }
 
   /// `input` in this network's element type: itself where that is so already.
   package func converted(_ input: Tensor) throws -> Tensor {
     guard input.elementType != elementType else { return input }
     let result = try Tensor(input.shape, elementType)
-    _ = kernels.convert(result, input, mean: nil, scale: nil)
+    withExtendedLifetime(input) { _ = kernels.convert(result, BorrowedArray(input), mean: nil, scale: nil) }
     return result
   }
 
-  private func checkInput(_ input: Tensor) throws {
-    guard input.shape.rank == 2, input.columns == inputs else {
-      throw DidactError(.shape, "input has shape \(input.shape); expected [rows, \(inputs)]")
+  func checkInput(_ shape: Shape) throws {
+    guard shape.rank == 2, shape[1] == inputs else {
+      throw DidactError(.shape, "input has shape \(shape); expected [rows, \(inputs)]")
     }
-    guard input.rows > 0 else { throw DidactError(.shape, "input has no rows") }
-    guard input.elementType == elementType else {
-      throw DidactError(.elementType, "input is \(input.elementType); the network computes in \(elementType)")
-    }
+    guard shape[0] > 0 else { throw DidactError(.shape, "input has no rows") }
   }
 
   /// What runs passes of this shape and mode: compiled when first asked for, and again after many others were used.

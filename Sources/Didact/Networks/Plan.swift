@@ -19,7 +19,7 @@ final class Plan: @unchecked Sendable {
 
   enum ProgramKind: Hashable {
     case forward
-    /// The forward in evaluation mode and its softmax.
+    /// From the workspace's own input to the softmax of the logits.
     case prediction
     case backward(toInput: Bool)
     case tangent(fromInput: Bool)
@@ -62,7 +62,6 @@ final class Plan: @unchecked Sendable {
         kernels.copy(input, to: memory.input)
         memory.forward(layers)
       case .prediction:
-        kernels.copy(input, to: memory.input)
         memory.forward(layers)
         kernels.softmax(Program.Place.output.tensor(logits.shape), logits, temperature: 1)
       case .backward(let toInput):

@@ -12,6 +12,8 @@ public final class RecordedPass: @unchecked Sendable {
   private var directions: Tensor?
   /// A copy of parameters, made when first needed.
   private var copiedParameters: Tensor?
+  /// What `predict` returns.
+  private var probabilities: Tensor?
   /// Of the programs.
   private var scratch: Buffer?
   private let threads: Int
@@ -67,17 +69,27 @@ public final class RecordedPass: @unchecked Sendable {
     }
   }
 
-  /// The forward in evaluation mode at the network's own parameters, and the softmax of its logits.
-  func predict(_ probabilities: Tensor, _ input: Tensor) throws {
+  /// Takes the input of a prediction.
+  /// - Returns: whether all of it is finite.
+  func setInput(_ input: BorrowedArray, _ scaling: InputScaling? = nil) throws -> Bool {
+    let own = workspace.view(inputShape, at: plan.layout.input.offset)
+    return kernels.convert(own, input, mean: scaling?.mean, scale: scaling?.scale)
+  }
+
+  /// The softmax of the logits [N, classes] in evaluation mode, at the network's own parameters, for the input that was
+  /// set; valid until the pass is next used.
+  func predict() throws -> Tensor {
+    let probabilities = try probabilities ?? Tensor(logits.shape, logits.elementType)
+    self.probabilities = probabilities
+    mode = .evaluation
+    parameters = networkParameters
     if let program = try plan.program(.prediction) {
-      try run(program) {
-        $0.set(.input, input)
-        $0.set(.output, probabilities)
-      }
+      try run(program) { $0.set(.output, probabilities) }
     } else {
-      try forward(input, mode: .evaluation, at: .own)
+      try memory().forward(plan.layers)
       kernels.softmax(probabilities, logits, temperature: 1)
     }
+    return probabilities
   }
 
   /// Reverse mode: the gradient of ⟨cotangent, logits⟩.

@@ -30,6 +30,10 @@ package final class ReadWriteLock: @unchecked Sendable {
     return try body()
   }
 
+  /// To be followed by `unlock` on the same thread.
+  package func lockForWriting() { pthread_rwlock_wrlock(lock) }
+  package func unlock() { pthread_rwlock_unlock(lock) }
+
   package func writing<Result>(_ body: () throws -> Result) rethrows -> Result {
     pthread_rwlock_wrlock(lock)
     defer { pthread_rwlock_unlock(lock) }

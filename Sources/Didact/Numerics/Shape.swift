@@ -11,20 +11,23 @@ public struct Shape: Equatable, Hashable, Sendable, CustomStringConvertible {
   public init(_ a: Int, _ b: Int) { rank = 2; lengths = (a, b, 1, 1) }
 
   /// - Throws: `DidactError.shape` for more than four dimensions, a negative length, or an element count that overflows.
-  public init(checking dimensions: [Int]) throws {
-    guard dimensions.count <= Shape.maximumRank else {
-      throw DidactError(.shape, "\(dimensions.count) dimensions; at most \(Shape.maximumRank) are supported")
+  public init(checking dimensions: [Int]) throws { try self.init(rank: dimensions.count) { dimensions[$0] } }
+
+  /// The same from lengths by dimension.
+  package init(rank: Int, _ length: (Int) -> Int) throws {
+    guard rank <= Shape.maximumRank else {
+      throw DidactError(.shape, "\(rank) dimensions; at most \(Shape.maximumRank) are supported")
     }
-    rank = 0
+    self.rank = rank
     var count = 1
-    for length in dimensions {
-      guard length >= 0 else { throw DidactError(.shape, "negative length in shape \(dimensions)") }
+    for dimension in 0..<rank {
+      let length = length(dimension)
+      self[dimension] = length
+      guard length >= 0 else { throw DidactError(.shape, "negative length in shape \(self)") }
       // 16 bytes an element is more than any element type takes, so byte counts cannot overflow either.
       let (product, overflow) = count.multipliedReportingOverflow(by: max(length, 1))
-      guard !overflow, product <= Int.max / 16 else { throw DidactError(.shape, "shape \(dimensions) is too large") }
+      guard !overflow, product <= Int.max / 16 else { throw DidactError(.shape, "shape \(self) is too large") }
       count = product
-      rank += 1
-      self[rank - 1] = length
     }
   }
 

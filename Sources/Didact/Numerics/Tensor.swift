@@ -107,6 +107,21 @@ extension Tensor {
     nonmutating set { address.assumingMemoryBound(to: Int64.self).pointee = newValue }
   }
 
+  /// Takes labels of int64 or uint8 [N] into this int64 tensor.
+  /// - Returns: the first row whose label is not in 0..<classes, and that label, if there is one.
+  func takeLabels(_ labels: BorrowedArray, _ name: String, classes: Int) throws -> (row: Int, label: Int64)? {
+    guard labels.elementType == .int64 || labels.elementType == .uint8 else {
+      throw DidactError(.elementType, "\(name) is \(labels.elementType); labels are int64 or uint8")
+    }
+    let own = address.assumingMemoryBound(to: Int64.self), isWide = labels.elementType == .int64
+    for row in 0..<labels.count {
+      let element = labels.address + row * labels.strides.0
+      own[row] = isWide ? element.loadUnaligned(as: Int64.self) : Int64(element.load(as: UInt8.self))
+      if own[row] < 0 || own[row] >= Int64(classes) { return (row, own[row]) }
+    }
+    return nil
+  }
+
   /// The bytes, for exact comparison.
   package var bytes: [UInt8] { Array(UnsafeRawBufferPointer(start: address, count: byteCount)) }
 

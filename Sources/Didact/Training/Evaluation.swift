@@ -30,7 +30,12 @@ extension Trainer {
   /// - Parameter role: one of `networkRoles`.
   public func predictProbabilities(_ inputs: Tensor, by role: String) throws -> Tensor {
     let network = try network(role)
-    return try network.lock.reading { try network.predictProbabilities(prepared(inputs, "X")) }
+    try checkRows(BorrowedArray(inputs), "X")
+    let result = try Tensor(Shape(inputs.rows, network.classes), elementType)
+    try withExtendedLifetime((inputs, result)) {
+      try predict(BorrowedArray(result), BorrowedArray(inputs), with: network)
+    }
+    return result
   }
 
   /// Compares predictions with labels.

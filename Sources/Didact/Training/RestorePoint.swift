@@ -1,7 +1,6 @@
 /// Everything that a step changes in a trainer, in memory of its own, to go back to.
 final class RestorePoint {
   private let parts: [(live: Tensor, kept: Tensor)]
-  private var scalars: [(name: String, value: Double)] = []
   private var steps = 0
 
   /// Remembers the trainer's state as it is.
@@ -11,21 +10,19 @@ final class RestorePoint {
       [learner.network.parameters, learner.network.statistics, learner.optimizer.stepCount]
         + learner.optimizer.vectors.map(\.flat)
     }
+    live += trainer.method.scalars.map(\.value)
     if let average = trainer.average { live += [average.parameters, average.statistics] }
     parts = try live.map { ($0, try $0.copy()) }
-    scalars = trainer.method.scalars
     steps = trainer.steps
   }
 
   func remember(_ trainer: Trainer) {
     for part in parts { part.kept.copyElements(of: part.live) }
-    scalars = trainer.method.scalars
     steps = trainer.steps
   }
 
   func restore(_ trainer: Trainer) {
     for part in parts { part.live.copyElements(of: part.kept) }
-    trainer.method.scalars = scalars
     trainer.historyValues.removeLast(max(0, trainer.steps - steps) * trainer.metricNames.count)
     trainer.steps = steps
   }

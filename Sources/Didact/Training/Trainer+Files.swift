@@ -28,7 +28,7 @@ extension Trainer {
 
   private func modelFile() throws -> ModelFile {
     var scalars = JSONObject()
-    for (name, value) in method.scalars { scalars[name] = .number(value) }
+    for (name, value) in method.scalars { scalars[name] = .number(value[0]) }
     var learningRates = JSONObject()
     for learner in method.learners { learningRates[learner.role] = .number(learner.optimizer.learningRate) }
     var file = ModelFile(
@@ -82,9 +82,11 @@ extension Trainer {
       scaling = InputScaling(mean: mean, scale: scale)
     }
     let scalars = try file.described("scalars", \.members)
-    method.scalars = try scalars.members.map { name, value in
-      guard let number = value.double else { throw DidactError(.format, "scalar \"\(name)\" is not a number") }
-      return (name, number)
+    for (name, value) in method.scalars {
+      guard let number = scalars[name]?.double else {
+        throw DidactError(.format, "scalar \"\(name)\" is missing or not a number")
+      }
+      value[0] = number
     }
     func names(_ key: String, count: Int) throws -> [String] {
       let list = try file.described(key, \.list), names = list.compactMap(\.text)

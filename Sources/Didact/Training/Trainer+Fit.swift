@@ -62,10 +62,10 @@ extension Trainer {
       let last = try count.map { self.steps + $0 } ?? max(self.steps, configuration.integer("steps"))
       let start = secondsOfClock()
       while self.steps < last {
-        let metrics = try step(try batch(self.steps))
+        try step(try batch(self.steps))
         if let progress {
           let report = Progress(
-            step: self.steps, steps: last, seconds: secondsOfClock() - start, metrics: metrics)
+            step: self.steps, steps: last, seconds: secondsOfClock() - start, metrics: lastMetrics)
           guard try progress(report) else { return .cancelled }
         }
       }

@@ -21,7 +21,7 @@ public final class Trainer: @unchecked Sendable {
   public var history: [Metrics] {
     let names = metricNames
     return (0..<steps).map { step in
-      Metrics(names: names, values: Array(historyValues[step * names.count..<(step + 1) * names.count]))
+      Metrics(columns: names, row: Array(historyValues[step * names.count..<(step + 1) * names.count]))
     }
   }
   /// The rows of the history, one after the other.
@@ -29,13 +29,19 @@ public final class Trainer: @unchecked Sendable {
   /// Tells the data of the last fit from others; nil before the first.
   public internal(set) var dataDigest: UInt64?
   /// The metrics of the last step, or of its halves as they were called.
-  public private(set) var lastMetrics = Metrics()
+  public private(set) var lastMetrics: Metrics
+  /// Of the step at work.
+  private var workingMetrics: Metrics
 
   let method: any Method
   let movingAverage: MovingAverage?
   /// As before the last completed step, whose losses were finite, and as before the one at work.
   private var lastGood, current: RestorePoint?
   private let isTraining = Mutex(false)
+  /// The rows of steps, in the networks' element type.
+  private let batchMemory = TensorPool()
+  /// All networks, whose locks a step takes in this order.
+  private let networks: [Network]
 
   /// The fields of every trainer, before those of its method.
   static let commonFields: [Field] = [
@@ -44,7 +50,7 @@ public final class Trainer: @unchecked Sendable {
     Field("student_network", .object, .null, "specification of the student; null for the same as the teacher's"),
     Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
     Field("seed", .integer(.atLeast(0)), 0, "seed of every random stream"),
-    Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, 0 for one a core"),
+    Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, at most one a core; 0 for one a core"),
     Field(
       "average_decay", .number(.closed(0, 1)), .null,
       "decay of a moving average of the student, which then makes the predictions; null for none",
@@ -125,6 +131,9 @@ public final class Trainer: @unchecked Sendable {
     movingAverage = try configuration.optionalNumber("average_decay").map {
       try MovingAverage(student, decay: $0, averagesStatistics: averagesStatistics)
     }
+    networks = self.method.learners.map(\.network) + (movingAverage.map { [$0.network] } ?? [])
+    lastMetrics = Metrics(columns: self.method.metricNames)
+    workingMetrics = lastMetrics
     guard movingAverage != nil || !averagesStatistics else {
       throw DidactError(.invalidArgument, "trainer: \"average_statistics\" needs \"average_decay\"")
     }
@@ -144,6 +153,15 @@ public final class Trainer: @unchecked Sendable {
         "no metric \"\(name)\" was reported.\(suggestion(for: name, among: lastMetrics.names))")
     }
     return value
+  }
+
+  /// The metrics of the last call by column, NaN for those that it did not report, into an array [columns] of float64.
+  package func copyMetrics(to array: BorrowedArray) throws {
+    try array.check(Shape(lastMetrics.row.count), .float64, "out")
+    guard array.elementType == .float64 else {
+      throw DidactError(.elementType, "out is \(array.elementType); expected float64")
+    }
+    array.forEachElement { $1.storeBytes(of: lastMetrics.row[$0], as: Double.self) }
   }
 
   /// The history as a matrix [steps, metrics] of float64.
@@ -204,23 +222,45 @@ public final class Trainer: @unchecked Sendable {
   @discardableResult
   public func step(_ inputs: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, strong: Tensor? = nil) throws -> Metrics
   {
+    let labels = try Tensor(labels)
+    return try withExtendedLifetime((inputs, labels, unlabeled, strong)) {
+      try step(
+        BorrowedArray(inputs), BorrowedArray(labels), unlabeled: unlabeled.map { BorrowedArray($0) },
+        strong: strong.map { BorrowedArray($0) })
+      return lastMetrics
+    }
+  }
+
+  /// The same on arrays of the caller's; labels are int64 or uint8.
+  package func step(
+    _ inputs: BorrowedArray, _ labels: BorrowedArray, unlabeled: BorrowedArray?, strong: BorrowedArray?
+  ) throws {
     try training {
-      let weak = try unlabeled.map { try prepared($0, "unlabeled") }
+      let weak = try unlabeled.map { try prepared($0, "unlabeled", in: batchMemory) }
       let batch = Batch(
         labeled: try labeledBatch(inputs, labels), weak: weak, strong: try strongView(strong, of: weak))
-      return try step(batch)
+      try step(batch)
     }
   }
 
   /// The student's half of a step.
   @discardableResult
   public func studentStep(_ unlabeled: Tensor, strong: Tensor? = nil) throws -> Metrics {
+    try withExtendedLifetime((unlabeled, strong)) {
+      try studentStep(BorrowedArray(unlabeled), strong: strong.map { BorrowedArray($0) })
+      return lastMetrics
+    }
+  }
+
+  package func studentStep(_ unlabeled: BorrowedArray, strong: BorrowedArray?) throws {
     try training {
-      let weak = try prepared(unlabeled, "unlabeled")
+      let weak = try prepared(unlabeled, "unlabeled", in: batchMemory)
       let strong = try strongView(strong, of: weak) ?? weak
-      return try stepping(begins: true) {
-        lastMetrics = try twoStepMethod().studentStep(weak: weak, strong: strong, labeled: nil, draw: UInt64(steps))
-        return lastMetrics
+      try stepping(begins: true) {
+        workingMetrics.clear()
+        try twoStepMethod().studentStep(
+          weak: weak, strong: strong, labeled: nil, draw: UInt64(steps), into: &workingMetrics)
+        swap(&lastMetrics, &workingMetrics)
       }
     }
   }
@@ -228,12 +268,20 @@ public final class Trainer: @unchecked Sendable {
   /// The teacher's half of a step; completes the step that `studentStep` began.
   @discardableResult
   public func teacherStep(_ inputs: Tensor, _ labels: [Int]) throws -> Metrics {
+    let labels = try Tensor(labels)
+    return try withExtendedLifetime((inputs, labels)) {
+      try teacherStep(BorrowedArray(inputs), BorrowedArray(labels))
+      return lastMetrics
+    }
+  }
+
+  package func teacherStep(_ inputs: BorrowedArray, _ labels: BorrowedArray) throws {
     try training {
       let labeled = try labeledBatch(inputs, labels)
-      return try stepping(begins: false) {
-        let metrics = try twoStepMethod().teacherStep(labeled, draw: UInt64(steps))
-        completeStep(lastMetrics.merging(metrics))
-        return metrics
+      try stepping(begins: false) {
+        workingMetrics.take(lastMetrics)
+        try twoStepMethod().teacherStep(labeled, draw: UInt64(steps), into: &workingMetrics)
+        completeStep()
       }
     }
   }
@@ -243,21 +291,19 @@ public final class Trainer: @unchecked Sendable {
     try training { try writing { movingAverage?.update() } }
   }
 
-  func step(_ batch: Batch) throws -> Metrics {
+  func step(_ batch: Batch) throws {
     try stepping(begins: true) {
-      let metrics = try method.step(batch, draw: UInt64(steps))
+      workingMetrics.clear()
+      try method.step(batch, draw: UInt64(steps), into: &workingMetrics)
       movingAverage?.update()
-      completeStep(metrics)
-      return lastMetrics
+      completeStep()
     }
   }
 
-  private func completeStep(_ metrics: Metrics) {
-    // In the method's own order, whatever order its halves reported in.
-    var ordered = Metrics()
-    for name in method.metricNames { ordered[name] = metrics[name] ?? 0 }
-    lastMetrics = ordered
-    historyValues += ordered.values
+  private func completeStep() {
+    workingMetrics.fillWithZeros()
+    swap(&lastMetrics, &workingMetrics)
+    historyValues += lastMetrics.row
     steps += 1
     swap(&lastGood, &current)
   }
@@ -301,13 +347,15 @@ public final class Trainer: @unchecked Sendable {
     guard let method = method as? MetaPseudoLabels else {
       throw DidactError(.unsupported, "method \"\(methodName)\" has no meta-gradient")
     }
-    let labeled = try labeledBatch(inputs, labels)
+    try checkLabels(labels, "y", rows: inputs.rows)
+    let labeled = LabeledBatch(inputs: try prepared(inputs, "X"), labels: try Tensor(labels))
     let weak = try prepared(unlabeled, "unlabeled")
-    let strong = try strongView(strong, of: weak) ?? weak
+    let strongRows = try strong.map { try prepared($0, "unlabeled, strong view") } ?? weak
+    try checkStrong(strongRows, of: weak)
     if let pseudoLabels { try checkLabels(pseudoLabels, "pseudo_labels") }
     return try writing {
       try method.metaGradient(
-        labeled, weak: weak, strong: strong, pseudoLabels: pseudoLabels.map { try Tensor($0) }, draw: draw,
+        labeled, weak: weak, strong: strongRows, pseudoLabels: pseudoLabels.map { try Tensor($0) }, draw: draw,
         into: gradient)
     }
   }
@@ -316,8 +364,22 @@ public final class Trainer: @unchecked Sendable {
 
   /// Class probabilities [N, classes] of rows [N, inputs] of any element type.
   public func predictProbabilities(_ inputs: Tensor) throws -> Tensor {
+    try predictProbabilities(inputs, by: predictorRole)
+  }
+
+  /// The same into an array of the caller's, float32 or float64.
+  package func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray) throws {
+    try predict(probabilities, inputs, with: predictor)
+  }
+
+  func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, with network: Network) throws {
     // The lock is about the input scaling too.
-    try predictor.lock.reading { try predictor.predictProbabilities(prepared(inputs, "X")) }
+    try network.lock.reading {
+      try checkRows(inputs, "X")
+      try network.predict(probabilities, inputs, scaling: scaling) { rows in
+        try checkFinite(inputs.rows(rows), "X", from: rows.lowerBound)
+      }
+    }
   }
 
   /// The most probable class of each row.
@@ -329,47 +391,77 @@ public final class Trainer: @unchecked Sendable {
 
   /// `input` as the networks take it: scaled, in their element type.
   /// - Throws: `DidactError.shape`, or `.data` naming row and column of what is not finite.
-  func prepared(_ input: Tensor, _ name: String) throws -> Tensor {
-    let inputs = student.inputs
-    guard input.shape.rank == 2, input.columns == inputs else {
-      throw DidactError(.shape, "\(name) has shape \(input.shape); expected [rows, \(inputs)]")
-    }
-    guard input.rows > 0 else { throw DidactError(.shape, "\(name) has no rows") }
-    let rows = try Tensor(input.shape, elementType)
+  /// - Parameter memory: where the rows of steps are; nil for memory of their own.
+  func prepared(_ input: BorrowedArray, _ name: String, in memory: TensorPool? = nil) throws -> Tensor {
+    try checkRows(input, name)
+    let rows = try memory?.tensor(input.shape, elementType) ?? Tensor(input.shape, elementType)
     guard student.kernels.convert(rows, input, mean: scaling?.mean, scale: scaling?.scale) else {
-      let index = (0..<rows.count).first { !rows[$0].isFinite } ?? 0
-      let column = index % inputs
-      let columnName = column < featureNames.count ? " (\(featureNames[column]))" : ""
-      throw DidactError(
-        .data,
-        "\(name), row \(index / inputs), column \(column)\(columnName): \(input[index]) is not a finite \(elementType) number"
-      )
+      try checkFinite(input, name)
+      return rows
     }
     return rows
   }
 
-  private func strongView(_ strong: Tensor?, of weak: Tensor?) throws -> Tensor? {
+  func prepared(_ input: Tensor, _ name: String) throws -> Tensor {
+    try withExtendedLifetime(input) { try prepared(BorrowedArray(input), name) }
+  }
+
+  func checkRows(_ input: BorrowedArray, _ name: String) throws {
+    guard input.shape.rank == 2, input.columns == student.inputs else {
+      throw DidactError(.shape, "\(name) has shape \(input.shape); expected [rows, \(student.inputs)]")
+    }
+    guard input.rows > 0 else { throw DidactError(.shape, "\(name) has no rows") }
+  }
+
+  /// - Throws: `DidactError.data` naming row and column of the first element that is not finite once scaled.
+  private func checkFinite(_ input: BorrowedArray, _ name: String, from firstRow: Int = 0) throws {
+    let rows = try Tensor(input.shape, elementType)
+    guard !student.kernels.convert(rows, input, mean: scaling?.mean, scale: scaling?.scale),
+      let index = (0..<rows.count).first(where: { !rows[$0].isFinite })
+    else { return }
+    let row = firstRow + index / input.columns, column = index % input.columns
+    let columnName = column < featureNames.count ? " (\(featureNames[column]))" : ""
+    throw DidactError(
+      .data,
+      "\(name), row \(row), column \(column)\(columnName): \(input[index]) is not a finite \(elementType) number")
+  }
+
+  private func strongView(_ strong: BorrowedArray?, of weak: Tensor?) throws -> Tensor? {
     guard let strong else { return weak }
     guard let weak else {
       throw DidactError(.invalidArgument, "a strong view needs the unlabelled rows that it is a view of")
     }
-    let view = try prepared(strong, "unlabeled, strong view")
-    guard view.rows == weak.rows else {
-      throw DidactError(.shape, "the strong view has \(view.rows) rows, the unlabelled rows are \(weak.rows)")
-    }
+    let view = try prepared(strong, "unlabeled, strong view", in: batchMemory)
+    try checkStrong(view, of: weak)
     return view
   }
 
-  private func labeledBatch(_ inputs: Tensor, _ labels: [Int]) throws -> LabeledBatch {
-    let rows = try prepared(inputs, "X")
-    guard labels.count == rows.rows else {
-      throw DidactError(.shape, "\(labels.count) labels for \(rows.rows) rows")
+  private func checkStrong(_ strong: Tensor, of weak: Tensor) throws {
+    guard strong.rows == weak.rows else {
+      throw DidactError(.shape, "the strong view has \(strong.rows) rows, the unlabelled rows are \(weak.rows)")
     }
-    try checkLabels(labels, "y")
-    return LabeledBatch(inputs: rows, labels: try Tensor(labels))
   }
 
-  func checkLabels(_ labels: [Int], _ name: String) throws {
+  private func labeledBatch(_ inputs: BorrowedArray, _ labels: BorrowedArray) throws -> LabeledBatch {
+    let rows = try prepared(inputs, "X", in: batchMemory)
+    return LabeledBatch(inputs: rows, labels: try checkedLabels(labels, "y", rows: rows.rows))
+  }
+
+  /// A class for each row [rows], as int64.
+  private func checkedLabels(_ labels: BorrowedArray, _ name: String, rows: Int) throws -> Tensor {
+    guard labels.shape.rank == 1 else {
+      throw DidactError(.shape, "\(name) has shape \(labels.shape); expected one dimension")
+    }
+    guard labels.count == rows else { throw DidactError(.shape, "\(labels.count) labels for \(rows) rows") }
+    let classes = student.classes, checked = try batchMemory.tensor(Shape(rows), .int64)
+    if let (row, label) = try checked.takeLabels(labels, name, classes: classes) {
+      throw DidactError(.data, "\(name), row \(row): label \(label) is not in 0..<\(classes)")
+    }
+    return checked
+  }
+
+  func checkLabels(_ labels: [Int], _ name: String, rows: Int? = nil) throws {
+    if let rows, labels.count != rows { throw DidactError(.shape, "\(labels.count) labels for \(rows) rows") }
     let classes = student.classes
     if let row = labels.firstIndex(where: { $0 < 0 || $0 >= classes }) {
       throw DidactError(.data, "\(name), row \(row): label \(labels[row]) is not in 0..<\(classes)")
@@ -396,11 +488,9 @@ public final class Trainer: @unchecked Sendable {
 
   /// Runs `body` with no prediction reading the networks.
   func writing<Result>(_ body: () throws -> Result) throws -> Result {
-    func locked(_ networks: ArraySlice<Network>) throws -> Result {
-      guard let first = networks.first else { return try body() }
-      return try first.lock.writing { try locked(networks.dropFirst()) }
-    }
-    return try locked((method.learners.map(\.network) + [average].compactMap { $0 })[...])
+    for network in networks { network.lock.lockForWriting() }
+    defer { for network in networks { network.lock.unlock() } }
+    return try body()
   }
 
   /// Runs a step or its half. Where one that began cannot end, the state is as before it. Where it diverges, the state

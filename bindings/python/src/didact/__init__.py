@@ -15,6 +15,7 @@ from ._version import __version__
 from .gradient_check import GradientCheck, gradcheck
 from .network import Network, Pass, mlp, sequential
 from .optimization import SGD, AdamW, MovingAverage, Optimizer
+from .prediction import Predictor
 from .trainer import Trainer, configuration_fields
 from .versions import build_info, show_versions
 
@@ -26,6 +27,7 @@ __all__ = [
     "Network",
     "Optimizer",
     "Pass",
+    "Predictor",
     "SGD",
     "Trainer",
     "__version__",

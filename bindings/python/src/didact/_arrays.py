@@ -23,6 +23,17 @@ _CODES = {
 _DTYPES = {code: dtype for dtype, code in _CODES.items()}
 
 
+_DIMENSIONS = [ctypes.c_int64 * max(1, rank) for rank in range(5)]
+
+
+def _address(array: np.ndarray) -> int:
+    try:
+        # Three times as fast as array.ctypes.data, but only for memory that is writable and without gaps.
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError, BufferError):
+        return array.ctypes.data
+
+
 class Borrowed:
     """A C description of an array, and what must stay alive while C reads it.
 
@@ -34,15 +45,17 @@ class Borrowed:
 
     def __init__(self, values: Any):
         array = np.asarray(values)
-        if array.dtype not in _CODES:
+        code = _CODES.get(array.dtype)
+        if code is None:
             array = _converted(array)
+            code = _CODES[array.dtype]
         self.array = array
-        dimensions = ctypes.c_int64 * max(1, array.ndim)
+        rank = array.ndim
+        dimensions = _DIMENSIONS[rank] if rank < len(_DIMENSIONS) else ctypes.c_int64 * rank
         self._shape = dimensions(*array.shape)
-        self._strides = dimensions(*array.strides)
-        self.struct = _ffi.didact_array(
-            array.ctypes.data, _CODES[array.dtype], array.ndim, self._shape, self._strides
-        )
+        # None is row-major without gaps.
+        self._strides = None if array.flags.c_contiguous else dimensions(*array.strides)
+        self.struct = _ffi.didact_array(_address(array), code, rank, self._shape, self._strides)
 
     @property
     def pointer(self):
@@ -77,6 +90,8 @@ def _converted(array: np.ndarray) -> np.ndarray:
 def labels(values: Any, *, name: str, missing: bool = False) -> np.ndarray:
     """Whole numbers as int64; with ``missing``, None and NaN become -1."""
     array = np.asarray(values)
+    if array.dtype == np.int64 and array.ndim == 1:
+        return array
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.dtype.kind == "O" and missing:

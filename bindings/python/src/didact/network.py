@@ -24,6 +24,7 @@ from ._arrays import (
 )
 from ._errors import check
 from ._library import library
+from .prediction import Predictions
 
 
 def mlp(
@@ -92,10 +93,17 @@ class Network:
         ``"float32"`` or ``"float64"``.
     seed : int
         Of the initial parameters and of dropout masks.
+    threads : int
+        The most to use; 0 for one a core. Small work stays on one.
     """
 
-    def __init__(self, specification: Mapping[str, Any], dtype: str = "float32", seed: int = 0):
-        description = {**specification, "dtype": str(np.dtype(dtype)), "seed": whole_number(seed, "seed")}
+    def __init__(self, specification: Mapping[str, Any], dtype: str = "float32", seed: int = 0, threads: int = 0):
+        description = {
+            **specification,
+            "dtype": str(np.dtype(dtype)),
+            "seed": whole_number(seed, "seed"),
+            "threads": whole_number(threads, "threads"),
+        }
         self._adopt(make_handle(library.didact_network_create, library.didact_network_free, to_json(description)))
 
     @classmethod
@@ -123,6 +131,9 @@ class Network:
         self._parameters = views(parameter_names, library.didact_network_parameter, "parameter")
         self._gradients = views(parameter_names, library.didact_network_gradient, "gradient")
         self._statistics = views(statistic_names, library.didact_network_statistic, "statistic")
+        self._predictions = Predictions(
+            library.didact_network_predict, handle, description["inputs"], self._class_count(), self._dtype
+        )
 
     @property
     def specification(self) -> dict[str, Any]:
@@ -170,12 +181,7 @@ class Network:
 
     def predict_proba(self, x: Any) -> np.ndarray:
         """Class probabilities [rows, classes], with running statistics and no dropout."""
-        x = borrow(x)
-        probabilities = self._empty(x.array)
-        check(
-            library.didact_network_predict(borrow(probabilities).pointer, self._handle.value, x.pointer)
-        )
-        return probabilities
+        return self._predictions(x)
 
     def record(self, x: Any, training: bool = True, draw: int | None = None) -> Pass:
         """A forward recorded at a snapshot of the parameters, for its backward and tangent.

@@ -31,6 +31,7 @@ from ._errors import check
 from ._library import library
 from .network import Network
 from .optimization import Optimizer
+from .prediction import Predictions
 
 
 def configuration_fields(method: str) -> list[dict[str, Any]]:
@@ -88,6 +89,15 @@ class Trainer:
         self._configuration = json.loads(text(library.didact_trainer_configuration, handle.value))
         self._columns = names(
             library.didact_trainer_history_columns, library.didact_trainer_history_name, handle.value
+        )
+        self._row_type, self._row_shape = ctypes.c_double * len(self._columns), (ctypes.c_int64 * 1)(len(self._columns))
+        student = self.student
+        self._predictions = Predictions(
+            library.didact_trainer_predict,
+            handle,
+            student._specification["inputs"],
+            student._class_count(),
+            student.dtype,
         )
 
     @classmethod
@@ -203,11 +213,11 @@ class Trainer:
     @property
     def metrics(self) -> dict[str, float]:
         """What the last step reported."""
-        found = names(library.didact_trainer_metric_count, library.didact_trainer_metric_name, self._handle.value)
-        return {
-            name: number(library.didact_trainer_metric, ctypes.c_double, self._handle.value, name.encode())
-            for name in found
-        }
+        values = self._row_type()
+        row = _ffi.didact_array(ctypes.addressof(values), _ffi.DIDACT_FLOAT64, 1, self._row_shape, None)
+        check(library.didact_trainer_metrics(ctypes.byref(row), self._handle.value))
+        # NaN stands for what was not reported.
+        return {name: value for name, value in zip(self._columns, values) if value == value}
 
     @property
     def steps(self) -> int:
@@ -371,11 +381,7 @@ class Trainer:
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities [rows, classes], by the student's average if one is kept, else the
         student. From any number of threads."""
-        X = borrow(X)
-        rows = X.array.shape[0] if X.array.ndim else 0
-        probabilities = np.empty((rows, self.student._class_count()), self.student.dtype)
-        check(library.didact_trainer_predict(borrow(probabilities).pointer, self._handle.value, X.pointer))
-        return probabilities
+        return self._predictions(X)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row, int64."""
