@@ -32,7 +32,7 @@ ARRAY, HANDLE, OUT_HANDLE = ctypes.POINTER(_ffi.didact_array), ctypes.c_void_p, 
 # didact_status is an int32, and so is what this one returns.
 STATUS_FUNCTIONS = {name for name, (result, _) in _ffi.FUNCTIONS.items() if result is _ffi.didact_status}
 STATUS_FUNCTIONS.remove("didact_abi_version")
-KINDS = ("network", "pass", "optimizer", "average", "trainer")
+KINDS = ("network", "pass", "optimizer", "average", "trainer", "predictor")
 
 # Some of the texts are good file names: what is saved there goes away with this folder.
 folder = tempfile.mkdtemp()
@@ -86,6 +86,7 @@ TRAINER = (b'{"method": "meta_pseudo_labels", "network": %s, "average_decay": 0.
            b' "labeled_batch_size": 2, "unlabeled_batch_size": 3}') % NETWORK  # fmt: skip
 X = np.array([[0.5, 1.0], [1.0, -1.0], [0.0, 0.25], [-1.0, 2.0]])
 Y = np.array([0, 1, 1, 0])
+PROBABILITIES = np.empty((4, 2))
 
 
 def fresh(kind):
@@ -96,6 +97,8 @@ def fresh(kind):
     network = fresh("network")
     if kind == "pass":
         return made("didact_network_record", network, array(X), 1, -1)
+    if kind == "predictor":
+        return made("didact_predictor_create", network, array(X), array(PROBABILITIES))
     if kind == "optimizer":
         return made("didact_optimizer_create", network, b'{"name": "sgd", "learning_rate": 0.1}')
     return made("didact_average_create", network, 0.5, 0)
@@ -116,7 +119,7 @@ COUNT = parameters.shape[0]
 
 def handle_kind(name):
     """The class that the handle argument of a function has."""
-    if name in ("didact_optimizer_create", "didact_average_create"):
+    if name in ("didact_optimizer_create", "didact_average_create", "didact_predictor_create"):
         return "network"
     return next(kind for kind in KINDS if name.startswith(f"didact_{kind}_"))
 
@@ -144,6 +147,8 @@ def good(name):
         "didact_optimizer_state": [None, None, b"momentum.dense0.weight"],
         "didact_optimizer_set_learning_rate": [None, 0.1],
         "didact_average_create": [None, None, 0.5, 1],
+        "didact_predictor_create": [None, None, array(X), array(PROBABILITIES)],
+        "didact_trainer_metrics": [array(np.empty(12)), None],
         "didact_trainer_step": [None, array(X), array(Y), array(X), array(X)],
         "didact_trainer_student_step": [None, array(X), array(X)],
         "didact_trainer_teacher_step": [None, array(X), array(Y)],
