@@ -58,21 +58,3 @@ static inline int64_t padded(int64_t count) { return (count + 15) & ~(int64_t)15
 static inline bool needs_transpose(const kernels_operation *o) {
   return o->rows > 8 && o->columns > 4 && o->columns <= KERNELS_NARROW && o->inner <= KERNELS_NARROW;
 }
-
-/* Philox4x32-10 (Salmon et al., SC 2011), as in Random.swift: two times 64 bits. */
-static inline __attribute__((always_inline)) void random_block(
-    uint64_t key, uint64_t draw, uint32_t lane, uint32_t block, uint64_t bits[2]) {
-  uint32_t c0 = block, c1 = lane, c2 = (uint32_t)draw, c3 = (uint32_t)(draw >> 32);
-  uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-  for (int round = 0; round < 10; round++) {
-    uint64_t p0 = (uint64_t)0xd2511f53 * c0, p1 = (uint64_t)0xcd9e8d57 * c2;
-    c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-    c1 = (uint32_t)p1;
-    c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-    c3 = (uint32_t)p0;
-    k0 += 0x9e3779b9;
-    k1 += 0xbb67ae85;
-  }
-  bits[0] = (uint64_t)c1 << 32 | c0;
-  bits[1] = (uint64_t)c3 << 32 | c2;
-}

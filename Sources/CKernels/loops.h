@@ -12,9 +12,9 @@
 
 typedef float vector __attribute__((vector_size(LANES * 4)));
 typedef float unaligned_vector __attribute__((vector_size(LANES * 4), aligned(4)));
-typedef float half_vector __attribute__((vector_size(DOUBLES * 4)));
 typedef double double_vector __attribute__((vector_size(LANES * 4)));
 typedef int64_t long_vector __attribute__((vector_size(LANES * 4)));
+typedef uint64_t ulong_vector __attribute__((vector_size(LANES * 4)));
 
 INLINE vector load(const float *x) { return *(const unaligned_vector *)x; }
 INLINE void store(float *x, vector v) { *(unaligned_vector *)x = v; }
@@ -402,122 +402,225 @@ static void activation_derivative(
   }
 }
 
+/* Uniform values `first`..<`first` + 2 · DOUBLES of the run's draw, `first` even: Philox4x32-10 (Salmon et al., SC 2011),
+ * as in Random.swift. A block of it makes two values. */
+static void uniform_values(const kernels_operation *o, const kernels_run *run, int64_t first, double *values) {
+  ulong_vector c0, c1 = (ulong_vector){} + (uint32_t)o->option;
+  ulong_vector c2 = (ulong_vector){} + (uint32_t)run->draw, c3 = (ulong_vector){} + (run->draw >> 32);
+  for (int i = 0; i < DOUBLES; i++) c0[i] = (uint32_t)(first / 2 + i);
+  uint32_t k0 = (uint32_t)run->key, k1 = (uint32_t)(run->key >> 32);
+  for (int round = 0; round < 10; round++) {
+    ulong_vector p0 = (c0 & 0xffffffff) * 0xd2511f53, p1 = (c2 & 0xffffffff) * 0xcd9e8d57;
+    c0 = (p1 >> 32) ^ c1 ^ k0;
+    c1 = p1 & 0xffffffff;
+    c2 = (p0 >> 32) ^ c3 ^ k1;
+    c3 = p0 & 0xffffffff;
+    k0 += 0x9e3779b9;
+    k1 += 0xbb67ae85;
+  }
+  double_vector even = __builtin_convertvector((c1 << 32 | c0) >> 11, double_vector) * 0x1p-53;
+  double_vector odd = __builtin_convertvector((c3 << 32 | c2) >> 11, double_vector) * 0x1p-53;
+  double both[2][DOUBLES];
+  memcpy(both[0], &even, sizeof even);
+  memcpy(both[1], &odd, sizeof odd);
+  for (int i = 0; i < DOUBLES; i++) {
+    values[2 * i] = both[0][i];
+    values[2 * i + 1] = both[1][i];
+  }
+}
+
 /* Elements first..<last of the mask are values first..<last of the draw. */
 static void dropout_mask(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, float *mask) {
-  double rate = o->scalars[0];
+  double rate = o->scalars[0], values[2 * DOUBLES];
   float kept = (float)(1 / (1 - rate));
-  for (int64_t block = first / 2; block * 2 < last; block++) {
-    uint64_t bits[2];
-    random_block(run->key, run->draw, (uint32_t)o->option, (uint32_t)block, bits);
-    for (int64_t i = block * 2; i < block * 2 + 2; i++) {
-      if (i >= first && i < last) mask[i] = (double)(bits[i & 1] >> 11) * 0x1p-53 < rate ? 0 : kept;
+  for (int64_t start = first & ~(int64_t)1; start < last; start += 2 * DOUBLES) {
+    uniform_values(o, run, start, values);
+    for (int64_t i = start < first ? 1 : 0; i < 2 * DOUBLES && start + i < last; i++) {
+      mask[start + i] = values[i] < rate ? 0 : kept;
     }
   }
 }
 
-/* MARK: Row by row on logits, a vector's worth of rows at a time, in float64: the feedback is a difference of two nearly
- * equal losses, and there are few classes. */
+/* MARK: Row by row on logits
+ *
+ * In float64: the feedback is a difference of two nearly equal losses, and there are few classes. A tile of rows and
+ * classes at a time, so that the exponentials fill vectors however few classes there are. */
 
-/* Element c of up to DOUBLES rows from `row` on; the last row stands in for rows after it. */
-INLINE double_vector column(const float *x, int64_t row, int64_t last, int64_t columns, int64_t c) {
-  half_vector v;
-  for (int i = 0; i < DOUBLES; i++) v[i] = x[(row + i < last ? row + i : last - 1) * columns + c];
-  return __builtin_convertvector(v, double_vector);
+enum { TILE_ELEMENTS = 512 };
+
+typedef struct {
+  /* Rows at a time, and classes of them at a time. */
+  int64_t rows, width;
+} tile_shape;
+
+INLINE tile_shape tile_of(int64_t columns) {
+  int64_t width = columns < TILE_ELEMENTS ? columns : TILE_ELEMENTS;
+  return (tile_shape){TILE_ELEMENTS / width, width};
 }
 
-INLINE void store_column(float *x, double_vector v, int64_t row, int64_t last, int64_t columns, int64_t c) {
-  /* Through memory: taken lane by lane, compilers would compute it lane by lane. */
-  half_vector narrowed = __builtin_convertvector(v, half_vector);
-  float values[DOUBLES];
-  memcpy(values, &narrowed, sizeof values);
-  if (row + DOUBLES <= last) {
-    for (int i = 0; i < DOUBLES; i++) x[(row + i) * columns + c] = values[i];
-  } else {
-    for (int64_t i = 0; i < last - row; i++) x[(row + i) * columns + c] = values[i];
+INLINE double_vector load_doubles(const double *x) {
+  double_vector v;
+  memcpy(&v, x, sizeof v);
+  return v;
+}
+
+/* The largest logit of each row: NaN where the first one is. */
+INLINE void largest_of_rows(int64_t rows, int64_t columns, const float *z, double *largest) {
+  for (int64_t n = 0; n < rows; n++) {
+    float most = z[n * columns];
+    for (int64_t c = 1; c < columns; c++) most = z[n * columns + c] > most ? z[n * columns + c] : most;
+    largest[n] = most;
   }
 }
 
-INLINE double_vector largest_of_row(const float *z, int64_t row, int64_t last, int64_t columns) {
-  double_vector largest = column(z, row, last, columns, 0);
-  for (int64_t c = 1; c < columns; c++) {
-    double_vector value = column(z, row, last, columns, c);
-    largest = choose(value > largest, value, largest);
+/* e[n, c] = exp((z[n, c] − largest[n]) · inverse) for `width` of the `columns` classes. */
+INLINE void exponentials(
+    int64_t rows, int64_t width, int64_t columns, const float *z, const double *largest, double inverse, double *e) {
+  int64_t count = rows * width;
+  for (int64_t n = 0; n < rows; n++) {
+    for (int64_t c = 0; c < width; c++) e[n * width + c] = ((double)z[n * columns + c] - largest[n]) * inverse;
   }
-  return largest;
+  for (int64_t i = count; i % DOUBLES; i++) e[i] = 0;
+  for (int64_t i = 0; i < count; i += DOUBLES) {
+    double_vector v = exponential_of_doubles(load_doubles(e + i));
+    memcpy(e + i, &v, sizeof v);
+  }
 }
 
-static void softmax(int64_t first, int64_t last, int64_t columns, float *p, const float *z, double temperature) {
-  double inverse = 1 / temperature;
-  for (int64_t n = first; n < last; n += DOUBLES) {
-    double_vector largest = largest_of_row(z, n, last, columns), sum = {};
-    for (int64_t c = 0; c < columns; c++) {
-      double_vector e = exponential_of_doubles((column(z, n, last, columns, c) - largest) * inverse);
-      sum += e;
-      store_column(p, e, n, last, columns, c);
+/* sums[n] = Σ_c exp((z[n, c] − largest[n]) · inverse); the exponentials of the last classes stay in e. */
+INLINE void sums_of_exponentials(
+    int64_t rows, tile_shape tile, int64_t columns, const float *z, const double *largest, double inverse, double *e,
+    double *sums) {
+  for (int64_t n = 0; n < rows; n++) sums[n] = 0;
+  for (int64_t start = 0; start < columns; start += tile.width) {
+    int64_t width = columns - start < tile.width ? columns - start : tile.width;
+    exponentials(rows, width, columns, z + start, largest, inverse, e);
+    for (int64_t n = 0; n < rows; n++) {
+      for (int64_t c = 0; c < width; c++) sums[n] += e[n * width + c];
     }
-    double_vector share = 1 / sum;
-    for (int64_t c = 0; c < columns; c++) store_column(p, column(p, n, last, columns, c) * share, n, last, columns, c);
   }
 }
 
-static void softmax_backward(
+INLINE void softmax(int64_t first, int64_t last, int64_t columns, float *p, const float *z, double temperature) {
+  double e[TILE_ELEMENTS + DOUBLES], largest[TILE_ELEMENTS], sums[TILE_ELEMENTS], inverse = 1 / temperature;
+  tile_shape tile = tile_of(columns);
+  for (int64_t row = first; row < last; row += tile.rows) {
+    int64_t rows = last - row < tile.rows ? last - row : tile.rows;
+    const float *logits = z + row * columns;
+    largest_of_rows(rows, columns, logits, largest);
+    sums_of_exponentials(rows, tile, columns, logits, largest, inverse, e, sums);
+    for (int64_t start = 0; start < columns; start += tile.width) {
+      int64_t width = columns - start < tile.width ? columns - start : tile.width;
+      if (columns > tile.width) exponentials(rows, width, columns, logits + start, largest, inverse, e);
+      for (int64_t n = 0; n < rows; n++) {
+        double share = 1 / sums[n];
+        for (int64_t c = 0; c < width; c++) p[(row + n) * columns + start + c] = (float)(e[n * width + c] * share);
+      }
+    }
+  }
+}
+
+INLINE void softmax_backward(
     int64_t first, int64_t last, int64_t columns, float *dz, const float *d, const float *p, const float *row_scale,
     double factor) {
-  for (int64_t n = first; n < last; n += DOUBLES) {
-    double_vector scale = row_scale ? column(row_scale, n, last, 1, 0) * factor : (double_vector){} + factor;
-    double_vector mean = {};
-    for (int64_t c = 0; c < columns; c++) mean += column(p, n, last, columns, c) * column(d, n, last, columns, c);
-    for (int64_t c = 0; c < columns; c++) {
-      double_vector value = scale * column(p, n, last, columns, c) * (column(d, n, last, columns, c) - mean);
-      store_column(dz, value, n, last, columns, c);
+  for (int64_t n = first; n < last; n++) {
+    double scale = row_scale ? row_scale[n] * factor : factor, mean = 0;
+    for (int64_t i = n * columns; i < (n + 1) * columns; i++) mean += (double)p[i] * d[i];
+    for (int64_t i = n * columns; i < (n + 1) * columns; i++) dz[i] = (float)(scale * p[i] * (d[i] - mean));
+  }
+}
+
+INLINE void cross_entropy(
+    int64_t first, int64_t last, int64_t columns, double *losses, float *dz, const float *z, const float *targets,
+    const float *row_scale, double temperature, double factor) {
+  double e[TILE_ELEMENTS + DOUBLES], largest[TILE_ELEMENTS], inverse = 1 / temperature;
+  double sums[TILE_ELEMENTS + DOUBLES], log_sums[TILE_ELEMENTS + DOUBLES], scales[TILE_ELEMENTS];
+  tile_shape tile = tile_of(columns);
+  for (int64_t row = first; row < last; row += tile.rows) {
+    int64_t rows = last - row < tile.rows ? last - row : tile.rows;
+    const float *logits = z + row * columns, *target = targets + row * columns;
+    largest_of_rows(rows, columns, logits, largest);
+    sums_of_exponentials(rows, tile, columns, logits, largest, inverse, e, sums);
+    if (losses) {
+      for (int64_t n = rows; n % DOUBLES; n++) sums[n] = 1;
+      for (int64_t n = 0; n < rows; n += DOUBLES) {
+        double_vector v = logarithm_of_doubles(load_doubles(sums + n));
+        memcpy(log_sums + n, &v, sizeof v);
+      }
+      for (int64_t n = 0; n < rows; n++) {
+        double loss = 0;
+        for (int64_t i = n * columns; i < (n + 1) * columns; i++) {
+          double log_probability = (logits[i] - largest[n]) * inverse - log_sums[n];
+          /* A class without a target does not count, even where its logit is infinite. */
+          double part = target[i] * log_probability;
+          loss -= target[i] == 0 ? 0 : part;
+        }
+        losses[row + n] = loss;
+      }
+    }
+    if (!dz) continue;
+    /* Apart, because a masked load through a null pointer takes hundreds of cycles. */
+    for (int64_t n = 0; n < rows; n++) scales[n] = factor * inverse;
+    if (row_scale) {
+      for (int64_t n = 0; n < rows; n++) scales[n] *= row_scale[row + n];
+    }
+    for (int64_t start = 0; start < columns; start += tile.width) {
+      int64_t width = columns - start < tile.width ? columns - start : tile.width;
+      if (columns > tile.width) exponentials(rows, width, columns, logits + start, largest, inverse, e);
+      for (int64_t n = 0; n < rows; n++) {
+        double total = 0;
+        for (int64_t c = 0; c < columns; c++) total += target[n * columns + c];
+        double share = total / sums[n];
+        for (int64_t c = 0; c < width; c++) {
+          int64_t i = n * columns + start + c;
+          dz[row * columns + i] = (float)(scales[n] * (e[n * width + c] * share - target[i]));
+        }
+      }
     }
   }
 }
 
-static void cross_entropy(
-    int64_t first, int64_t last, int64_t columns, double *losses, float *dz, const float *z, const float *targets,
-    const float *row_scale, double temperature, double factor) {
-  double inverse = 1 / temperature;
-  for (int64_t n = first; n < last; n += DOUBLES) {
-    double_vector largest = largest_of_row(z, n, last, columns), sum = {}, total = {}, loss = {};
-    for (int64_t c = 0; c < columns; c++) {
-      sum += exponential_of_doubles((column(z, n, last, columns, c) - largest) * inverse);
-    }
-    double_vector log_sum = logarithm_of_doubles(sum);
-    for (int64_t c = 0; c < columns; c++) {
-      double_vector target = column(targets, n, last, columns, c);
-      double_vector log_probability = (column(z, n, last, columns, c) - largest) * inverse - log_sum;
-      /* A class without a target does not count, even where its logit is infinite. */
-      loss -= choose(target == 0, (double_vector){}, target * log_probability);
-      total += target;
-    }
-    if (losses) {
-      for (int i = 0; i < DOUBLES && n + i < last; i++) losses[n + i] = loss[i];
-    }
-    if (!dz) continue;
-    double_vector scale = row_scale ? column(row_scale, n, last, 1, 0) * (factor * inverse)
-                                    : (double_vector){} + factor * inverse;
-    double_vector share = total / sum;
-    for (int64_t c = 0; c < columns; c++) {
-      double_vector e = exponential_of_doubles((column(z, n, last, columns, c) - largest) * inverse);
-      store_column(dz, scale * (e * share - column(targets, n, last, columns, c)), n, last, columns, c);
-    }
+INLINE void logits_rows_of(
+    int64_t columns, const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
+  float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
+  switch (o->code) {
+    case KERNELS_SOFTMAX: softmax(first, last, columns, x0, x1, o->scalars[0]); break;
+    case KERNELS_SOFTMAX_BACKWARD: softmax_backward(first, last, columns, x0, x1, x2, x3, o->scalars[0]); break;
+    case KERNELS_CROSS_ENTROPY:
+      cross_entropy(
+          first, last, columns, (double *)x0, x1, x2, x3, operand(o, run, 4), o->scalars[0], o->scalars[1]);
+      break;
+  }
+}
+
+/* With the number of classes known to the compiler where it is so small that loops over it cost more than what they do. */
+static void logits_rows(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
+  switch (o->columns) {
+    case 2: logits_rows_of(2, o, run, first, last); break;
+    case 3: logits_rows_of(3, o, run, first, last); break;
+    case 4: logits_rows_of(4, o, run, first, last); break;
+    default: logits_rows_of(o->columns, o, run, first, last); break;
   }
 }
 
 static void sample(
     const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, float *one_hot, const float *p) {
   int64_t classes = o->columns;
-  for (int64_t n = first; n < last; n++) {
-    uint64_t bits[2];
-    random_block(run->key, run->draw, (uint32_t)o->option, (uint32_t)(n >> 1), bits);
-    double threshold = (double)(bits[n & 1] >> 11) * 0x1p-53, cumulative = 0;
-    int64_t label = 0;
-    for (; label < classes - 1; label++) {
-      cumulative += (double)p[n * classes + label];
-      if (cumulative > threshold) break;
+  double thresholds[2 * DOUBLES];
+  memset(one_hot + first * classes, 0, (size_t)((last - first) * classes) * sizeof(float));
+  for (int64_t start = first & ~(int64_t)1; start < last; start += 2 * DOUBLES) {
+    uniform_values(o, run, start, thresholds);
+    for (int64_t i = start < first ? 1 : 0; i < 2 * DOUBLES && start + i < last; i++) {
+      const float *row = p + (start + i) * classes;
+      /* The label is the number of classes whose cumulative probability does not exceed the threshold. */
+      double cumulative = 0;
+      int64_t label = 0;
+      for (int64_t c = 0; c < classes - 1; c++) {
+        cumulative += (double)row[c];
+        label += !(cumulative > thresholds[i]);
+      }
+      one_hot[(start + i) * classes + label] = 1;
     }
-    for (int64_t c = 0; c < classes; c++) one_hot[n * classes + c] = c == label;
   }
 }
 
@@ -685,11 +788,9 @@ static void NAME(rows)(
       break;
     }
 
-    case KERNELS_SOFTMAX: softmax(first, last, columns, x0, x1, o->scalars[0]); break;
-    case KERNELS_SOFTMAX_BACKWARD: softmax_backward(first, last, columns, x0, x1, x2, x3, o->scalars[0]); break;
-    case KERNELS_CROSS_ENTROPY:
-      cross_entropy(first, last, columns, (double *)x0, x1, x2, x3, x4, o->scalars[0], o->scalars[1]);
-      break;
+    case KERNELS_SOFTMAX:
+    case KERNELS_SOFTMAX_BACKWARD:
+    case KERNELS_CROSS_ENTROPY: logits_rows(o, run, first, last); break;
     case KERNELS_SAMPLE: sample(o, run, first, last, x0, x1); break;
     case KERNELS_SMOOTH: {
       float kept = (float)(1 - o->scalars[0]), spread = (float)(o->scalars[0] / (double)o->inner);

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 typedef enum { BY_ROWS, BY_COLUMNS, BY_CHUNKS, LARGE_PRODUCT } kind;
 
@@ -117,6 +118,32 @@ void kernels_unplan(kernels_operation *operations, int64_t count) {
   for (int64_t i = 0; i < count; i++) kernels_free_products(&operations[i]);
 }
 
+/* MARK: Times */
+
+static kernels_profile *profile;
+
+void kernels_take_times(kernels_profile *p) { profile = p; }
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+static void take_time(const kernels_operation *o, int64_t rows, double start) {
+  if (!profile) return;
+  bool has_two = o->code == KERNELS_DENSE_TANGENT && o->operands[1];
+  profile->seconds[o->code] += now() - start;
+  profile->calls[o->code]++;
+  profile->work[o->code] += (double)(rows * o->columns) * (is_dense(o) ? (double)o->inner * (has_two ? 2 : 1) : 1);
+}
+
+static void take_waiting(double start) {
+  if (!profile) return;
+  profile->waiting += now() - start;
+  profile->regions++;
+}
+
 /* MARK: Running */
 
 typedef struct {
@@ -125,24 +152,32 @@ typedef struct {
   kernels_run *run;
   int threads;
   int64_t rows_of_thread, rows_of_block;
+  /* When the first thread was done. */
+  double end_of_first;
 } region;
 
 static void run_rows(void *argument, int thread) {
-  const region *r = argument;
+  region *r = argument;
+  bool is_timed = profile && thread == 0;
   const kernels_loops *loops = kernels_chosen_loops();
   float *scratch = r->run->scratch ? r->run->scratch + thread * r->run->scratch_count : 0;
   int64_t rows = r->operations[0].rows, first = thread * r->rows_of_thread;
   int64_t last = smaller(rows, first + r->rows_of_thread);
   for (int64_t i = 0; i < r->count; i++) {
+    double begin = is_timed ? now() : 0;
     loops->prepare(&r->operations[i], r->run, scratch + r->operations[i].scratch, thread);
+    if (is_timed) take_time(&r->operations[i], 0, begin);
   }
   for (int64_t start = first; start < last; start += r->rows_of_block) {
     int64_t end = smaller(last, start + r->rows_of_block);
     for (int64_t i = 0; i < r->count; i++) {
       if (r->operations[i].joined == KERNELS_JOINED_AWAY) continue;
+      double begin = is_timed ? now() : 0;
       loops->rows(&r->operations[i], r->run, scratch + r->operations[i].scratch, thread, start, end);
+      if (is_timed) take_time(&r->operations[i], end - start, begin);
     }
   }
+  if (is_timed) r->end_of_first = now();
 }
 
 /* Parameter cotangents of the other threads to those of the first, in the order of the threads. */
@@ -170,7 +205,7 @@ static region region_of(const kernels_operation *operations, int64_t count, kern
     if (operations[i].columns > widest) widest = operations[i].columns;
   }
   int64_t rows = operations[0].rows;
-  region r = {operations, count, run, 1, rows, 48};
+  region r = {operations, count, run, 1, rows, 48, 0};
   r.threads = threads_for(cost * (double)rows, (rows + 15) / 16, allowed);
   // Whole cache lines for each thread; blocks that stay in the first-level cache from one operation to the next.
   r.rows_of_thread = (((rows + r.threads - 1) / r.threads) + 15) & ~(int64_t)15;
@@ -181,6 +216,7 @@ static region region_of(const kernels_operation *operations, int64_t count, kern
 static void run_region(const kernels_operation *operations, int64_t count, kernels_run *run) {
   region r = region_of(operations, count, run, run->threads);
   kernels_parallel(r.threads, run_rows, &r);
+  if (r.threads > 1) take_waiting(r.end_of_first);
   reduce(&r);
 }
 
@@ -193,7 +229,7 @@ static void run_columns(void *argument, int thread) {
 
 static void run_by_columns(const kernels_operation *operation, kernels_run *run) {
   int64_t columns = operation->columns;
-  region r = {operation, 1, run, 1, columns, 0};
+  region r = {operation, 1, run, 1, columns, 0, 0};
   r.threads = threads_for((double)(operation->rows * columns) * 20, (columns + 15) / 16, run->threads);
   r.rows_of_thread = (((columns + r.threads - 1) / r.threads) + 15) & ~(int64_t)15;
   kernels_parallel(r.threads, run_columns, &r);
@@ -257,7 +293,9 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
   for (int64_t i = 0; i < count;) {
     const kernels_operation *o = &operations[i];
     int64_t end = i + 1;
-    switch (kind_of(o)) {
+    kind kind = kind_of(o);
+    double begin = profile ? now() : 0;
+    switch (kind) {
       case BY_ROWS:
         end = end_of_region(operations, i, count);
         run_region(o, end - i, run);
@@ -271,6 +309,7 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
         break;
       }
     }
+    if (kind != BY_ROWS) take_time(o, o->rows, begin);
     i = end;
   }
 }

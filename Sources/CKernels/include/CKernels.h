@@ -53,6 +53,7 @@ typedef enum {
   KERNELS_DOT,        /* a, b */
   KERNELS_ALL_FINITE, /* x */
   KERNELS_CONVERT,    /* output, input, mean, scale (float64 [C], or none); type of the input. Also whether all is finite */
+  KERNELS_CODES,
 } kernels_code;
 
 typedef enum {
@@ -108,6 +109,20 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
 bool kernels_execute_one(const kernels_operation *operation, kernels_run *run);
 /* How many threads need scratch memory, of those allowed: small work stays on one. */
 int32_t kernels_threads(const kernels_operation *operations, int64_t count, int32_t allowed);
+
+/* Where the time goes, by operation, as the first thread of each region sees it. */
+typedef struct {
+  double seconds[KERNELS_CODES];
+  int64_t calls[KERNELS_CODES];
+  /* What the first thread of each region did of it: multiply-adds of products; elements of the others. */
+  double work[KERNELS_CODES];
+  /* From the end of the first thread's part of a region until all have ended; and the number of regions. */
+  double waiting;
+  int64_t regions;
+} kernels_profile;
+
+/* Takes times from now on into `profile`, which NULL ends. For one training at a time, while nothing else runs. */
+void kernels_take_times(kernels_profile *profile);
 
 /* The instruction set that the loops were chosen for: "avx512", "avx2" or "baseline". The environment variable
  * DIDACT_MAX_CPU_ISA names the best one to use. */
