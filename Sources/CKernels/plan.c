@@ -205,7 +205,7 @@ static region region_of(const kernels_operation *operations, int64_t count, kern
     if (operations[i].columns > widest) widest = operations[i].columns;
   }
   int64_t rows = operations[0].rows;
-  region r = {operations, count, run, 1, rows, 48, 0};
+  region r = {operations, count, run, 1, rows, 96, 0};
   r.threads = threads_for(cost * (double)rows, (rows + 15) / 16, allowed);
   // Whole cache lines for each thread; blocks that stay in the first-level cache from one operation to the next.
   r.rows_of_thread = (((rows + r.threads - 1) / r.threads) + 15) & ~(int64_t)15;

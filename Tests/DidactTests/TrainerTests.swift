@@ -182,6 +182,32 @@ enum Training {
     #expect(teacher.statistics.bytes == supervised.student.statistics.bytes)
   }
 
+  /// One backward for the terms that share a forward learns what one for each learns.
+  @Test(arguments: ["separate", "joint"], ["exact", "loss_difference"])
+  func termsTogetherAreTermsApart(composition: String, feedback: String) throws {
+    func trained(_ reportsNorms: Bool) throws -> Trainer {
+      let trainer = try Trainer(
+        configuration: Training.configuration([
+          "term_gradient_norms": .boolean(reportsNorms), "batch_composition": .string(composition),
+          "feedback": .string(feedback), "dtype": "float64", "uda_threshold": 0,
+        ]))
+      for number in 0..<3 {
+        let batches = try Training.Batches(UInt64(number))
+        try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: batches.strong)
+      }
+      return trainer
+    }
+    let apart = try trained(true), together = try trained(false)
+    for role in ["teacher", "student"] {
+      let a = try apart.network(role).parameters.values, b = try together.network(role).parameters.values
+      #expect(relativeError(a, b) < 1e-12)
+    }
+    for term in ["supervised", "uda", "feedback"] {
+      #expect(apart.lastMetrics["gradient_norm/\(term)"]! > 0 && together.lastMetrics["gradient_norm/\(term)"] == 0)
+      #expect(abs(apart.lastMetrics["loss/\(term)"]! - together.lastMetrics["loss/\(term)"]!) < 1e-12)
+    }
+  }
+
   @Test func baselineStartsAtZeroAndIsSubtractedBeforeItMoves() throws {
     let decay = 0.75
     func trainer(_ changes: JSONObject) throws -> Trainer {
@@ -371,7 +397,7 @@ enum Training {
   // MARK: Every option
 
   /// Another valid value of every key, with the keys that must be set for it to matter. Left out are `method` itself and
-  /// `threads`, of which results do not depend.
+  /// what results do not depend on but by rounding.
   private static let alternatives: [(key: String, value: JSON, context: JSONObject)] = [
     ("network", .object(Training.network.setting(["hidden": [5]])), [:]),
     ("student_network", .object(Training.network.setting(["hidden": [5]])), [:]),
@@ -393,7 +419,7 @@ enum Training {
     ("beta2", 0.9, ["name": "adamw"]), ("epsilon", 0.01, ["name": "adamw"]),
   ]
 
-  private static let withoutEffect: Set<String> = ["method", "threads"]
+  private static let withoutEffect: Set<String> = ["method", "threads", "term_gradient_norms"]
 
   @Test(arguments: Trainer.methodNames) func everyOptionReachesTheComputation(method: String) throws {
     let (features, labels) = try Training.points()

@@ -8,9 +8,9 @@ extension MetaPseudoLabels {
     var logits: Tensor { pass.logits.rows(range) }
 
     /// gradient ← the gradient of ⟨cotangent, logits⟩.
-    func backward(_ cotangent: Tensor, into gradient: Tensor) throws {
+    func backward(_ cotangent: Tensor, into gradient: Tensor, _ objectives: Objectives) throws {
       guard range.count < pass.rows else { return try pass.backward(cotangent, into: gradient) }
-      let whole = try Tensor(pass.logits.shape, cotangent.elementType)
+      let whole = try objectives.zeros(pass.logits.shape)
       pass.kernels.copy(cotangent, to: whole.rows(range))
       try pass.backward(whole, into: gradient)
     }

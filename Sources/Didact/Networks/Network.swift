@@ -157,7 +157,7 @@ public final class Network: @unchecked Sendable {
 
   /// Runs the layers and remembers what backward and tangent need.
   /// - Parameters:
-  ///   - input: [N, inputs] of this network's element type; copied.
+  ///   - input: [N, inputs] of this network's element type; kept, and must stay as it is as long as the pass is used.
   ///   - parameters: the values to run at.
   /// - Throws: `DidactError.shape`, `.elementType`, or `.data` for a batch of one where batch statistics are needed.
   func record(_ input: Tensor, mode: PassMode, at parameters: RecordedPass.Values = .own) throws -> RecordedPass {
@@ -182,7 +182,9 @@ public final class Network: @unchecked Sendable {
   ///   - draw: which dropout masks; nil for the next ones.
   public func record(_ input: Tensor, training: Bool = true, draw: UInt64? = nil) throws -> RecordedPass {
     let mode = trainingMode(training, draw)
-    return try record(try converted(input), mode: mode, at: .copy)
+    // The caller's own may change.
+    let kept = input.elementType == elementType ? try input.copy() : try converted(input)
+    return try record(kept, mode: mode, at: .copy)
   }
 
   /// The logits [N, classes], in evaluation mode or, on request, in training mode (which moves running statistics).
@@ -279,6 +281,9 @@ public final class Network: @unchecked Sendable {
       return plan
     }
   }
+
+  /// How many plans there are at the moment.
+  var keptPlanCount: Int { plans.withLock { $0.count } }
 
   /// A pass to record with: one that was used before and is free, or a new one.
   private func takePass(rows: Int, mode: PassMode) throws -> RecordedPass {

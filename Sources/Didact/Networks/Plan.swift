@@ -19,7 +19,7 @@ final class Plan: @unchecked Sendable {
 
   enum ProgramKind: Hashable {
     case forward
-    /// From the workspace's own input to the softmax of the logits.
+    /// The forward and the softmax of its logits.
     case prediction
     case backward(toInput: Bool)
     case tangent(fromInput: Bool)
@@ -50,17 +50,15 @@ final class Plan: @unchecked Sendable {
       // The stream and the number of the draw are those of the run.
       let noise = key.isNoisy ? RandomStream(seed: 0, name: "") : nil
       let memory = PassMemory(
-        layout: layout, workspace: Program.Place.workspace.tensor(Shape(layout.count)),
+        layout: layout, input: Program.Place.input.tensor(layout.input),
+        workspace: Program.Place.workspace.tensor(Shape(layout.count)),
         directions: Program.Place.directions.tensor(Shape(layout.directionCount)),
         parameters: Program.Place.parameters.tensor(parameterShape),
         statistics: Program.Place.statistics.tensor(statisticShape),
         mode: PassMode(normalization: key.normalization, noise: noise, draw: 0), kernels: kernels)
-      let input = Program.Place.input.tensor(memory.input.shape)
       let logits = memory.outputs[layers.count - 1]
       switch kind {
-      case .forward:
-        kernels.copy(input, to: memory.input)
-        memory.forward(layers)
+      case .forward: memory.forward(layers)
       case .prediction:
         memory.forward(layers)
         kernels.softmax(Program.Place.output.tensor(logits.shape), logits, temperature: 1)
@@ -68,11 +66,11 @@ final class Plan: @unchecked Sendable {
         memory.backward(
           layers, Program.Place.cotangent.tensor(logits.shape),
           into: Program.Place.gradients.tensor(parameterShape),
-          inputCotangent: toInput ? Program.Place.inputDirection.tensor(memory.input.shape) : nil)
+          inputCotangent: toInput ? Program.Place.inputDirection.tensor(layout.input) : nil)
       case .tangent(let fromInput):
         memory.tangent(
           layers, Program.Place.parameterTangents.tensor(parameterShape),
-          inputTangent: fromInput ? Program.Place.inputDirection.tensor(memory.input.shape) : nil)
+          inputTangent: fromInput ? Program.Place.inputDirection.tensor(layout.input) : nil)
       }
     }
   }
@@ -83,7 +81,8 @@ struct PassLayout {
   let rows: Int
   /// Of the workspace, and of the cotangents or tangents of all outputs.
   let count, directionCount: Int
-  let input: (offset: Int, shape: Shape)
+  /// Of the input, which is elsewhere.
+  let input: Shape
   let outputs: [(offset: Int, shape: Shape)]
   let saved: [[(offset: Int, shape: Shape)]]
   let directions: [(offset: Int, shape: Shape)]
@@ -98,7 +97,7 @@ struct PassLayout {
     }
     var count = 0, directionCount = 0
     self.rows = rows
-    input = try place(Shape(rows, inputs), &count)
+    input = try Shape(checking: [rows, inputs])
     outputs = try layers.map { try place(Shape(rows, $0.outputs), &count) }
     saved = try layers.map { try $0.savedShapes(rows: rows).map { try place($0, &count) } }
     directions = try layers.map { try place(Shape(rows, $0.outputs), &directionCount) }
@@ -120,10 +119,11 @@ struct PassMemory {
   let kernels: any Kernels
 
   init(
-    layout: PassLayout, workspace: Tensor, directions: Tensor, parameters: Tensor, statistics: Tensor, mode: PassMode,
+    layout: PassLayout, input: Tensor, workspace: Tensor, directions: Tensor, parameters: Tensor, statistics: Tensor,
+    mode: PassMode,
     kernels: any Kernels
   ) {
-    input = workspace.view(layout.input.shape, at: layout.input.offset)
+    self.input = input
     outputs = layout.outputs.map { workspace.view($0.shape, at: $0.offset) }
     saved = layout.saved.map { $0.map { workspace.view($0.shape, at: $0.offset) } }
     self.directions = layout.directions.map { directions.view($0.shape, at: $0.offset) }

@@ -8,6 +8,8 @@ public final class RecordedPass: @unchecked Sendable {
   let kernels: any Kernels
   private let networkParameters, networkGradients, statistics: Tensor
   private let workspace: Tensor
+  /// What the pass is a forward of; and memory for that, where it is set by `setInput`.
+  private var input: Tensor?, ownInput: Tensor?
   /// Cotangents (or tangents) of each layer's output, made when first needed.
   private var directions: Tensor?
   /// A copy of parameters, made when first needed.
@@ -37,7 +39,7 @@ public final class RecordedPass: @unchecked Sendable {
   }
 
   public var rows: Int { plan.key.rows }
-  private var inputShape: Shape { plan.layout.input.shape }
+  private var inputShape: Shape { plan.layout.input }
 
   /// The parameters that a pass is about.
   enum Values {
@@ -49,8 +51,10 @@ public final class RecordedPass: @unchecked Sendable {
     case these(Tensor)
   }
 
+  /// - Parameter input: kept, and must stay as it is as long as the pass is used.
   func forward(_ input: Tensor, mode: PassMode, at values: Values) throws {
     self.mode = mode
+    self.input = input
     switch values {
     case .own: parameters = networkParameters
     case .these(let others): parameters = others
@@ -61,18 +65,18 @@ public final class RecordedPass: @unchecked Sendable {
       parameters = copy
     }
     if let program = try plan.program(.forward) {
-      try run(program) { $0.set(.input, input) }
+      try run(program)
     } else {
-      let memory = try memory()
-      kernels.copy(input, to: memory.input)
-      memory.forward(plan.layers)
+      try memory().forward(plan.layers)
     }
   }
 
   /// Takes the input of a prediction.
   /// - Returns: whether all of it is finite.
   func setInput(_ input: BorrowedArray, _ scaling: InputScaling? = nil) throws -> Bool {
-    let own = workspace.view(inputShape, at: plan.layout.input.offset)
+    let own = try ownInput ?? Tensor(inputShape, workspace.elementType)
+    ownInput = own
+    self.input = own
     return kernels.convert(own, input, mean: scaling?.mean, scale: scaling?.scale)
   }
 
@@ -152,14 +156,16 @@ public final class RecordedPass: @unchecked Sendable {
 
   private func memory() throws -> PassMemory {
     PassMemory(
-      layout: plan.layout, workspace: workspace, directions: try takeDirections(), parameters: parameters,
+      layout: plan.layout, input: input ?? workspace, workspace: workspace, directions: try takeDirections(),
+      parameters: parameters,
       statistics: statistics, mode: mode, kernels: kernels)
   }
 
   private func run(
-    _ program: Program, accumulate: Bool = false, _ setPlaces: (inout Program.Places) -> Void
+    _ program: Program, accumulate: Bool = false, _ setPlaces: (inout Program.Places) -> Void = { _ in }
   ) throws {
     var places = Program.Places(noise: mode.noise, draw: mode.draw, accumulate: accumulate)
+    places.set(.input, input)
     places.set(.workspace, workspace)
     places.set(.parameters, parameters)
     places.set(.statistics, statistics)

@@ -17,6 +17,12 @@ final class Objectives {
   /// Memory of the kernels' element type for as long as the caller holds it. Its values are arbitrary.
   func tensor(_ shape: Shape) throws -> Tensor { try memory.tensor(shape, kernels.elementType) }
 
+  func zeros(_ shape: Shape) throws -> Tensor {
+    let zeros = try tensor(shape)
+    kernels.fill(zeros, 0)
+    return zeros
+  }
+
   /// factor · Σ_i w_i CE(targets_i, softmax(logits_i / temperature)) and its gradient with respect to the logits.
   /// - Parameters:
   ///   - targets: [N, C], rows that sum to 1.

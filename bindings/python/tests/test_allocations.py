@@ -71,7 +71,6 @@ def test_counter_reports_every_library(name, threads, steps):
     assert counted["create"]["libdidact"] > 0
 
 
-@pytest.mark.xfail(strict=True, reason="steps and predictions still allocate")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 @pytest.mark.parametrize("part", ["step", "trainer_predict", "network_predict"])
@@ -99,7 +98,5 @@ def test_memory_in_use_stays_where_shapes_change(steps):
     assert growth(steps("memory", "exact", 1, FIRST, LAST, 40), "in_use_kib") < MOST_KIB
 
 
-# Not strict: without a leak, it differs by MiB from run to run, as blocks of many sizes come and go each step.
-@pytest.mark.xfail(reason="steps allocate blocks of every size that there is, and the heap is fragmented")
 def test_resident_memory_stays_where_shapes_change(steps):
     assert growth(steps("memory", "exact", 1, FIRST, LAST, 40), "resident_kib") < MOST_KIB

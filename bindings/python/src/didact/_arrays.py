@@ -62,6 +62,31 @@ class Borrowed:
         return ctypes.byref(self.struct)
 
 
+class Slot:
+    """A description that is used again for one argument of many calls: while shape and dtype stay, only the address
+    is written."""
+
+    __slots__ = ("_borrowed", "_dtype", "_shape", "array", "pointer")
+
+    def __init__(self):
+        self._shape = None
+
+    def borrow(self, values: Any):
+        """What to pass to C; valid until the next call, as long as the caller keeps ``values``."""
+        if values is None:
+            return None
+        array = np.asarray(values)
+        if array.shape == self._shape and array.dtype == self._dtype and array.flags.c_contiguous:
+            self.array = array
+            self._borrowed.struct.data = _address(array)
+            return self.pointer
+        self._borrowed = borrowed = Borrowed(array)
+        self.array, self.pointer = borrowed.array, borrowed.pointer
+        is_plain = borrowed.array is array and array.flags.c_contiguous
+        self._shape, self._dtype = (array.shape, array.dtype) if is_plain else (None, None)
+        return self.pointer
+
+
 def borrow(values: Any) -> Borrowed:
     return Borrowed(values)
 

@@ -16,6 +16,7 @@ import numpy as np
 from . import _ffi
 from ._arrays import (
     Handle,
+    Slot,
     borrow,
     labels,
     make_handle,
@@ -90,7 +91,7 @@ class Trainer:
         self._columns = names(
             library.didact_trainer_history_columns, library.didact_trainer_history_name, handle.value
         )
-        self._row_type, self._row_shape = ctypes.c_double * len(self._columns), (ctypes.c_int64 * 1)(len(self._columns))
+        self._idle_arguments: list[_StepArguments] = []
         student = self.student
         self._predictions = Predictions(
             library.didact_trainer_predict,
@@ -175,19 +176,24 @@ class Trainer:
             labelled loss), ``mask_rate``, ``learning_rate/<student|teacher>``. A term of weight 0 is
             not computed and reads 0.
         """
-        xl, yl = borrow(xl), borrow(labels(yl, name="yl"))
-        xu = None if xu is None else borrow(xu)
-        xu_strong = None if xu_strong is None else borrow(xu_strong)
-        check(
-            library.didact_trainer_step(
-                self._handle.value,
-                xl.pointer,
-                yl.pointer,
-                optional_pointer(xu),
-                optional_pointer(xu_strong),
-            )
+        # A thread takes the descriptions out while it uses them.
+        idle = self._idle_arguments
+        try:
+            arguments = idle.pop()
+        except IndexError:
+            arguments = _StepArguments(len(self._columns))
+        status = library.didact_trainer_step(
+            self._handle.value,
+            arguments.xl.borrow(xl),
+            arguments.yl.borrow(labels(yl, name="yl")),
+            arguments.xu.borrow(xu),
+            arguments.xu_strong.borrow(xu_strong),
         )
-        return self.metrics
+        if status:
+            check(status)
+        metrics = self._read_metrics(arguments)
+        idle.append(arguments)
+        return metrics
 
     def student_step(self, xu: Any, xu_strong: Any = None) -> dict[str, float]:
         """The student's half of a step: the teacher labels, the student learns."""
@@ -213,11 +219,14 @@ class Trainer:
     @property
     def metrics(self) -> dict[str, float]:
         """What the last step reported."""
-        values = self._row_type()
-        row = _ffi.didact_array(ctypes.addressof(values), _ffi.DIDACT_FLOAT64, 1, self._row_shape, None)
-        check(library.didact_trainer_metrics(ctypes.byref(row), self._handle.value))
+        return self._read_metrics(_StepArguments(len(self._columns)))
+
+    def _read_metrics(self, arguments: _StepArguments) -> dict[str, float]:
+        status = library.didact_trainer_metrics(arguments.metrics_pointer, self._handle.value)
+        if status:
+            check(status)
         # NaN stands for what was not reported.
-        return {name: value for name, value in zip(self._columns, values) if value == value}
+        return {name: value for name, value in zip(self._columns, arguments.metrics.tolist()) if value == value}
 
     @property
     def steps(self) -> int:
@@ -453,6 +462,18 @@ class Trainer:
 
     def __repr__(self) -> str:
         return f"<didact.Trainer {self.method}, {self.steps} steps, {self.student!r}>"
+
+
+class _StepArguments:
+    """The arguments of a step and its metrics, described to C once."""
+
+    __slots__ = ("_borrowed", "metrics", "metrics_pointer", "xl", "xu", "xu_strong", "yl")
+
+    def __init__(self, columns: int):
+        self.xl, self.yl, self.xu, self.xu_strong = Slot(), Slot(), Slot(), Slot()
+        self.metrics = np.empty(columns)
+        self._borrowed = borrow(self.metrics)
+        self.metrics_pointer = self._borrowed.pointer
 
 
 class _HeldInterrupts:
