@@ -124,6 +124,44 @@ static kernels_profile *profile;
 
 void kernels_take_times(kernels_profile *p) { profile = p; }
 
+const char *kernels_code_name(int32_t code) {
+  static const char *const names[KERNELS_CODES] = {
+    [KERNELS_FILL] = "fill",
+    [KERNELS_COPY] = "copy",
+    [KERNELS_SCALE] = "scale",
+    [KERNELS_ADD] = "add",
+    [KERNELS_MULTIPLY] = "multiply",
+    [KERNELS_MOVING_AVERAGE] = "moving_average",
+    [KERNELS_ACTIVATION] = "activation",
+    [KERNELS_ACTIVATION_DERIVATIVE] = "activation_derivative",
+    [KERNELS_DROPOUT_MASK] = "dropout_mask",
+    [KERNELS_SGD] = "sgd",
+    [KERNELS_ADAMW] = "adamw",
+    [KERNELS_ADAMW_PULLBACK] = "adamw_pullback",
+    [KERNELS_ADAMW_EFFECT] = "adamw_effect",
+    [KERNELS_DENSE] = "dense",
+    [KERNELS_DENSE_INPUT_COTANGENT] = "dense_input_cotangent",
+    [KERNELS_DENSE_PARAMETER_COTANGENTS] = "dense_parameter_cotangents",
+    [KERNELS_DENSE_TANGENT] = "dense_tangent",
+    [KERNELS_NORMALIZATION_STATISTICS] = "normalization_statistics",
+    [KERNELS_NORMALIZATION] = "normalization",
+    [KERNELS_NORMALIZATION_BACKWARD_SUMS] = "normalization_backward_sums",
+    [KERNELS_NORMALIZATION_BACKWARD] = "normalization_backward",
+    [KERNELS_NORMALIZATION_TANGENT_SUMS] = "normalization_tangent_sums",
+    [KERNELS_NORMALIZATION_TANGENT] = "normalization_tangent",
+    [KERNELS_SOFTMAX] = "softmax",
+    [KERNELS_SOFTMAX_BACKWARD] = "softmax_backward",
+    [KERNELS_CROSS_ENTROPY] = "cross_entropy",
+    [KERNELS_SAMPLE] = "sample",
+    [KERNELS_SMOOTH] = "smooth",
+    [KERNELS_CONFIDENCE_MASK] = "confidence_mask",
+    [KERNELS_DOT] = "dot",
+    [KERNELS_ALL_FINITE] = "all_finite",
+    [KERNELS_CONVERT] = "convert",
+  };
+  return code >= 0 && code < KERNELS_CODES ? names[code] : 0;
+}
+
 static double now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
@@ -135,7 +173,8 @@ static void take_time(const kernels_operation *o, int64_t rows, double start) {
   bool has_two = o->code == KERNELS_DENSE_TANGENT && o->operands[1];
   profile->seconds[o->code] += now() - start;
   profile->calls[o->code]++;
-  profile->work[o->code] += (double)(rows * o->columns) * (is_dense(o) ? (double)o->inner * (has_two ? 2 : 1) : 1);
+  double *work = kind_of(o) == LARGE_PRODUCT ? profile->large_work : profile->work;
+  work[o->code] += (double)(rows * o->columns) * (is_dense(o) ? (double)o->inner * (has_two ? 2 : 1) : 1);
 }
 
 static void take_waiting(double start) {

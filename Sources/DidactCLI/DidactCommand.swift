@@ -24,7 +24,9 @@ struct DidactCommand: ParsableCommand {
         130 interrupted.
       """,
     version: didactVersion,
-    subcommands: [Train.self, Predict.self, Evaluate.self, Gradcheck.self, Smoke.self, Info.self])
+    subcommands: [
+      Train.self, Predict.self, Evaluate.self, Gradcheck.self, Smoke.self, Bench.self, Info.self,
+    ])
 
   static func main() {
     do {

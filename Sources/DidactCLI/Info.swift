@@ -37,8 +37,6 @@ struct Info: ParsableCommand {
   private func build() -> JSONObject {
     var object = buildInformation.members ?? [:]
     object["cores"] = .integer(Int64(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-    // As the table of fields says: these kernels use one.
-    object["threads"] = 1
     return object
   }
 

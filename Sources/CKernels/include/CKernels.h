@@ -114,8 +114,9 @@ int32_t kernels_threads(const kernels_operation *operations, int64_t count, int3
 typedef struct {
   double seconds[KERNELS_CODES];
   int64_t calls[KERNELS_CODES];
-  /* What the first thread of each region did of it: multiply-adds of products; elements of the others. */
-  double work[KERNELS_CODES];
+  /* What the first thread of each region did of it: multiply-adds of products; elements of the others. And the
+   * multiply-adds of large products on all threads. */
+  double work[KERNELS_CODES], large_work[KERNELS_CODES];
   /* From the end of the first thread's part of a region until all have ended; and the number of regions. */
   double waiting;
   int64_t regions;
@@ -123,6 +124,8 @@ typedef struct {
 
 /* Takes times from now on into `profile`, which NULL ends. For one training at a time, while nothing else runs. */
 void kernels_take_times(kernels_profile *profile);
+/* "dense", "dense_tangent" and so on. */
+const char *kernels_code_name(int32_t code);
 
 /* The instruction set that the loops were chosen for: "avx512", "avx2" or "baseline". The environment variable
  * DIDACT_MAX_CPU_ISA names the best one to use. */

@@ -368,3 +368,14 @@ struct OneDNNKernels: Kernels {
 
 /// Cores that this process may run on.
 let availableCores = Int(kernels_available_cores())
+
+/// What runs here: oneDNN is a library of the system, and the instruction sets are chosen when the program starts.
+/// `DIDACT_MAX_CPU_ISA` (`avx512`, `avx2`, `baseline`) and `DNNL_MAX_CPU_ISA` name the best ones to use.
+enum MachineCode {
+  /// Tested with 2.6; written for the C interface of 2.x.
+  static let oneDNNVersion = String(cString: kernels_onednn_version())
+  static let instructionSets: JSONObject = [
+    "loops": .string(String(cString: kernels_instruction_set())),
+    "oneDNN": .string(String(cString: kernels_onednn_instruction_set())),
+  ]
+}

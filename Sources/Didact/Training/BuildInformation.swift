@@ -6,7 +6,8 @@ public let buildInformation: JSON = {
     let configuration = "release"
   #endif
   return [
-    "version": .string(didactVersion), "configuration": .string(configuration), "kernels": ["reference"],
+    "version": .string(didactVersion), "configuration": .string(configuration), "kernels": ["oneDNN", "reference"],
+    "oneDNN": .string(MachineCode.oneDNNVersion), "instruction_sets": .object(MachineCode.instructionSets),
     "dtypes": ["float32", "float64"], "methods": .array(Trainer.methodNames.map { .string($0) }),
   ]
 }()
