@@ -28,8 +28,11 @@ from contenders.problem import Problem
 CHECKOUT = Path(__file__).resolve().parents[1]
 TOLERANCE = 1e-4
 FEEDBACKS = ("loss_difference", "exact")
+# The first is what users write: modules, an optimiser with its defaults, a forward for each view. The second is what
+# eager PyTorch can do at its best.
 PEERS = {
-    "torch eager": ("contenders.torch_step", "TorchStep"),
+    "torch eager": ("contenders.torch_step", "ModuleTorchStep"),
+    "torch eager, tuned": ("contenders.torch_step", "TorchStep"),
     "torch.compile": ("contenders.torch_step", "CompiledTorchStep"),
     "jax jit": ("contenders.jax_step", "JaxStep"),
 }
@@ -109,7 +112,11 @@ def compare_steps(problems, peers, threads, rounds):
 
 
 def compare_step(problem, peers, rounds):
-    workers = {"didact": Worker("contenders.didact_step", "DidactStep", problem)}
+    # The second leaves out what no other contender computes, the gradient norm of each of the teacher's terms.
+    workers = {
+        "didact": Worker("contenders.didact_step", "DidactStep", problem),
+        "didact without norms": Worker("contenders.didact_step", "DidactStep", problem, False),
+    }
     try:
         networks, labels, expected = workers["didact"].ask("reference", 3)
         workers.update({name: Worker(*place, problem, networks) for name, place in peers.items()})
@@ -193,8 +200,7 @@ def compiled_program(folder):
     header = build / "include" / "didact.h"
     if not header.exists():
         raise Unavailable(f"{header} is missing: run scripts/build")
-    has_predictor = ["-DDIDACT_HAS_PREDICTOR"] if "didact_predictor_create" in header.read_text() else []
-    command = ["cc", "-O2", "-Wall", *has_predictor, f"-I{header.parent}", str(CHECKOUT / "benchmarks" / "predict.c")]
+    command = ["cc", "-O2", "-Wall", f"-I{header.parent}", str(CHECKOUT / "benchmarks" / "predict.c")]
     command += [f"-L{build / 'lib'}", f"-Wl,-rpath,{build / 'lib'}", "-ldidact", "-o", str(program)]
     try:
         done = subprocess.run(command, capture_output=True, text=True)

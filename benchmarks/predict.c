@@ -39,17 +39,8 @@ int main(int count, char **arguments) {
   const didact_array x = {.data = row, .dtype = DIDACT_FLOAT32, .ndim = 2, .shape = shape};
   didact_array probabilities = {.data = result, .dtype = DIDACT_FLOAT32, .ndim = 2, .shape = shape};
 
-#ifdef DIDACT_HAS_PREDICTOR
   didact_predictor *predictor = NULL;
   if (bound) check(didact_predictor_create(&predictor, network, &x, &probabilities));
-#define RUN_PREDICTOR() check(didact_predictor_run(predictor))
-#else
-  if (bound) {
-    fprintf(stderr, "this build of libdidact has no predictor\n");
-    return 1;
-  }
-#define RUN_PREDICTOR() (void)0
-#endif
 
   const double start = now();
   int first = 1;
@@ -57,7 +48,7 @@ int main(int count, char **arguments) {
     const int calls = first ? 1 : 1000;
     const double begin = now();
     if (bound) {
-      for (int call = 0; call < calls; call += 1) RUN_PREDICTOR();
+      for (int call = 0; call < calls; call += 1) check(didact_predictor_run(predictor));
     } else {
       for (int call = 0; call < calls; call += 1) check(didact_network_predict(&probabilities, network, &x));
     }
@@ -70,9 +61,7 @@ int main(int count, char **arguments) {
     first = 0;
   } while (now() < start + seconds);
 
-#ifdef DIDACT_HAS_PREDICTOR
   didact_predictor_free(predictor);
-#endif
   didact_network_free(network);
   return 0;
 }

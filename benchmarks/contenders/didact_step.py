@@ -6,7 +6,7 @@ from contenders import problem as common
 
 
 class DidactStep:
-    def __init__(self, problem):
+    def __init__(self, problem, reports_norms=True):
         self.problem, self.batch = problem, problem.batch()
         optimizer = {"learning_rate": common.LEARNING_RATE, "momentum": common.MOMENTUM, "nesterov": True}
         self.trainer = didact.Trainer(
@@ -14,6 +14,7 @@ class DidactStep:
             didact.mlp(problem.inputs, problem.hidden, problem.classes),
             threads=problem.threads,
             feedback=problem.feedback,
+            term_gradient_norms=reports_norms,
             feedback_weight=problem.feedback_weight,
             uda_weight=common.UDA_WEIGHT,
             uda_temperature=common.UDA_TEMPERATURE,

@@ -1,4 +1,4 @@
-"""The step in PyTorch, eager and compiled."""
+"""The step in PyTorch: eager as it is usually written, eager at its best, and compiled."""
 
 import numpy as np
 import torch
@@ -91,6 +91,79 @@ class TorchStep:
         """Of the first steps, with their labels given."""
         exact = self.problem.feedback == "exact"
         return [self(None if exact else torch.from_numpy(given)) for given in labels]
+
+
+class ModuleTorchStep:
+    """Eager, in the usual style of research code: modules, optimisers with their defaults, a forward for each view."""
+
+    def __init__(self, problem, networks):
+        torch.set_num_threads(problem.threads)
+        torch.manual_seed(0)
+        self.problem = problem
+        self.batch = [torch.from_numpy(array) for array in problem.batch()]
+        self.teacher, self.student = (self.module(problem.widths, networks[role]) for role in ("teacher", "student"))
+        self.optimizers = [
+            torch.optim.SGD(n.parameters(), lr=common.LEARNING_RATE, momentum=common.MOMENTUM, nesterov=True)
+            for n in (self.teacher, self.student)
+        ]
+
+    @staticmethod
+    def module(widths, arrays):
+        layers = []
+        for inputs, outputs in zip(widths, widths[1:]):
+            layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
+        network = torch.nn.Sequential(*layers[:-1])
+        with torch.no_grad():
+            for parameter, values in zip(network.parameters(), arrays):
+                parameter.copy_(torch.from_numpy(np.array(values)))
+        return network
+
+    def __call__(self, labels=None):
+        x, y, weak, strong = self.batch
+        teacher_optimizer, student_optimizer = self.optimizers
+        strong_logits = self.teacher(strong)
+        if self.problem.feedback == "exact":
+            student_loss, reported, term = self.exact(x, y, strong, strong_logits, student_optimizer)
+        else:
+            if labels is None:
+                labels = torch.multinomial(torch.softmax(strong_logits.detach(), -1), 1)[:, 0]
+            with torch.no_grad():
+                before = F.cross_entropy(self.student(x), y)
+            student_loss = F.cross_entropy(self.student(strong), labels)
+            student_optimizer.zero_grad()
+            student_loss.backward()
+            student_optimizer.step()
+            with torch.no_grad():
+                reported = before - F.cross_entropy(self.student(x), y)
+            term = reported * F.cross_entropy(strong_logits, labels, reduction="sum")
+        supervised = F.cross_entropy(self.teacher(x), y)
+        with torch.no_grad():
+            target = torch.softmax(self.teacher(weak) / common.UDA_TEMPERATURE, -1)
+        uda = consistency(strong_logits, target)
+        teacher_optimizer.zero_grad()
+        (supervised + common.UDA_WEIGHT * uda + self.problem.feedback_weight * term).backward()
+        teacher_optimizer.step()
+        return [value.item() for value in (student_loss, supervised, uda, reported)]
+
+    def exact(self, x, y, strong, strong_logits, optimizer):
+        """The gradient of the student's labelled loss after its step, by double backward."""
+        parameters = dict(self.student.named_parameters())
+        loss = F.cross_entropy(self.student(strong), torch.softmax(strong_logits, -1))
+        gradients = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
+        moved = {}
+        for (name, parameter), gradient in zip(parameters.items(), gradients):
+            momentum = optimizer.state[parameter].get("momentum_buffer") if optimizer.state[parameter] else None
+            momentum = gradient if momentum is None else common.MOMENTUM * momentum + gradient
+            moved[name] = parameter - common.LEARNING_RATE * (gradient + common.MOMENTUM * momentum)
+        objective = F.cross_entropy(torch.func.functional_call(self.student, moved, (x,)), y)
+        # Up to the teacher's logits, so that the student may move before the teacher's own backward.
+        (cotangent,) = torch.autograd.grad(objective, strong_logits)
+        for parameter, gradient in zip(parameters.values(), gradients):
+            parameter.grad = gradient.detach()
+        optimizer.step()
+        return loss, objective, (strong_logits * cotangent).sum()
+
+    losses = TorchStep.losses
 
 
 # For the compiler the step is one function of tensors: gradients by torch.func, which it takes apart as a whole, double
