@@ -144,6 +144,9 @@ import Testing
 
   @Test func onlyTheABIKnowsC() throws {
     try forbid(
+      "only kernels import CKernels", in: ["Didact/", "DidactABI/", "DidactCLI/"], except: ["Didact/Kernels/"],
+      Self.imports("CKernels"))
+    try forbid(
       "only DidactABI imports CDidact", in: ["Didact/", "DidactABI/", "DidactCLI/"], except: ["DidactABI/"],
       Self.imports("CDidact"))
     try forbid(

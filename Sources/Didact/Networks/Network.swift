@@ -190,7 +190,8 @@ public final class Network: @unchecked Sendable {
   /// The logits [N, classes], in evaluation mode or, on request, in training mode (which moves running statistics).
   public func forward(_ input: Tensor, training: Bool = false, draw: UInt64? = nil) throws -> Tensor {
     let pass = try record(try converted(input), mode: trainingMode(training, draw))
-    return try pass.logits.copy()
+    // While it is referred to, no other thread takes it.
+    return try withExtendedLifetime(pass) { try pass.logits.copy() }
   }
 
   private func trainingMode(_ training: Bool, _ draw: UInt64?) -> PassMode {
