@@ -36,19 +36,25 @@ const kernels_loops *kernels_chosen_loops(void);
 
 /* Calls work(argument, thread) for every thread in 0..<threads, in parallel where it can. */
 void kernels_parallel(int threads, void (*work)(void *argument, int thread), void *argument);
-/* Runs `body` with oneDNN's parallel regions limited to so many threads. */
-void kernels_limit_library_threads(int threads, void (*body)(void *argument), void *argument);
+/* How many threads a parallel region gets that asks for so many: fewer where the process is limited, or in a region
+ * already. */
+int kernels_team(int threads);
+/* Runs `body` with oneDNN's parallel regions on exactly so many threads, which must not be more than `kernels_team` says:
+ * its products are divided among the threads that it expects, and what nobody comes for is not computed. */
+void kernels_with_library_threads(int threads, void (*body)(void *argument), void *argument);
 
 /* oneDNN's products (onednn.c). */
 bool kernels_is_large_product(const kernels_operation *operation);
-/* Makes the primitives; returns the floats of scratch memory they need, or -1. */
-int64_t kernels_make_products(kernels_operation *operation);
+/* Makes the primitives, for so many threads; returns the floats of scratch memory they need, or -1. */
+int64_t kernels_make_products(kernels_operation *operation, int threads);
 void kernels_free_products(kernels_operation *operation);
-void kernels_run_products(const kernels_operation *operation, const kernels_run *run, float *scratch);
+/* False where they cannot run: for want of threads or memory. */
+bool kernels_run_products(const kernels_operation *operation, const kernels_run *run, float *scratch);
 
 static inline float *operand(const kernels_operation *o, const kernels_run *run, int index) {
   uint64_t value = o->operands[index];
-  return value ? (float *)((char *)run->bases[value >> 56] + (value & 0x00ffffffffffffff)) : 0;
+  uintptr_t base = (uintptr_t)run->bases[value >> 56];
+  return value ? (float *)(base + (uintptr_t)(value & 0x00ffffffffffffff)) : 0;
 }
 
 /* Rows of a transposed weight start at multiples of a vector. */

@@ -48,7 +48,8 @@ INLINE float exponential(float x) {
   return y * power.f;
 }
 
-INLINE float sigmoid(float x) { return 1.f / (1.f + exponential(-x)); }
+/* The exponential has a largest value, of which a multiple of x would remain. */
+INLINE float sigmoid(float x) { return x < -87.f ? 0.f : 1.f / (1.f + exponential(-x)); }
 
 /* Cephes: an odd polynomial near 0, the exponential elsewhere. */
 INLINE float hyperbolic_tangent(float x) {

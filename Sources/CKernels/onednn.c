@@ -13,6 +13,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_engine(void) {
   if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) return;
+  // Programs keep their primitives; the library's own cache would keep those of every shape that ever came.
+  dnnl_set_primitive_cache_capacity(64);
   if (dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) != dnnl_success) stream = 0;
 }
 
@@ -27,6 +29,8 @@ typedef struct {
   dnnl_primitive_t primitive;
   dnnl_memory_desc_t source, weights, bias, destination, scratchpad;
   bool has_bias;
+  /* That it was made for, and must run on. */
+  int threads;
 } product;
 
 static void describe(dnnl_memory_desc_t *d, int64_t rows, int64_t columns, int64_t row, int64_t column) {
@@ -40,7 +44,8 @@ static void describe_matrix(dnnl_memory_desc_t *d, int64_t rows, int64_t columns
 }
 
 static product *make_product(
-    int64_t m, int64_t n, int64_t k, bool source_transposed, bool weights_transposed, bool has_bias, bool adds) {
+    int64_t m, int64_t n, int64_t k, bool source_transposed, bool weights_transposed, bool has_bias, bool adds,
+    int threads) {
   pthread_once(&once, make_engine);
   product *p = engine && stream ? calloc(1, sizeof *p) : 0;
   if (!p) return 0;
@@ -49,6 +54,7 @@ static product *make_product(
   describe_matrix(&p->bias, 1, n, false);
   describe_matrix(&p->destination, m, n, false);
   p->has_bias = has_bias;
+  p->threads = threads;
 
   dnnl_primitive_attr_t attributes = 0;
   dnnl_post_ops_t after = 0;
@@ -75,7 +81,7 @@ static product *make_product(
 
 static int64_t scratch_of(const product *p) { return (int64_t)(dnnl_memory_desc_get_size(&p->scratchpad) + 3) / 4; }
 
-static void run_product(
+static bool run_product(
     const product *p, const float *source, const float *weights, const float *bias, float *destination,
     float *scratch) {
   const dnnl_memory_desc_t *descriptions[] = {&p->source, &p->weights, &p->destination, &p->scratchpad, &p->bias};
@@ -83,37 +89,53 @@ static void run_product(
   int names[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD, DNNL_ARG_BIAS};
   int count = p->has_bias ? 5 : 4;
   dnnl_exec_arg_t arguments[5];
+  bool done = true;
   for (int i = 0; i < count; i++) {
     arguments[i].arg = names[i];
     arguments[i].memory = 0;
-    dnnl_memory_create(&arguments[i].memory, descriptions[i], engine, addresses[i]);
+    done &= dnnl_memory_create(&arguments[i].memory, descriptions[i], engine, addresses[i]) == dnnl_success;
   }
-  dnnl_primitive_execute(p->primitive, stream, count, arguments);
+  done = done && dnnl_primitive_execute(p->primitive, stream, count, arguments) == dnnl_success;
   for (int i = 0; i < count; i++) dnnl_memory_destroy(arguments[i].memory);
+  return done;
 }
 
 /* MARK: The products of a dense layer */
 
-int64_t kernels_make_products(kernels_operation *o) {
+typedef struct {
+  kernels_operation *operation;
+  int threads;
+} making;
+
+static void make_products(void *argument) {
+  const making *making = argument;
+  kernels_operation *o = making->operation;
+  int threads = making->threads;
   int64_t rows = o->rows, outputs = o->columns, inputs = o->inner;
-  int count = 1;
   switch (o->code) {
-    case KERNELS_DENSE: o->products[0] = make_product(rows, outputs, inputs, false, true, o->operands[3], false); break;
+    case KERNELS_DENSE:
+      o->products[0] = make_product(rows, outputs, inputs, false, true, o->operands[3], false, threads);
+      break;
     case KERNELS_DENSE_INPUT_COTANGENT:
-      o->products[0] = make_product(rows, inputs, outputs, false, false, false, false);
+      o->products[0] = make_product(rows, inputs, outputs, false, false, false, false, threads);
       break;
     case KERNELS_DENSE_PARAMETER_COTANGENTS:
       // One that replaces and one that adds.
-      count = 2;
-      o->products[0] = make_product(outputs, inputs, rows, true, false, false, false);
-      o->products[1] = make_product(outputs, inputs, rows, true, false, false, true);
+      o->products[0] = make_product(outputs, inputs, rows, true, false, false, false, threads);
+      o->products[1] = make_product(outputs, inputs, rows, true, false, false, true, threads);
       break;
     case KERNELS_DENSE_TANGENT:
-      count = o->operands[1] ? 2 : 1;
-      o->products[0] = make_product(rows, outputs, inputs, false, true, o->operands[5], false);
-      if (count == 2) o->products[1] = make_product(rows, outputs, inputs, false, true, false, true);
+      o->products[0] = make_product(rows, outputs, inputs, false, true, o->operands[5], false, threads);
+      if (o->operands[1]) o->products[1] = make_product(rows, outputs, inputs, false, true, false, true, threads);
       break;
   }
+}
+
+int64_t kernels_make_products(kernels_operation *o, int threads) {
+  making making = {o, kernels_team(threads)};
+  kernels_with_library_threads(making.threads, make_products, &making);
+  bool has_two = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS || (o->code == KERNELS_DENSE_TANGENT && o->operands[1]);
+  int count = has_two ? 2 : 1;
   int64_t scratch = 0;
   for (int i = 0; i < count; i++) {
     if (!o->products[i]) {
@@ -136,19 +158,38 @@ void kernels_free_products(kernels_operation *o) {
   }
 }
 
-void kernels_run_products(const kernels_operation *o, const kernels_run *run, float *scratch) {
+typedef struct {
+  const kernels_operation *operation;
+  const kernels_run *run;
+  float *scratch;
+  bool done;
+} running;
+
+static void run_products(void *argument) {
+  running *r = argument;
+  const kernels_operation *o = r->operation;
+  const kernels_run *run = r->run;
+  float *scratch = r->scratch;
   float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
   switch (o->code) {
-    case KERNELS_DENSE: run_product(o->products[0], x1, x2, x3, x0, scratch); break;
-    case KERNELS_DENSE_INPUT_COTANGENT: run_product(o->products[0], x1, x2, 0, x0, scratch); break;
+    case KERNELS_DENSE: r->done = run_product(o->products[0], x1, x2, x3, x0, scratch); break;
+    case KERNELS_DENSE_INPUT_COTANGENT: r->done = run_product(o->products[0], x1, x2, 0, x0, scratch); break;
     case KERNELS_DENSE_PARAMETER_COTANGENTS:
-      run_product(o->products[run->accumulate ? 1 : 0], x2, x3, 0, x0, scratch);
+      r->done = run_product(o->products[run->accumulate ? 1 : 0], x2, x3, 0, x0, scratch);
       break;
     case KERNELS_DENSE_TANGENT:
-      run_product(o->products[0], x2, operand(o, run, 4), operand(o, run, 5), x0, scratch);
-      if (x1) run_product(o->products[1], x1, x3, 0, x0, scratch);
+      r->done = run_product(o->products[0], x2, operand(o, run, 4), operand(o, run, 5), x0, scratch)
+          && (!x1 || run_product(o->products[1], x1, x3, 0, x0, scratch));
       break;
   }
+}
+
+bool kernels_run_products(const kernels_operation *o, const kernels_run *run, float *scratch) {
+  const product *first = o->products[0];
+  if (kernels_team(first->threads) < first->threads) return false;
+  running running = {o, run, scratch, false};
+  kernels_with_library_threads(first->threads, run_products, &running);
+  return running.done;
 }
 
 /* MARK: What it is */

@@ -27,7 +27,9 @@ void kernels_parallel(int threads, void (*work)(void *, int), void *argument) {
   for (int thread = 0; thread < threads; thread++) work(argument, thread);
 }
 
-void kernels_limit_library_threads(int threads, void (*body)(void *), void *argument) {
+int kernels_team(int threads) { return threads; }
+
+void kernels_with_library_threads(int threads, void (*body)(void *), void *argument) {
   (void)threads;
   body(argument);
 }
@@ -40,6 +42,8 @@ extern int omp_get_thread_num(void);
 extern int omp_get_num_threads(void);
 extern int omp_get_max_threads(void);
 extern void omp_set_num_threads(int threads);
+extern int omp_get_dynamic(void);
+extern void omp_set_dynamic(int is_dynamic);
 
 /* The team may be smaller than asked for, such as within a parallel region of the caller. */
 static void work_of_member(void *data) {
@@ -55,11 +59,23 @@ void kernels_parallel(int threads, void (*work)(void *, int), void *argument) {
   GOMP_parallel(work_of_member, &t, (unsigned)threads, 0);
 }
 
-void kernels_limit_library_threads(int threads, void (*body)(void *), void *argument) {
-  int before = omp_get_max_threads();
-  if (before != threads) omp_set_num_threads(threads);
+static void count_team(void *data) {
+  if (omp_get_thread_num() == 0) *(int *)data = omp_get_num_threads();
+}
+
+int kernels_team(int threads) {
+  int team = 1;
+  if (threads > 1) GOMP_parallel(count_team, &team, (unsigned)threads, 0);
+  return team;
+}
+
+void kernels_with_library_threads(int threads, void (*body)(void *), void *argument) {
+  int before = omp_get_max_threads(), is_dynamic = omp_get_dynamic();
+  omp_set_num_threads(threads);
+  omp_set_dynamic(0);
   body(argument);
-  if (before != threads) omp_set_num_threads(before);
+  omp_set_dynamic(is_dynamic);
+  omp_set_num_threads(before);
 }
 
 #else
@@ -77,7 +93,9 @@ void kernels_parallel(int threads, void (*work)(void *, int), void *argument) {
   dispatch_apply_f((size_t)threads, DISPATCH_APPLY_AUTO, &t, work_of_member);
 }
 
-void kernels_limit_library_threads(int threads, void (*body)(void *), void *argument) {
+int kernels_team(int threads) { return threads; }
+
+void kernels_with_library_threads(int threads, void (*body)(void *), void *argument) {
   (void)threads;
   body(argument);
 }

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#include <strings.h>
 #include <time.h>
 
 typedef enum { BY_ROWS, BY_COLUMNS, BY_CHUNKS, LARGE_PRODUCT } kind;
@@ -85,14 +86,14 @@ static void join_activations(kernels_operation *operations, int64_t count) {
   }
 }
 
-int64_t kernels_plan(kernels_operation *operations, int64_t count) {
+int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threads) {
   int64_t scratch = 0, library = 0;
   join_activations(operations, count);
   for (int64_t i = 0; i < count; i++) {
     kernels_operation *o = &operations[i];
     o->scratch = scratch;
     if (kind_of(o) == LARGE_PRODUCT) {
-      int64_t needed = kernels_make_products(o);
+      int64_t needed = kernels_make_products(o, threads);
       if (needed < 0) {
         kernels_unplan(operations, i);
         return -1;
@@ -318,14 +319,15 @@ int32_t kernels_threads(const kernels_operation *operations, int64_t count, int3
   return most;
 }
 
-typedef struct {
-  const kernels_operation *operation;
-  kernels_run *run;
-} large_product;
-
-static void run_large_product(void *argument) {
-  const large_product *p = argument;
-  kernels_run_products(p->operation, p->run, p->run->scratch + p->operation->scratch);
+/* oneDNN's, or, where that cannot run as it was made, the loops on this thread. */
+static void run_large_product(const kernels_operation *o, kernels_run *run) {
+  float *scratch = run->scratch + o->scratch;
+  if (kernels_run_products(o, run, scratch)) {
+    if (o->code == KERNELS_DENSE_PARAMETER_COTANGENTS && o->operands[1]) run_by_columns(o, run);
+    return;
+  }
+  kernels_chosen_loops()->prepare(o, run, scratch, 0);
+  kernels_chosen_loops()->rows(o, run, scratch, 0, 0, o->rows);
 }
 
 void kernels_execute(const kernels_operation *operations, int64_t count, kernels_run *run) {
@@ -341,12 +343,7 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
         break;
       case BY_COLUMNS: run_by_columns(o, run); break;
       case BY_CHUNKS: run_by_chunks(o, run); break;
-      case LARGE_PRODUCT: {
-        large_product p = {o, run};
-        kernels_limit_library_threads(run->threads, run_large_product, &p);
-        if (o->code == KERNELS_DENSE_PARAMETER_COTANGENTS && o->operands[1]) run_by_columns(o, run);
-        break;
-      }
+      case LARGE_PRODUCT: run_large_product(o, run); break;
     }
     if (kind != BY_ROWS) take_time(o, o->rows, begin);
     i = end;
@@ -359,7 +356,7 @@ bool kernels_execute_one(const kernels_operation *operation, kernels_run *run) {
     return true;
   }
   kernels_operation planned = *operation;
-  run->scratch_count = kernels_plan(&planned, 1);
+  run->scratch_count = kernels_plan(&planned, 1, run->threads);
   if (run->scratch_count < 0) return false;
   void *scratch = 0;
   bool has_room = posix_memalign(&scratch, 64, (size_t)(run->scratch_count * run->threads + 16) * sizeof(float)) == 0;
@@ -382,11 +379,11 @@ __attribute__((constructor)) static void choose_loops(void) {
 #if defined(__x86_64__)
   const char *most = getenv("DIDACT_MAX_CPU_ISA");
   __builtin_cpu_init();
-  bool any = !most || !*most || !strcmp(most, "avx512");
-  if (any && __builtin_cpu_supports("x86-64-v4")) {
+  bool is_limited = most && (!strcasecmp(most, "avx2") || !strcasecmp(most, "baseline"));
+  if (!is_limited && __builtin_cpu_supports("x86-64-v4")) {
     chosen_loops = &kernels_loops_avx512;
     chosen_name = "avx512";
-  } else if ((any || !strcmp(most, "avx2")) && __builtin_cpu_supports("x86-64-v3")) {
+  } else if ((!is_limited || !strcasecmp(most, "avx2")) && __builtin_cpu_supports("x86-64-v3")) {
     chosen_loops = &kernels_loops_avx2;
     chosen_name = "avx2";
   }

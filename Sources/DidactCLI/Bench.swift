@@ -50,7 +50,7 @@ struct Bench: ParsableCommand {
         throw DidactError(.invalidArgument, "--\(name) must be in 1...1000000; got \(value)")
       }
     }
-    let lengths = try hidden.split(separator: ",").map { part -> JSON in
+    let lengths = try hidden.split(separator: ",", omittingEmptySubsequences: hidden.isEmpty).map { part -> JSON in
       guard let length = Int(part) else {
         throw DidactError(.invalidArgument, "--hidden \(hidden): give whole numbers with commas, such as 64,64")
       }

@@ -101,7 +101,7 @@ typedef struct {
 
 /* Decides how each operation runs, and makes the primitives of the large products, once.
  * Returns the floats of scratch memory that each thread needs, or -1 where oneDNN has no memory left. */
-int64_t kernels_plan(kernels_operation *operations, int64_t count);
+int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threads);
 void kernels_unplan(kernels_operation *operations, int64_t count);
 /* Runs planned operations one after the other. Operations that work row by row share parallel regions. */
 void kernels_execute(const kernels_operation *operations, int64_t count, kernels_run *run);

@@ -21,7 +21,7 @@ struct OneDNNKernels: Kernels {
   func program(_ body: (OneDNNKernels) throws -> Void) throws -> Program {
     let recorder = ProgramRecorder()
     try body(OneDNNKernels(threads: threads, recorder: recorder))
-    return try Program(recorder.operations)
+    return try Program(recorder.operations, threads: threads)
   }
 
   // MARK: Calls

@@ -10,10 +10,10 @@ final class Program: @unchecked Sendable {
   private let scratchOfThread: Int
 
   /// - Throws: `DidactError.outOfMemory`.
-  init(_ recorded: [kernels_operation]) throws {
+  init(_ recorded: [kernels_operation], threads: Int) throws {
     operations = .allocate(capacity: recorded.count)
     _ = operations.initialize(from: recorded)
-    let needed = kernels_plan(operations.baseAddress, Int64(recorded.count))
+    let needed = kernels_plan(operations.baseAddress, Int64(recorded.count), Int32(threads))
     scratchOfThread = Int(max(0, needed))
     guard needed >= 0 else {
       throw DidactError(.outOfMemory, "oneDNN could not make a product; use a smaller batch or network")

@@ -219,7 +219,7 @@ public final class Network: @unchecked Sendable {
   /// The same into an array of the caller's, float32 or float64.
   /// - Parameters:
   ///   - scaling: what the input goes through first.
-  ///   - oddInput: called with the rows where the input, scaled, is not finite, before they are used.
+  ///   - oddInput: called with the rows where the input, scaled, is not finite, to throw a better error.
   package func predict(
     _ probabilities: BorrowedArray, _ input: BorrowedArray, scaling: InputScaling? = nil,
     oddInput: (Range<Int>) throws -> Void = { _ in }
@@ -242,7 +242,14 @@ public final class Network: @unchecked Sendable {
     _ probabilities: BorrowedArray, _ input: BorrowedArray, by pass: RecordedPass, firstRow: Int,
     scaling: InputScaling? = nil, oddInput: (Range<Int>) throws -> Void = { _ in }
   ) throws {
-    if try !pass.setInput(input, scaling) { try oddInput(firstRow..<firstRow + input.rows) }
+    if try !pass.setInput(input, scaling) {
+      try oddInput(firstRow..<firstRow + input.rows)
+      let index = (0..<input.count).first { !Float(input[$0]).isFinite } ?? 0
+      throw DidactError(
+        .data,
+        "row \(firstRow + index / inputs), column \(index % inputs): \(input[index]) is not a finite \(elementType) number"
+      )
+    }
     let result = try pass.predict()
     if !kernels.allFinite(result), let index = (0..<result.count).first(where: { !result[$0].isFinite }) {
       throw DidactError(

@@ -105,6 +105,38 @@ def test_predictor_runs_in_one_thread_at_a_time(network):
     assert "done" in outcomes
 
 
+def test_predictor_keeps_its_arrays(network):
+    predictor = didact.Predictor(network, rows(2))
+    for name in ("x", "probabilities"):
+        with pytest.raises(AttributeError):
+            setattr(predictor, name, rows(2))
+
+
+@pytest.mark.parametrize("wrong", [None, "network", 3])
+def test_predictor_takes_a_network(wrong):
+    with pytest.raises(TypeError, match="didact.Network"):
+        didact.Predictor(wrong, rows(1))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1e300])
+def test_input_that_is_not_finite_is_refused(value):
+    """Also where a ReLU would hide it."""
+    network = didact.Network(didact.mlp(1, [2], 2))
+    network.parameters["dense0.weight"] = 1
+    for x in ([[0.5], [value]], [[0.5]] * 1500 + [[value]]):
+        with pytest.raises(ValueError, match=f"row {len(x) - 1}, column 0"):
+            network.predict_proba(x)
+
+
+def test_swish_of_large_negative_values_vanishes():
+    specification = {"type": "sequential", "inputs": 1, "layers": [{"type": "swish"}, {"type": "dense", "outputs": 1}]}
+    network = didact.Network(specification)
+    network.parameters["dense0.weight"] = 1
+    network.parameters["dense0.bias"] = 0
+    for value in (-50, -90, -1e6, -1e30, -3e38):
+        assert abs(network.forward(np.array([[value]], np.float32))[0, 0]) < 1e-18
+
+
 # Few rows go through arrays that are kept
 
 
@@ -150,6 +182,16 @@ def test_steps_from_arrays_of_changing_shape_and_kind():
         assert kept.step(xl, yl, xu) == fresh.step(xl, yl, xu)
         for name, value in kept.teacher.parameters.items():
             assert (value == fresh.teacher.parameters[name]).all()
+
+
+def test_arrays_are_free_after_a_step():
+    trainer = didact.Trainer("supervised", didact.mlp(2, [4], 2))
+    x, y = np.zeros((4, 2), np.float32), np.array([0, 1, 0, 1])
+    before = sys.getrefcount(x), sys.getrefcount(y)
+    for _ in range(3):
+        trainer.step(x, y)
+    assert (sys.getrefcount(x), sys.getrefcount(y)) == before
+    x.resize((8, 2))
 
 
 # Threads and instruction sets
@@ -198,6 +240,45 @@ def test_machines_without_the_newest_instructions(loops, library):
     name, values = trained(DIDACT_MAX_CPU_ISA=loops, DNNL_MAX_CPU_ISA=library)
     assert name in (loops, "baseline")
     assert np.abs(values - usual).max() < 1e-4
+
+
+WIDE = """
+import didact
+import numpy as np
+random = np.random.default_rng(0)
+fast = didact.Network(didact.mlp(200, [300], 4), threads=2)
+reference = didact.Network(didact.mlp(200, [300], 4), dtype="float64")
+for name, value in fast.parameters.items():
+    reference.parameters[name] = value
+for _ in range(2):
+    x, cotangent = random.standard_normal((256, 200)).astype(np.float32), random.standard_normal((256, 4))
+    direction = {name: random.standard_normal(value.shape) / 10 for name, value in fast.parameters.items()}
+    results = []
+    for network in (fast, reference):
+        recorded = network.record(x)
+        recorded.backward(cotangent)
+        recorded.backward(cotangent, accumulate=True)
+        parts = [recorded.logits, *network.gradients.values(), recorded.tangent(direction), network.predict_proba(x)]
+        results.append([part.copy() for part in parts])
+    for a, b in zip(*results):
+        assert np.abs(a - b).max() <= 1e-4 * max(1, np.abs(b).max()), np.abs(a - b).max()
+"""
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"OMP_THREAD_LIMIT": "1"},
+        {"OMP_DYNAMIC": "true"},
+        {"OMP_MAX_ACTIVE_LEVELS": "0"},
+        {"OMP_NUM_THREADS": "64", "DNNL_MAX_CPU_ISA": "AVX2"},
+    ],
+)
+def test_wide_products_where_openmp_gives_other_threads(environment):
+    done = subprocess.run(
+        [sys.executable, "-c", WIDE], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("threads", [-1, 1025, 1.5])

@@ -72,7 +72,7 @@ class Slot:
         self._shape = None
 
     def borrow(self, values: Any):
-        """What to pass to C; valid until the next call, as long as the caller keeps ``values``."""
+        """What to pass to C; valid until `release` or the next call."""
         if values is None:
             return None
         array = np.asarray(values)
@@ -84,7 +84,12 @@ class Slot:
         self.array, self.pointer = borrowed.array, borrowed.pointer
         is_plain = borrowed.array is array and array.flags.c_contiguous
         self._shape, self._dtype = (array.shape, array.dtype) if is_plain else (None, None)
+        borrowed.array = None
         return self.pointer
+
+    def release(self) -> None:
+        """After the call: the array is the caller's alone again."""
+        self.array = None
 
 
 def borrow(values: Any) -> Borrowed:

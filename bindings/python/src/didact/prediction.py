@@ -32,9 +32,11 @@ class Predictor:
         float32 or float64, writable; a new one by default.
     """
 
-    __slots__ = ("_handle", "_run", "_value", "probabilities", "x")
+    __slots__ = ("_handle", "_probabilities", "_run", "_value", "_x")
 
     def __init__(self, network: Network, x: np.ndarray, probabilities: np.ndarray | None = None):
+        if not hasattr(network, "predict_proba") or not hasattr(network, "_empty"):
+            raise TypeError(f"expected a didact.Network, got {type(network).__name__}; a trainer has .student")
         if probabilities is None:
             probabilities = network._empty(np.asarray(x))
         for name, array in (("x", x), ("probabilities", probabilities)):
@@ -42,7 +44,7 @@ class Predictor:
                 raise TypeError(f"{name} must be an array of float32, float64, int64 or uint8, which is not copied")
         if not probabilities.flags.writeable:
             raise ValueError("probabilities must be writable")
-        self.x, self.probabilities = x, probabilities
+        self._x, self._probabilities = x, probabilities
         self._handle = make_handle(
             library.didact_predictor_create,
             library.didact_predictor_free,
@@ -52,12 +54,24 @@ class Predictor:
         )
         self._run, self._value = library.didact_predictor_run, self._handle.value
 
+    # Without setters: C keeps the addresses of these two.
+
+    @property
+    def x(self) -> np.ndarray:
+        """What every call reads; write new rows with ``predictor.x[...] = rows``."""
+        return self._x
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """What every call writes."""
+        return self._probabilities
+
     def __call__(self) -> np.ndarray:
         """The class probabilities of the rows that ``x`` holds now: ``self.probabilities``."""
         status = self._run(self._value)
         if status:
             check(status)
-        return self.probabilities
+        return self._probabilities
 
 
 class Predictions:

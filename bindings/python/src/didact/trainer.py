@@ -192,6 +192,7 @@ class Trainer:
         if status:
             check(status)
         metrics = self._read_metrics(arguments)
+        arguments.release()
         idle.append(arguments)
         return metrics
 
@@ -474,6 +475,10 @@ class _StepArguments:
         self.metrics = np.empty(columns)
         self._borrowed = borrow(self.metrics)
         self.metrics_pointer = self._borrowed.pointer
+
+    def release(self) -> None:
+        for slot in (self.xl, self.yl, self.xu, self.xu_strong):
+            slot.release()
 
 
 class _HeldInterrupts:
