@@ -149,7 +149,7 @@ int64_t kernels_make_products(kernels_operation *o, int threads) {
 }
 
 void kernels_free_products(kernels_operation *o) {
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < 2; i++) {
     product *p = o->products[i];
     if (!p) continue;
     dnnl_primitive_destroy(p->primitive);

@@ -80,7 +80,7 @@ typedef struct {
   /* Set by `kernels_plan`: an activation that a product does on its way (`kernels_joined`). */
   int32_t joined;
   /* oneDNN's primitives, where the product is large; made by `kernels_plan`, freed by `kernels_unplan`. */
-  void *products[3];
+  void *products[2];
 } kernels_operation;
 
 /* What one run needs beside its operations. */

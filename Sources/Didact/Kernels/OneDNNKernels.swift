@@ -133,32 +133,26 @@ struct OneDNNKernels: Kernels {
     ReferenceKernels<Float>().gather(output, input, rows: rows)
   }
 
-  // MARK: Dense layer
-
-  /// Networks record these; one that is called by itself is planned for that call.
-  private func dense(_ code: kernels_code, rows: Int, outputs: Int, inputs: Int, _ operands: Operands) {
-    guard rows > 0 else { return }
-    call(code, rows: rows, columns: outputs, inner: inputs, operands)
-  }
+  // MARK: Dense layer (networks record these; one that is called by itself is planned for that call)
 
   func dense(_ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor?) {
-    dense(
-      KERNELS_DENSE, rows: input.rows, outputs: weight.rows, inputs: weight.columns,
+    call(
+      KERNELS_DENSE, rows: input.rows, columns: weight.rows, inner: weight.columns,
       (bits(output), bits(input), bits(weight), bits(bias), 0, 0, 0, 0))
   }
 
   func denseInputCotangent(_ inputCotangent: Tensor, _ outputCotangent: Tensor, weight: Tensor) {
-    dense(
-      KERNELS_DENSE_INPUT_COTANGENT, rows: outputCotangent.rows, outputs: weight.rows, inputs: weight.columns,
+    call(
+      KERNELS_DENSE_INPUT_COTANGENT, rows: outputCotangent.rows, columns: weight.rows, inner: weight.columns,
       (bits(inputCotangent), bits(outputCotangent), bits(weight), 0, 0, 0, 0, 0))
   }
 
   func denseParameterCotangents(
     _ weightCotangent: Tensor, _ biasCotangent: Tensor?, _ outputCotangent: Tensor, input: Tensor
   ) {
-    dense(
-      KERNELS_DENSE_PARAMETER_COTANGENTS, rows: input.rows, outputs: weightCotangent.rows,
-      inputs: weightCotangent.columns,
+    call(
+      KERNELS_DENSE_PARAMETER_COTANGENTS, rows: input.rows, columns: weightCotangent.rows,
+      inner: weightCotangent.columns,
       (bits(weightCotangent), bits(biasCotangent), bits(outputCotangent), bits(input), 0, 0, 0, 0))
   }
 
@@ -166,8 +160,8 @@ struct OneDNNKernels: Kernels {
     _ outputTangent: Tensor, _ inputTangent: Tensor?, input: Tensor, weight: Tensor, weightTangent: Tensor,
     biasTangent: Tensor?
   ) {
-    dense(
-      KERNELS_DENSE_TANGENT, rows: input.rows, outputs: weight.rows, inputs: weight.columns,
+    call(
+      KERNELS_DENSE_TANGENT, rows: input.rows, columns: weight.rows, inner: weight.columns,
       (
         bits(outputTangent), bits(inputTangent), bits(input), bits(weight), bits(weightTangent), bits(biasTangent), 0, 0
       ))
