@@ -34,22 +34,25 @@ typedef struct {
 extern const kernels_loops kernels_loops_baseline, kernels_loops_avx2, kernels_loops_avx512;
 const kernels_loops *kernels_chosen_loops(void);
 
-/* Calls work(argument, thread) for every thread in 0..<threads, in parallel where it can. */
-void kernels_parallel(int threads, void (*work)(void *argument, int thread), void *argument);
-/* How many threads a parallel region gets that asks for so many: fewer where the process is limited, or in a region
- * already. */
-int kernels_team(int threads);
-/* Runs `body` with oneDNN's parallel regions on exactly so many threads, which must not be more than `kernels_team` says:
- * its products are divided among the threads that it expects, and what nobody comes for is not computed. */
-void kernels_with_library_threads(int threads, void (*body)(void *argument), void *argument);
+/* Calls work(argument, part) for every part in 0..<parts, in parallel where threads are free (parallel.c). */
+void kernels_parallel(int parts, void (*work)(void *argument, int part), void *argument);
+enum { KERNELS_MOST_THREADS = 256 };
+/* Around what a calling thread computes: so many cores are taken. */
+void kernels_enter(void);
+void kernels_leave(void);
+/* Around calls of oneDNN: between them it starts no threads of its own. */
+int kernels_enter_library(void);
+void kernels_leave_library(int before);
 
 /* oneDNN's products (onednn.c). */
 bool kernels_is_large_product(const kernels_operation *operation);
-/* Makes the primitives, for so many threads; returns the floats of scratch memory they need, or -1. */
+/* Makes the primitives, for so many threads; returns the floats of scratch memory that each needs, or -1. */
 int64_t kernels_make_products(kernels_operation *operation, int threads);
 void kernels_free_products(kernels_operation *operation);
-/* False where they cannot run: for want of threads or memory. */
-bool kernels_run_products(const kernels_operation *operation, const kernels_run *run, float *scratch);
+/* How many threads the products use of those they were made for. */
+int kernels_threads_of_products(const kernels_operation *operation);
+/* False where they cannot run, for want of memory. */
+bool kernels_run_products(const kernels_operation *operation, const kernels_run *run);
 
 static inline float *operand(const kernels_operation *o, const kernels_run *run, int index) {
   uint64_t value = o->operands[index];

@@ -4,6 +4,7 @@
 
 #include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,37 +26,28 @@ bool kernels_is_large_product(const kernels_operation *o) {
 
 /* MARK: One product: destination[m, n] (+)= source[m, k] · weights[k, n] (+ bias[n]) */
 
+/* Divided into parts of rows or of columns of the result, one for each thread, each of them a primitive on one thread.
+ * The last part is smaller. */
 typedef struct {
-  dnnl_primitive_t primitive;
   dnnl_memory_desc_t source, weights, bias, destination, scratchpad;
-  bool has_bias;
-  /* That it was made for, and must run on. */
-  int threads;
+  dnnl_primitive_t primitive;
+} part;
+
+typedef struct {
+  part whole, last;
+  int parts;
+  bool by_columns, has_bias;
+  /* From one part to the next, in floats. */
+  int64_t source_step, weights_step, bias_step, destination_step;
 } product;
 
-static void describe(dnnl_memory_desc_t *d, int64_t rows, int64_t columns, int64_t row, int64_t column) {
-  dnnl_dims_t lengths = {rows, columns}, strides = {row, column};
+/* A matrix [rows, columns] with `length` floats from a row to the next, or from a column to the next if it is transposed. */
+static void describe(dnnl_memory_desc_t *d, int64_t rows, int64_t columns, int64_t length, bool transposed) {
+  dnnl_dims_t lengths = {rows, columns}, strides = {transposed ? 1 : length, transposed ? length : 1};
   dnnl_memory_desc_init_by_strides(d, 2, lengths, dnnl_f32, strides);
 }
 
-/* A matrix [rows, columns] side by side, or the transpose of one [columns, rows]. */
-static void describe_matrix(dnnl_memory_desc_t *d, int64_t rows, int64_t columns, bool transposed) {
-  describe(d, rows, columns, transposed ? 1 : columns, transposed ? rows : 1);
-}
-
-static product *make_product(
-    int64_t m, int64_t n, int64_t k, bool source_transposed, bool weights_transposed, bool has_bias, bool adds,
-    int threads) {
-  pthread_once(&once, make_engine);
-  product *p = engine && stream ? calloc(1, sizeof *p) : 0;
-  if (!p) return 0;
-  describe_matrix(&p->source, m, k, source_transposed);
-  describe_matrix(&p->weights, k, n, weights_transposed);
-  describe_matrix(&p->bias, 1, n, false);
-  describe_matrix(&p->destination, m, n, false);
-  p->has_bias = has_bias;
-  p->threads = threads;
-
+static bool make_primitive(part *p, bool has_bias, bool adds) {
   dnnl_primitive_attr_t attributes = 0;
   dnnl_post_ops_t after = 0;
   dnnl_matmul_desc_t description;
@@ -74,43 +66,91 @@ static product *make_product(
   dnnl_primitive_desc_destroy(decided);
   dnnl_post_ops_destroy(after);
   dnnl_primitive_attr_destroy(attributes);
-  if (made) return p;
+  return made;
+}
+
+static void free_product(product *p) {
+  if (p->whole.primitive) dnnl_primitive_destroy(p->whole.primitive);
+  if (p->last.primitive) dnnl_primitive_destroy(p->last.primitive);
   free(p);
+}
+
+static product *make_product(
+    int64_t m, int64_t n, int64_t k, bool source_transposed, bool weights_transposed, bool has_bias, bool adds,
+    int threads) {
+  pthread_once(&once, make_engine);
+  product *p = engine && stream ? calloc(1, sizeof *p) : 0;
+  if (!p) return 0;
+  // Each thread reads the whole of the smaller operand.
+  p->by_columns = n > m;
+  int64_t length = p->by_columns ? n : m, multiple = p->by_columns ? 64 : 16;
+  int64_t size = ((length + threads - 1) / threads + multiple - 1) / multiple * multiple;
+  if (size > length) size = length;
+  p->parts = (int)((length + size - 1) / size);
+  p->has_bias = has_bias;
+  p->source_step = p->by_columns ? 0 : size * (source_transposed ? 1 : k);
+  p->weights_step = p->by_columns ? size * (weights_transposed ? k : 1) : 0;
+  p->bias_step = p->by_columns ? size : 0;
+  p->destination_step = p->by_columns ? size : size * n;
+  bool made = true;
+  for (int i = 0; i < 2; i++) {
+    part *part = i ? &p->last : &p->whole;
+    int64_t left = i ? length - (p->parts - 1) * size : size;
+    int64_t rows = p->by_columns ? m : left, columns = p->by_columns ? left : n;
+    describe(&part->source, rows, k, source_transposed ? m : k, source_transposed);
+    describe(&part->weights, k, columns, weights_transposed ? k : n, weights_transposed);
+    describe(&part->bias, 1, columns, n, false);
+    describe(&part->destination, rows, columns, n, false);
+    made = made && make_primitive(part, has_bias, adds);
+  }
+  if (made) return p;
+  free_product(p);
   return 0;
 }
 
-static int64_t scratch_of(const product *p) { return (int64_t)(dnnl_memory_desc_get_size(&p->scratchpad) + 3) / 4; }
+static int64_t scratch_of(const product *p) {
+  size_t whole = dnnl_memory_desc_get_size(&p->whole.scratchpad), last = dnnl_memory_desc_get_size(&p->last.scratchpad);
+  return (int64_t)((whole > last ? whole : last) + 3) / 4;
+}
 
-static bool run_product(
-    const product *p, const float *source, const float *weights, const float *bias, float *destination,
-    float *scratch) {
-  const dnnl_memory_desc_t *descriptions[] = {&p->source, &p->weights, &p->destination, &p->scratchpad, &p->bias};
-  void *addresses[] = {(void *)source, (void *)weights, destination, scratch, (void *)bias};
+typedef struct {
+  const product *product;
+  const float *source, *weights, *bias;
+  float *destination;
+  float *scratch;
+  int64_t scratch_step;
+  atomic_bool failed;
+} running;
+
+static void run_part(void *argument, int index) {
+  running *r = argument;
+  const product *p = r->product;
+  const part *part = index == p->parts - 1 ? &p->last : &p->whole;
+  const dnnl_memory_desc_t *descriptions[] = {
+      &part->source, &part->weights, &part->destination, &part->scratchpad, &part->bias};
+  void *addresses[] = {
+      (void *)(r->source + index * p->source_step), (void *)(r->weights + index * p->weights_step),
+      r->destination + index * p->destination_step, r->scratch + index * r->scratch_step,
+      (void *)(r->bias + index * p->bias_step)};
   int names[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD, DNNL_ARG_BIAS};
   int count = p->has_bias ? 5 : 4;
   dnnl_exec_arg_t arguments[5];
   bool done = true;
+  int before = kernels_enter_library();
   for (int i = 0; i < count; i++) {
     arguments[i].arg = names[i];
     arguments[i].memory = 0;
     done &= dnnl_memory_create(&arguments[i].memory, descriptions[i], engine, addresses[i]) == dnnl_success;
   }
-  done = done && dnnl_primitive_execute(p->primitive, stream, count, arguments) == dnnl_success;
+  done = done && dnnl_primitive_execute(part->primitive, stream, count, arguments) == dnnl_success;
   for (int i = 0; i < count; i++) dnnl_memory_destroy(arguments[i].memory);
-  return done;
+  kernels_leave_library(before);
+  if (!done) atomic_store(&r->failed, true);
 }
 
 /* MARK: The products of a dense layer */
 
-typedef struct {
-  kernels_operation *operation;
-  int threads;
-} making;
-
-static void make_products(void *argument) {
-  const making *making = argument;
-  kernels_operation *o = making->operation;
-  int threads = making->threads;
+static void make_products(kernels_operation *o, int threads) {
   int64_t rows = o->rows, outputs = o->columns, inputs = o->inner;
   switch (o->code) {
     case KERNELS_DENSE:
@@ -132,8 +172,9 @@ static void make_products(void *argument) {
 }
 
 int64_t kernels_make_products(kernels_operation *o, int threads) {
-  making making = {o, kernels_team(threads)};
-  kernels_with_library_threads(making.threads, make_products, &making);
+  int before = kernels_enter_library();
+  make_products(o, threads);
+  kernels_leave_library(before);
   bool has_two = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS || (o->code == KERNELS_DENSE_TANGENT && o->operands[1]);
   int count = has_two ? 2 : 1;
   int64_t scratch = 0;
@@ -150,46 +191,31 @@ int64_t kernels_make_products(kernels_operation *o, int threads) {
 
 void kernels_free_products(kernels_operation *o) {
   for (int i = 0; i < 2; i++) {
-    product *p = o->products[i];
-    if (!p) continue;
-    dnnl_primitive_destroy(p->primitive);
-    free(p);
+    if (o->products[i]) free_product(o->products[i]);
     o->products[i] = 0;
   }
 }
 
-typedef struct {
-  const kernels_operation *operation;
-  const kernels_run *run;
-  float *scratch;
-  bool done;
-} running;
+int kernels_threads_of_products(const kernels_operation *o) { return ((const product *)o->products[0])->parts; }
 
-static void run_products(void *argument) {
-  running *r = argument;
-  const kernels_operation *o = r->operation;
-  const kernels_run *run = r->run;
-  float *scratch = r->scratch;
-  float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
-  switch (o->code) {
-    case KERNELS_DENSE: r->done = run_product(o->products[0], x1, x2, x3, x0, scratch); break;
-    case KERNELS_DENSE_INPUT_COTANGENT: r->done = run_product(o->products[0], x1, x2, 0, x0, scratch); break;
-    case KERNELS_DENSE_PARAMETER_COTANGENTS:
-      r->done = run_product(o->products[run->accumulate ? 1 : 0], x2, x3, 0, x0, scratch);
-      break;
-    case KERNELS_DENSE_TANGENT:
-      r->done = run_product(o->products[0], x2, operand(o, run, 4), operand(o, run, 5), x0, scratch)
-          && (!x1 || run_product(o->products[1], x1, x3, 0, x0, scratch));
-      break;
-  }
+static bool run_product(
+    const kernels_operation *o, const kernels_run *run, int index, int source, int weights, int bias) {
+  const product *p = o->products[index];
+  running r = {p, operand(o, run, source), operand(o, run, weights), p->has_bias ? operand(o, run, bias) : 0,
+               operand(o, run, 0), run->scratch + o->scratch, run->scratch_count, false};
+  kernels_parallel(p->parts, run_part, &r);
+  return !atomic_load(&r.failed);
 }
 
-bool kernels_run_products(const kernels_operation *o, const kernels_run *run, float *scratch) {
-  const product *first = o->products[0];
-  if (kernels_team(first->threads) < first->threads) return false;
-  running running = {o, run, scratch, false};
-  kernels_with_library_threads(first->threads, run_products, &running);
-  return running.done;
+bool kernels_run_products(const kernels_operation *o, const kernels_run *run) {
+  switch (o->code) {
+    case KERNELS_DENSE: return run_product(o, run, 0, 1, 2, 3);
+    case KERNELS_DENSE_INPUT_COTANGENT: return run_product(o, run, 0, 1, 2, 0);
+    case KERNELS_DENSE_PARAMETER_COTANGENTS: return run_product(o, run, run->accumulate ? 1 : 0, 2, 3, 0);
+    case KERNELS_DENSE_TANGENT:
+      return run_product(o, run, 0, 2, 4, 5) && (!o->operands[1] || run_product(o, run, 1, 1, 3, 0));
+    default: return false;
+  }
 }
 
 /* MARK: What it is */

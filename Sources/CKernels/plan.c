@@ -93,7 +93,7 @@ int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threa
     kernels_operation *o = &operations[i];
     o->scratch = scratch;
     if (kind_of(o) == LARGE_PRODUCT) {
-      int64_t needed = kernels_make_products(o, threads);
+      int64_t needed = kernels_make_products(o, threads_for(cost_of_row(o) * (double)o->rows, threads, threads));
       if (needed < 0) {
         kernels_unplan(operations, i);
         return -1;
@@ -313,24 +313,28 @@ int32_t kernels_threads(const kernels_operation *operations, int64_t count, int3
       end = end_of_region(operations, i, count);
       region r = region_of(operations + i, end - i, 0, allowed);
       if (r.threads > most) most = r.threads;
+    } else if (kind_of(&operations[i]) == LARGE_PRODUCT) {
+      int32_t threads = kernels_threads_of_products(&operations[i]);
+      if (threads > most) most = threads;
     }
     i = end;
   }
   return most;
 }
 
-/* oneDNN's, or, where that cannot run as it was made, the loops on this thread. */
+/* oneDNN's, or, where that has no memory, the loops on this thread. */
 static void run_large_product(const kernels_operation *o, kernels_run *run) {
-  float *scratch = run->scratch + o->scratch;
-  if (kernels_run_products(o, run, scratch)) {
+  if (kernels_run_products(o, run)) {
     if (o->code == KERNELS_DENSE_PARAMETER_COTANGENTS && o->operands[1]) run_by_columns(o, run);
     return;
   }
+  float *scratch = run->scratch + o->scratch;
   kernels_chosen_loops()->prepare(o, run, scratch, 0);
   kernels_chosen_loops()->rows(o, run, scratch, 0, 0, o->rows);
 }
 
 void kernels_execute(const kernels_operation *operations, int64_t count, kernels_run *run) {
+  kernels_enter();
   for (int64_t i = 0; i < count;) {
     const kernels_operation *o = &operations[i];
     int64_t end = i + 1;
@@ -348,6 +352,7 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
     if (kind != BY_ROWS) take_time(o, o->rows, begin);
     i = end;
   }
+  kernels_leave();
 }
 
 bool kernels_execute_one(const kernels_operation *operation, kernels_run *run) {

@@ -33,7 +33,7 @@ def train(data, name, seed, folder):
         str(CHECKOUT / "build/bin/didact"), "train", "--data", data, "--labels", str(DATA[data][0]),
         "--seed", str(seed), "--json", "--model", str(model), *CONFIGURATIONS[name],
     ]  # fmt: skip
-    # Two run at once, and threads that wait for each other slow down where others keep the cores busy.
+    # Two run at once, each on a core of its own.
     command += ["--set", "threads=1"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
