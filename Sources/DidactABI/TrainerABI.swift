@@ -207,7 +207,7 @@ public func didact_trainer_fit(
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
     let outcome = try trainer.fit(
-      importArray(x, "x"), importLabels(y, "y"), unlabeled: importOptional(unlabeled, "unlabeled"),
+      borrow(x, "x"), importLabels(y, "y"), unlabeled: borrowOptional(unlabeled, "unlabeled"),
       steps: steps < 0 ? nil : Int(steps)
     ) { progress in
       guard let callback else { return true }

@@ -94,8 +94,9 @@ struct PositiveControl {
       try correctorOptimizer.step()
     }
     let test = try pixels(digits.testFeatures!), expected = digits.testLabels!
-    let predicted = kernels.argmax(try student.predictProbabilities(test))
-    return Double(zip(predicted, expected).count { $0 == $1 }) / Double(expected.count)
+    let predicted = try Tensor(Shape(test.rows), .int64)
+    kernels.argmax(predicted, try student.predictProbabilities(test))
+    return Double(zip(predicted.values, expected).count { Int($0) == $1 }) / Double(expected.count)
   }
 
   private func optimizer(_ network: Network, _ settings: JSONObject) throws -> Optimizer {

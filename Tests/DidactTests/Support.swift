@@ -149,9 +149,11 @@ extension Trainer {
       parts["\(learner.role) statistics"] = learner.network.statistics.bytes
       for (name, tensor) in learner.optimizer.state { parts["\(learner.role) optimizer \(name)"] = tensor.bytes }
     }
-    if let average {
-      parts["average parameters"] = average.parameters.bytes
-      parts["average statistics"] = average.statistics.bytes
+    for (role, network) in [("average", average), ("best", selection?.network), ("finetuned", finetuning?.network)] {
+      // Before it has begun, a stage holds what nobody sees.
+      guard let network, networkRoles.contains(role) else { continue }
+      parts["\(role) parameters"] = network.parameters.bytes
+      parts["\(role) statistics"] = network.statistics.bytes
     }
     parts["scalars"] = method.scalars.flatMap(\.value.bytes)
     parts["steps"] = Array("\(steps)".utf8)

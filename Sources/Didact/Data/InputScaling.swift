@@ -17,16 +17,18 @@ public struct InputScaling: Sendable {
     self.scale = scale
   }
 
-  /// Fitted on all rows of all `parts` [N, inputs]; nil for `.none`.
-  init?(_ kind: Kind, fittedOn parts: [Tensor], inputs: Int) throws {
+  /// Fitted on blocks of rows [N, inputs]; nil for `.none`.
+  /// - Parameters:
+  ///   - rows: how many there are in all blocks.
+  ///   - forEachBlock: calls what it is given with one block after the other; used twice.
+  init?(_ kind: Kind, rows: Int, inputs: Int, _ forEachBlock: ((Tensor) throws -> Void) throws -> Void) throws {
     guard kind != .none else { return nil }
     let mean = try Tensor(Shape(inputs), .float64), scale = try Tensor(Shape(inputs), .float64)
-    let rows = parts.reduce(0) { $0 + $1.rows }
     var largest = 0.0
-    for part in parts {
-      for i in 0..<part.count {
-        mean[i % inputs] += part[i] / Double(rows)
-        largest = max(largest, abs(part[i]))
+    try forEachBlock { block in
+      for i in 0..<block.count {
+        mean[i % inputs] += block[i] / Double(rows)
+        largest = max(largest, abs(block[i]))
       }
     }
     switch kind {
@@ -36,9 +38,9 @@ public struct InputScaling: Sendable {
         scale[c] = largest > 0 ? largest : 1
       }
     case .standard:
-      for part in parts {
-        for i in 0..<part.count {
-          let difference = part[i] - mean[i % inputs]
+      try forEachBlock { block in
+        for i in 0..<block.count {
+          let difference = block[i] - mean[i % inputs]
           scale[i % inputs] += difference * difference / Double(rows)
         }
       }

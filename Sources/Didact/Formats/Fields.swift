@@ -186,6 +186,7 @@ public struct FieldValues: Sendable, Equatable {
     return result
   }
 
+  func has(_ key: String) -> Bool { members.contains { $0.key == key } }
   func number(_ key: String) throws -> Double { try typed(key, \.double) }
   func integer(_ key: String) throws -> Int { try typed(key, \.int) }
   func boolean(_ key: String) throws -> Bool { try typed(key, \.bool) }

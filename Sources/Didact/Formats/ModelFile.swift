@@ -116,6 +116,13 @@ struct ModelFile {
     return tensor
   }
 
+  /// A single int64 that leaves room to count on.
+  func count(_ name: String) throws -> Int64 {
+    let count = try tensor(name, Shape(), .int64).integer
+    guard count >= 0, count < 1 << 38 else { throw DidactError(.format, "tensor \"\(name)\" is \(count)") }
+    return count
+  }
+
   // MARK: - Description
 
   func described<T>(_ key: String, _ convert: (JSON) -> T?) throws -> T {

@@ -107,8 +107,8 @@ protocol Kernels: Sendable {
   func smooth(_ targets: Tensor, smoothing: Double)
   /// mask[N] ← 1 where the largest of the row's probabilities is at least `threshold`, else 0
   func confidenceMask(_ mask: Tensor, probabilities: Tensor, threshold: Double)
-  /// The class of the largest value of each row; the first of equal ones.
-  func argmax(_ values: Tensor) -> [Int]
+  /// labels[N] (int64) ← the column of the largest of the row's `values` [N, C]; the first of equal ones
+  func argmax(_ labels: Tensor, _ values: Tensor)
 
   // MARK: Optimisers (vectors)
 

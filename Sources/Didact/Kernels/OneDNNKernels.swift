@@ -308,7 +308,7 @@ struct OneDNNKernels: Kernels {
       (threshold, 0, 0, 0, 0, 0, 0, 0))
   }
 
-  func argmax(_ values: Tensor) -> [Int] { ReferenceKernels<Float>().argmax(values) }
+  func argmax(_ labels: Tensor, _ values: Tensor) { ReferenceKernels<Float>().argmax(labels, values) }
 
   // MARK: Optimisers
 

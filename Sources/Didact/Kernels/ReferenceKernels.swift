@@ -513,12 +513,13 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
-  func argmax(_ values: Tensor) -> [Int] {
+  func argmax(_ labels: Tensor, _ values: Tensor) {
     let rows = values.rows, columns = values.columns, values = elements(values)
-    return (0..<rows).map { n in
+    let labels = labels.address.assumingMemoryBound(to: Int64.self)
+    for n in 0..<rows {
       var best = 0
       for c in 0..<columns where values[n * columns + c] > values[n * columns + best] { best = c }
-      return best
+      labels[n] = Int64(best)
     }
   }
 

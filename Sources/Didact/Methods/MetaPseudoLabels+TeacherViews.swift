@@ -16,9 +16,8 @@ extension MetaPseudoLabels {
     }
   }
 
+  /// The forwards made so far.
   struct TeacherViews {
-    /// Whose softmax is q.
-    var pseudoLabel: TeacherView
     var labeled, weak, strong: TeacherView?
   }
 
@@ -29,20 +28,19 @@ extension MetaPseudoLabels {
     return TeacherView(pass: try teacher.record(input, mode: mode), range: 0..<input.rows)
   }
 
-  /// The forward that labels, with whatever else shares its batch.
+  /// The forward whose softmax is q, and all that were made with it.
   func labelingView(
     weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64, statistics: PassMode.Normalization
-  ) throws -> TeacherViews {
+  ) throws -> (labeling: TeacherView, made: TeacherViews) {
     let (input, noise) = pseudoLabelView == .weak ? (weak, streams.weak) : (strong, streams.strong)
     if eman {
       // EMAN: running averages, constants for the gradient. The other forwards use batch statistics.
-      return TeacherViews(pseudoLabel: try record(input, noise, draw: draw, statistics: .running))
+      return (try record(input, noise, draw: draw, statistics: .running), TeacherViews())
     }
     guard isJoint else {
       let view = try record(input, noise, draw: draw, statistics: statistics)
-      return TeacherViews(
-        pseudoLabel: view, weak: pseudoLabelView == .weak ? view : nil,
-        strong: pseudoLabelView == .strong ? view : nil)
+      let made = pseudoLabelView == .weak ? TeacherViews(weak: view) : TeacherViews(strong: view)
+      return (view, made)
     }
     guard let labeled else {
       throw DidactError(
@@ -50,8 +48,10 @@ extension MetaPseudoLabels {
         "batch_composition \"joint\" normalises labelled and unlabelled rows together: call step, or set \"separate\"")
     }
     let views = try jointViews(weak: weak, strong: strong, labeled, draw: draw, statistics: statistics)
-    let pseudoLabel = pseudoLabelView == .weak ? views.weak : views.strong
-    return TeacherViews(pseudoLabel: pseudoLabel, labeled: views.labeled, weak: views.weak, strong: views.strong)
+    return (
+      pseudoLabelView == .weak ? views.weak : views.strong,
+      TeacherViews(labeled: views.labeled, weak: views.weak, strong: views.strong)
+    )
   }
 
   /// One forward over labelled, weak and strong rows, as in the released code.
@@ -77,7 +77,7 @@ extension MetaPseudoLabels {
   ) throws -> TeacherViews {
     var views = made
     if isJoint {
-      if eman {
+      if views.labeled == nil {
         let joint = try jointViews(
           weak: step.weak, strong: step.strong, labeled, draw: draw, statistics: .batchUpdatingRunning)
         (views.labeled, views.weak, views.strong) = (joint.labeled, joint.weak, joint.strong)

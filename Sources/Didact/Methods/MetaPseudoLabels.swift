@@ -51,6 +51,12 @@ final class MetaPseudoLabels: TwoStepMethod {
         "rows count where the sharpened target's largest probability is at least this",
         source: "Google's CIFAR-10 command"),
       Field(
+        "uda_warmup_steps", .number(.atLeast(0)), 0, "steps over which the consistency loss's factor rises from 0",
+        source: "Google's Meta Pseudo Labels code"),
+      Field(
+        "teacher_burn_in_steps", .integer(.atLeast(0)), 0,
+        "first steps in which the teacher learns alone, without labelling or feedback"),
+      Field(
         "teacher_temperature", .number(.above(0)), 1, "τ of q = softmax(z / τ): divides the teacher's logits alone"),
       Field(
         "label_smoothing", .number(.halfOpen(0, 1)), 0, "ε of the student's targets (1 − ε) q + ε / C",
@@ -85,6 +91,8 @@ final class MetaPseudoLabels: TwoStepMethod {
   let student, teacher: Network
   private let studentOptimizer, teacherOptimizer: Optimizer
   let feedbackWeight, supervisedWeight, udaWeight, udaTemperature, udaThreshold: Double
+  private let udaRamp: Ramp
+  private let burnInSteps: UInt64
   private let teacherTemperature, labelSmoothing, pseudoLabelThreshold: Double
   private let baselineDecay: Double?
   let pseudoLabelView: View
@@ -119,7 +127,8 @@ final class MetaPseudoLabels: TwoStepMethod {
   }
 
   struct Pending {
-    let move: StudentMove
+    /// nil while the teacher learns alone.
+    let move: StudentMove?
     let views: TeacherViews
     let weak, strong: Tensor
   }
@@ -152,15 +161,14 @@ final class MetaPseudoLabels: TwoStepMethod {
       throw DidactError(
         .invalidArgument, "\"feedback_baseline_decay\" is for sampled labels: use gradient_dot or loss_difference")
     }
-    studentOptimizer = try Optimizer.make(
-      student, OptimizerSettings(configuration.nested("student_optimizer."), subject: "student_optimizer"))
-    teacherOptimizer = try Optimizer.make(
-      teacher, OptimizerSettings(configuration.nested("teacher_optimizer."), subject: "teacher_optimizer"))
-    termGradient = try Tensor(teacher.parameters.shape, teacher.elementType)
     learners = [
-      Learner(role: "student", network: student, optimizer: studentOptimizer),
-      Learner(role: "teacher", network: teacher, optimizer: teacherOptimizer),
+      try Learner("student", student, configuration), try Learner("teacher", teacher, configuration),
     ]
+    studentOptimizer = learners[0].optimizer
+    teacherOptimizer = learners[1].optimizer
+    termGradient = try Tensor(teacher.parameters.shape, teacher.elementType)
+    udaRamp = Ramp(steps: try configuration.number("uda_warmup_steps"))
+    burnInSteps = UInt64(try configuration.integer("teacher_burn_in_steps"))
   }
 
   let scalars: [(name: String, value: Tensor)]
@@ -170,16 +178,20 @@ final class MetaPseudoLabels: TwoStepMethod {
   func studentStep(weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64, into metrics: inout Metrics)
     throws
   {
+    guard draw >= burnInSteps else {
+      pending = Pending(move: nil, views: TeacherViews(), weak: weak, strong: strong)
+      return
+    }
     pending = nil
-    let views = try labelingView(
+    let (labeling, views) = try labelingView(
       weak: weak, strong: strong, labeled: labeled, draw: draw, statistics: .batchUpdatingRunning)
     let move = try moveStudent(
-      student, studentOptimizer, views.pseudoLabel, strong: strong, pseudoLabels: nil, draw: draw,
+      student, studentOptimizer, labeling, strong: strong, pseudoLabels: nil, draw: draw,
       statistics: .batchUpdatingRunning)
     pending = Pending(move: move, views: views, weak: weak, strong: strong)
     metrics["loss/student"] = move.loss
     metrics["gradient_norm/student"] = move.gradientNorm
-    metrics["learning_rate/student"] = studentOptimizer.learningRate
+    metrics["learning_rate/student"] = studentOptimizer.scheduledRate
   }
 
   func teacherStep(_ labeled: LabeledBatch, draw: UInt64, into metrics: inout Metrics) throws {
@@ -209,22 +221,23 @@ final class MetaPseudoLabels: TwoStepMethod {
       let term = try objectives.crossEntropy(logits: view.logits, targets: targets)
       try add(term, .supervised, weight: supervisedWeight, through: view, to: &metrics, &terms, draw: draw)
     }
+    let udaWeight = udaWeight * udaRamp.factor(at: Int(draw))
     if udaWeight != 0, let weak = views.weak, let strong = views.strong {
       let (term, maskRate) = try objectives.udaConsistency(
         weakLogits: weak.logits, strongLogits: strong.logits, temperature: udaTemperature, threshold: udaThreshold)
       try add(term, .uda, weight: udaWeight, through: strong, to: &metrics, &terms, draw: draw)
       metrics["mask_rate"] = maskRate
     }
-    if feedbackWeight != 0 {
-      let answer = try feedback(on: step.move, student, studentOptimizer, labeled, baseline: baseline[0], draw: draw)
+    if feedbackWeight != 0, let move = step.move {
+      let answer = try feedback(on: move, student, studentOptimizer, labeled, baseline: baseline[0], draw: draw)
       try checkFinite(answer.improvement, term: "feedback", draw: draw)
       metrics["feedback"] = answer.improvement
       try add(
-        answer.term, .feedback, weight: feedbackWeight, through: views.pseudoLabel, to: &metrics, &terms, draw: draw)
+        answer.term, .feedback, weight: feedbackWeight, through: move.labeling, to: &metrics, &terms, draw: draw)
       if let baselineDecay { baseline[0] = baselineDecay * baseline[0] + (1 - baselineDecay) * answer.improvement }
     }
     try terms.finish(into: teacher.gradients)
-    metrics["learning_rate/teacher"] = teacherOptimizer.learningRate
+    metrics["learning_rate/teacher"] = teacherOptimizer.scheduledRate
     try stepOptimizer(teacherOptimizer, of: "teacher", draw: draw)
     metrics.fillWithZeros()
   }
@@ -281,8 +294,9 @@ final class MetaPseudoLabels: TwoStepMethod {
   struct StudentMove {
     /// Recorded at the old θ.
     let pass: RecordedPass
-    /// The teacher's distribution q [N, C], and its logits.
-    let distribution, teacherLogits: Tensor
+    /// The teacher's forward that labelled, and its distribution q [N, C].
+    let labeling: TeacherView
+    let distribution: Tensor
     /// One-hot ŷ [N, C] where labels are sampled.
     let pseudoLabels: Tensor?
     /// m [N], nil for ones.
@@ -293,10 +307,10 @@ final class MetaPseudoLabels: TwoStepMethod {
   }
 
   private func moveStudent(
-    _ student: Network, _ optimizer: Optimizer, _ view: TeacherView, strong: Tensor, pseudoLabels: Tensor?,
+    _ student: Network, _ optimizer: Optimizer, _ labeling: TeacherView, strong: Tensor, pseudoLabels: Tensor?,
     draw: UInt64, statistics: PassMode.Normalization
   ) throws -> StudentMove {
-    let q = try objectives.softmax(view.logits, temperature: teacherTemperature)
+    let q = try objectives.softmax(labeling.logits, temperature: teacherTemperature)
     var sampled: Tensor?
     if feedback.samplesLabels {
       if let pseudoLabels {
@@ -317,7 +331,7 @@ final class MetaPseudoLabels: TwoStepMethod {
     let effect = feedback == .gradientDot ? try objectives.tensor(student.parameters.shape) : nil
     try stepOptimizer(optimizer, of: "student", draw: draw, effect: effect)
     return StudentMove(
-      pass: pass, distribution: q, teacherLogits: view.logits, pseudoLabels: sampled, mask: mask, effect: effect,
+      pass: pass, labeling: labeling, distribution: q, pseudoLabels: sampled, mask: mask, effect: effect,
       loss: term.loss, gradientNorm: gradientNorm)
   }
 
@@ -364,7 +378,7 @@ final class MetaPseudoLabels: TwoStepMethod {
       try optimizer.pullback(labeledGradient(), into: w)
       // log S_c differs from its logit by the same amount for every c, which the bracket cancels.
       let a = try move.pass.tangent(w)
-      let cotangent = try objectives.tensor(move.teacherLogits.shape)
+      let cotangent = try objectives.tensor(move.distribution.shape)
       kernels.softmaxBackward(
         cotangent, a, probabilities: move.distribution, rowScale: move.mask,
         factor: (1 - labelSmoothing) / (Double(a.rows) * teacherTemperature))
@@ -383,7 +397,7 @@ final class MetaPseudoLabels: TwoStepMethod {
       }
       // A sum over items, of the same tempered distribution that ŷ was drawn from.
       let term = try objectives.crossEntropy(
-        logits: move.teacherLogits, targets: pseudoLabels, temperature: teacherTemperature, factor: h - baseline)
+        logits: move.labeling.logits, targets: pseudoLabels, temperature: teacherTemperature, factor: h - baseline)
       return FeedbackAnswer(term: term, improvement: h, objective: objective)
     }
   }
@@ -405,12 +419,13 @@ final class MetaPseudoLabels: TwoStepMethod {
     }
     let student = try student.copy()
     let optimizer = try studentOptimizer.copy(for: student)
-    let views = try labelingView(weak: weak, strong: strong, labeled: labeled, draw: draw, statistics: .batch)
+    let (labeling, _) = try labelingView(
+      weak: weak, strong: strong, labeled: labeled, draw: draw, statistics: .batch)
     let move = try moveStudent(
-      student, optimizer, views.pseudoLabel, strong: strong, pseudoLabels: pseudoLabels, draw: draw,
+      student, optimizer, labeling, strong: strong, pseudoLabels: pseudoLabels, draw: draw,
       statistics: .batch)
     let answer = try feedback(on: move, student, optimizer, labeled, baseline: 0, draw: draw)
-    if let gradient { try views.pseudoLabel.backward(answer.term.cotangent, into: gradient, objectives) }
+    if let gradient { try labeling.backward(answer.term.cotangent, into: gradient, objectives) }
     return answer.objective
   }
 

@@ -11,6 +11,12 @@ protocol Method: AnyObject {
   var scalars: [(name: String, value: Tensor)] { get }
   /// One whole step.
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws
+  /// Where a step stands in the run of the learning rates' schedules, and how long that run is.
+  func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int)
+}
+
+extension Method {
+  func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int) { (step, steps) }
 }
 
 /// A method whose step has two halves that can be called apart.
@@ -28,10 +34,8 @@ extension TwoStepMethod {
   var needsUnlabeled: Bool { true }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    guard let weak = batch.weak, let strong = batch.strong else {
-      throw DidactError(.invalidArgument, "this method needs unlabelled rows in every step")
-    }
-    try studentStep(weak: weak, strong: strong, labeled: batch.labeled, draw: draw, into: &metrics)
+    let views = try batch.unlabeledViews()
+    try studentStep(weak: views.weak, strong: views.strong, labeled: batch.labeled, draw: draw, into: &metrics)
     do {
       try teacherStep(batch.labeled, draw: draw, into: &metrics)
     } catch {
@@ -46,6 +50,19 @@ struct Learner {
   let role: String
   let network: Network
   let optimizer: Optimizer
+  let schedule: Schedule
+
+  /// With the optimiser and the schedule that the configuration has for the role.
+  init(_ role: String, _ network: Network, _ configuration: FieldValues) throws {
+    let subject = "\(role)_optimizer", scheduleKeys = Set(Schedule.fields.map(\.key))
+    let values = configuration.nested("\(subject).").members
+    self.role = role
+    self.network = network
+    optimizer = try Optimizer.make(
+      network,
+      OptimizerSettings(JSONObject(values.filter { !scheduleKeys.contains($0.key) }), subject: subject))
+    schedule = try Schedule(JSONObject(values.filter { scheduleKeys.contains($0.key) }), subject: subject)
+  }
 }
 
 /// Labelled rows [N, inputs] with their classes [N] (int64).
@@ -60,17 +77,27 @@ struct Batch {
   /// The unlabelled rows in two views [M, inputs], row by row the same examples.
   let weak: Tensor?
   let strong: Tensor?
+
+  /// - Throws: `DidactError.invalidArgument` where there are none.
+  func unlabeledViews() throws -> (weak: Tensor, strong: Tensor) {
+    guard let weak, let strong else {
+      throw DidactError(.invalidArgument, "this method needs unlabelled rows in every step")
+    }
+    return (weak, strong)
+  }
 }
 
 /// What a step reports, by name, in order.
 public struct Metrics: Sendable, Equatable {
-  /// What the method can report.
+  /// What can be reported: the method's terms first.
   let columns: [String]
+  let terms: Int
   /// A value for each column; NaN for what was not reported.
   var row: [Double]
 
-  init(columns: [String], row: [Double]? = nil) {
+  init(columns: [String], terms: Int, row: [Double]? = nil) {
     self.columns = columns
+    self.terms = terms
     self.row = row ?? Array(repeating: .nan, count: columns.count)
   }
 
@@ -91,8 +118,8 @@ public struct Metrics: Sendable, Equatable {
   /// Takes the values of another step of the same method, in place.
   mutating func take(_ other: Metrics) { for index in row.indices { row[index] = other.row[index] } }
 
-  /// 0 for what was not reported: a term of weight 0 is not computed.
-  mutating func fillWithZeros() { for index in row.indices where row[index].isNaN { row[index] = 0 } }
+  /// 0 for terms that were not reported: one of weight 0 is not computed.
+  mutating func fillWithZeros() { for index in 0..<terms where row[index].isNaN { row[index] = 0 } }
 
   public static func == (a: Metrics, b: Metrics) -> Bool { a.names == b.names && a.values == b.values }
 }
@@ -122,12 +149,38 @@ func stepOptimizer(_ optimizer: Optimizer, of role: String, draw: UInt64, effect
 /// The methods by name.
 enum MethodName: String, CaseIterable, Sendable {
   case metaPseudoLabels = "meta_pseudo_labels"
+  case pseudoLabel = "pseudo_label"
+  case selfTraining = "self_training"
   case supervised
 
   var fields: [Field] {
     switch self {
-    case .metaPseudoLabels: unlabeledFields + MetaPseudoLabels.fields
+    case .metaPseudoLabels: unlabeledFields + strongViewFields + MetaPseudoLabels.fields
+    case .pseudoLabel: unlabeledFields + PseudoLabel.fields
+    case .selfTraining: unlabeledFields + strongViewFields + SelfTraining.fields
     case .supervised: Supervised.fields
+    }
+  }
+
+  /// Whether the method trains a second network.
+  var hasTeacher: Bool {
+    switch self {
+    case .metaPseudoLabels, .selfTraining: true
+    case .pseudoLabel, .supervised: false
+    }
+  }
+
+  /// - Parameter teacher: makes the second network, for the methods that have one.
+  func make(
+    student: Network, teacher: () throws -> Network, configuration: FieldValues, seed: UInt64
+  ) throws -> any Method {
+    switch self {
+    case .metaPseudoLabels:
+      try MetaPseudoLabels(student: student, teacher: teacher(), configuration: configuration, seed: seed)
+    case .pseudoLabel: try PseudoLabel(student: student, configuration: configuration, seed: seed)
+    case .selfTraining:
+      try SelfTraining(student: student, teacher: teacher(), configuration: configuration, seed: seed)
+    case .supervised: try Supervised(student: student, configuration: configuration, seed: seed)
     }
   }
 }
@@ -136,11 +189,18 @@ enum MethodName: String, CaseIterable, Sendable {
 private let unlabeledFields: [Field] = [
   Field(
     "unlabeled_batch_size", .integer(.atLeast(1)), 448, "fit: unlabelled rows a step, at most all of them",
-    source: "seven a label, as in UDA and FixMatch"),
-  Field("strong_noise", .number(.atLeast(0)), 0.2, "fit: standard deviation of the strong view's Gaussian noise"),
-  Field(
-    "strong_feature_dropout", .number(.halfOpen(0, 1)), 0.1, "fit: share of features that the strong view sets to 0"),
+    source: "seven a label, as in UDA and FixMatch")
 ]
 
+/// For the methods that look at unlabelled rows in a second view.
+private let strongViewFields = VectorView.fields("strong", noise: 0.2, featureDropout: 0.1)
+
+/// ε of the targets of labelled rows.
+let labelSmoothingField = Field(
+  "label_smoothing", .number(.halfOpen(0, 1)), 0, "ε of the labels' targets (1 − ε) y + ε / C",
+  source: "Szegedy et al. 2016")
+
 /// The fields of the optimiser of one role: `student_optimizer.learning_rate` and so on.
-func optimizerFields(_ role: String) -> [Field] { OptimizerSettings.fields.map { $0.prefixed("\(role)_optimizer.") } }
+func optimizerFields(_ role: String) -> [Field] {
+  (OptimizerSettings.fields + Schedule.fields).map { $0.prefixed("\(role)_optimizer.") }
+}

@@ -3,11 +3,7 @@
 /// θ ← θ − update(∇ mean CE(smooth(y), S(x; θ)))
 final class Supervised: Method {
   static let fields: [Field] =
-    [
-      Field(
-        "label_smoothing", .number(.halfOpen(0, 1)), 0, "ε of the targets (1 − ε) q + ε / C",
-        source: "Szegedy et al. 2016")
-    ] + optimizerFields("student")
+    [labelSmoothingField] + optimizerFields("student")
 
   let learners: [Learner]
   let metricNames = ["loss/supervised", "gradient_norm/supervised", "learning_rate/student"]
@@ -22,12 +18,11 @@ final class Supervised: Method {
 
   init(student: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
-    optimizer = try Optimizer.make(
-      student, OptimizerSettings(configuration.nested("student_optimizer."), subject: "student_optimizer"))
+    learners = [try Learner("student", student, configuration)]
+    optimizer = learners[0].optimizer
     labelSmoothing = try configuration.number("label_smoothing")
     objectives = Objectives(student.kernels)
     dropout = RandomStream(seed: seed, name: "student/dropout/labeled")
-    learners = [Learner(role: "student", network: student, optimizer: optimizer)]
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
@@ -41,7 +36,7 @@ final class Supervised: Method {
     try pass.backward(term.cotangent)
     metrics["loss/supervised"] = term.loss
     metrics["gradient_norm/supervised"] = kernels.dot(student.gradients, student.gradients).squareRoot()
-    metrics["learning_rate/student"] = optimizer.learningRate
+    metrics["learning_rate/student"] = optimizer.scheduledRate
     try stepOptimizer(optimizer, of: "student", draw: draw)
   }
 }

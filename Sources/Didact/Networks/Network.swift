@@ -25,6 +25,7 @@ public final class Network: @unchecked Sendable {
   public let statisticNames: [String]
   let parameterSlots: [Slot]
   let statisticSlots: [Slot]
+  private let initializations: [NetworkBuilder.Initialization]
   /// Where each name stands: parameters, then statistics.
   private let slotIndices: [String: Int]
   /// Draws made by training-mode passes that did not say which draw they are.
@@ -64,16 +65,23 @@ public final class Network: @unchecked Sendable {
     parameters = try Tensor(Shape(builder.parameterCount), elementType)
     gradients = try Tensor(Shape(builder.parameterCount), elementType)
     statistics = try Tensor(Shape(builder.statisticCount), elementType)
+    initializations = builder.initializations
+    initialize(stream: stream)
+  }
+
+  /// Sets parameters and statistics to initial values.
+  /// - Parameter stream: names the random stream.
+  func initialize(stream: String) {
     let random = RandomStream(seed: seed, name: stream)
     for (index, slot) in parameterSlots.enumerated() {
-      switch builder.initializations[index] {
+      switch initializations[index] {
       case .constant(let value): kernels.fill(slot[parameters], value)
       case .uniform(let bound):
         kernels.uniform(slot[parameters], low: -bound, high: bound, random.draw(0, lane: UInt32(index)))
       }
     }
-    for slot in statisticSlots where slot.name.hasSuffix("running_variance") {
-      kernels.fill(slot[statistics], 1)
+    for slot in statisticSlots {
+      kernels.fill(slot[statistics], slot.name.hasSuffix("running_variance") ? 1 : 0)
     }
   }
 

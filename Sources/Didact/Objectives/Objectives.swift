@@ -62,6 +62,13 @@ final class Objectives {
     return targets
   }
 
+  /// One-hot rows [N, C] of the most probable class of each row; the first of equal ones.
+  func mostProbable(_ probabilities: Tensor) throws -> Tensor {
+    let labels = try memory.tensor(Shape(probabilities.rows), .int64)
+    kernels.argmax(labels, probabilities)
+    return try oneHot(labels, classes: probabilities.columns)
+  }
+
   /// One-hot rows [N, C] of classes drawn from probabilities [N, C].
   func sample(_ probabilities: Tensor, _ draw: RandomDraw) throws -> Tensor {
     let labels = try tensor(probabilities.shape)

@@ -20,7 +20,7 @@ public final class AdamW: Optimizer, @unchecked Sendable {
 
   private var currentStep: AdamWSettings {
     AdamWSettings(
-      learningRate: learningRate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon, step: steps)
+      learningRate: scheduledRate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon, step: steps)
   }
 
   override func update() {

@@ -5,8 +5,11 @@
 public class Optimizer: @unchecked Sendable {
   public let network: Network
   public let settings: OptimizerSettings
-  /// Of the next step.
   public internal(set) var learningRate: Double
+  /// What a schedule multiplies the learning rate by in the next step.
+  var scheduleFactor = 1.0
+  /// The learning rate of the next step.
+  var scheduledRate: Double { learningRate * scheduleFactor }
   /// Steps taken, one int64; writable, as are all parts of `state`.
   public let stepCount: Tensor
 
@@ -84,10 +87,17 @@ public class Optimizer: @unchecked Sendable {
     learningRate = rate
   }
 
+  /// Forgets all steps.
+  func reset() {
+    steps = 0
+    for vector in vectors { kernels.fill(vector.flat, 0) }
+  }
+
   /// An optimiser of its own for a copy of the network, with the same state.
   func copy(for network: Network) throws -> Optimizer {
     let copy = try Optimizer.make(network, settings)
     copy.learningRate = learningRate
+    copy.scheduleFactor = scheduleFactor
     copy.steps = steps
     for (from, to) in zip(vectors, copy.vectors) { kernels.copy(from.flat, to: to.flat) }
     return copy

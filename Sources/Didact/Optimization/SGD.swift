@@ -16,12 +16,12 @@ public final class SGD: Optimizer, @unchecked Sendable {
   private var learningRateOfStep = 0.0
 
   override func update() {
-    learningRateOfStep = learningRate
+    learningRateOfStep = scheduledRate
     for segment in segments {
       kernels.sgd(
         part(network.parameters, segment.range), gradient: part(entered, segment.range), gradientScale: clipScale,
         momentum: momentum.map { part($0, segment.range) }, momentumFactor: settings.momentum,
-        nesterov: settings.nesterov, learningRate: learningRate,
+        nesterov: settings.nesterov, learningRate: scheduledRate,
         weightDecay: settings.decayBeforeClip ? 0 : segment.weightDecay)
     }
   }
@@ -32,7 +32,7 @@ public final class SGD: Optimizer, @unchecked Sendable {
   }
 
   override func computeEffect(_ result: Tensor) {
-    learningRateOfStep = learningRate
+    learningRateOfStep = scheduledRate
     kernels.fill(result, 0)
     if settings.decayBeforeClip {
       // update(0) clips the decay alone.

@@ -20,11 +20,12 @@ public struct Evaluation: Sendable, Equatable {
 }
 
 extension Trainer {
-  /// The networks that there are: `student`, then `teacher` and `average` where the method and configuration have them.
-  public var networkRoles: [String] { method.learners.map(\.role) + (average == nil ? [] : ["average"]) }
-
-  /// Which of the roles makes the predictions.
-  public var predictorRole: String { average == nil ? "student" : "average" }
+  /// The networks that there are: `student`, then `teacher`, `average`, `best` and `finetuned` where method,
+  /// configuration and steps so far made them.
+  public var networkRoles: [String] {
+    method.learners.map(\.role) + (average == nil ? [] : ["average"]) + (selection?.best == nil ? [] : ["best"])
+      + (finetuning?.start == nil ? [] : ["finetuned"])
+  }
 
   /// Class probabilities [N, classes] by one network.
   /// - Parameter role: one of `networkRoles`.
@@ -51,6 +52,6 @@ extension Trainer {
     }
     try checkLabels(labels, "y")
     return Evaluation(
-      labels: labels, predictions: student.kernels.argmax(probabilities), classes: student.classes)
+      labels: labels, predictions: try mostProbable(probabilities), classes: student.classes)
   }
 }

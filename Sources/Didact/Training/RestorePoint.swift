@@ -11,7 +11,10 @@ final class RestorePoint {
         + learner.optimizer.vectors.map(\.flat)
     }
     live += trainer.method.scalars.map(\.value)
-    if let average = trainer.average { live += [average.parameters, average.statistics] }
+    if let average = trainer.movingAverage {
+      live += [average.network.parameters, average.network.statistics, average.updateCount]
+    }
+    if let finetuned = trainer.finetuning?.network { live.append(finetuned.parameters) }
     parts = try live.map { ($0, try $0.copy()) }
     steps = trainer.steps
   }

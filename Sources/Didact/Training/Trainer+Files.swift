@@ -31,12 +31,14 @@ extension Trainer {
     for (name, value) in method.scalars { scalars[name] = .number(value[0]) }
     var learningRates = JSONObject()
     for learner in method.learners { learningRates[learner.role] = .number(learner.optimizer.learningRate) }
+    let finetuneStart = finetuning?.start.map { JSON.integer(Int64($0)) } ?? .null
     var file = ModelFile(
       kind: "trainer",
       description: [
         "configuration": .object(configuration.object), "steps": .integer(Int64(steps)), "scalars": .object(scalars),
         "learning_rates": .object(learningRates), "class_names": .array(classNames.map { .string($0) }),
-        "feature_names": .array(featureNames.map { .string($0) }),
+        "feature_names": .array(featureNames.map { .string($0) }), "finetune_start": finetuneStart,
+        "selection": selection?.description ?? .null,
         "data_digest": dataDigest.map { .integer(Int64(bitPattern: $0)) } ?? .null,
       ])
     for learner in method.learners {
@@ -45,7 +47,12 @@ extension Trainer {
         file.tensors.append(("optimizer.\(learner.role).\(name)", tensor))
       }
     }
-    if let average { file.add(average, prefix: "average.") }
+    if let movingAverage {
+      file.add(movingAverage.network, prefix: "average.")
+      file.tensors.append(("average.update_count", movingAverage.updateCount))
+    }
+    if let selection, selection.best != nil { file.add(selection.network, prefix: "best.") }
+    if let finetuning, finetuning.start != nil { file.add(finetuning.network, prefix: "finetuned.") }
     if let scaling {
       file.tensors.append(("input.mean", scaling.mean))
       file.tensors.append(("input.scale", scaling.scale))
@@ -64,14 +71,14 @@ extension Trainer {
       for (name, tensor) in learner.optimizer.state where name != "step" {
         try file.read("optimizer.\(learner.role).\(name)", into: tensor, learner.network.kernels)
       }
-      let count = try file.tensor("optimizer.\(learner.role).step", Shape(), .int64).integer
-      guard count >= 0, count < 1 << 38 else {
-        throw DidactError(.format, "tensor \"optimizer.\(learner.role).step\" is \(count)")
-      }
-      learner.optimizer.stepCount.integer = count
+      learner.optimizer.stepCount.integer = try file.count("optimizer.\(learner.role).step")
       try learner.optimizer.setLearningRate(file.described("learning_rates") { $0.members?[learner.role]?.double })
     }
-    if let average { try file.read(into: average, prefix: "average.") }
+    if let movingAverage {
+      try file.read(into: movingAverage.network, prefix: "average.")
+      movingAverage.updateCount.integer = try file.count("average.update_count")
+    }
+    try readStages(file)
     if file.tensors.contains(where: { $0.name == "input.mean" }) {
       let mean = try Tensor(Shape(student.inputs), .float64), scale = try Tensor(Shape(student.inputs), .float64)
       try file.read("input.mean", into: mean, doubles)
@@ -106,8 +113,21 @@ extension Trainer {
     }
   }
 
+  /// The stages around the method, as far as they had begun.
+  private func readStages(_ file: ModelFile) throws {
+    if let finetuning, let start = file.description["finetune_start"], start != .null {
+      finetuning.start = try file.describedCount("finetune_start")
+      try file.read(into: finetuning.network, prefix: "finetuned.")
+    }
+    if let selection, let description = file.description["selection"], description != .null {
+      try selection.read(description)
+      if selection.best != nil { try file.read(into: selection.network, prefix: "best.") }
+    }
+    choosePredictor()
+  }
+
   private func readHistory(_ file: ModelFile) throws {
-    let names = method.metricNames
+    let names = metricNames
     guard let stored = file.tensors.first(where: { $0.name == "history" })?.tensor,
       stored.elementType == .float64, stored.shape.rank == 2, stored.columns == names.count
     else { throw DidactError(.format, "tensor \"history\" is missing or not [steps, \(names.count)]") }
@@ -127,7 +147,7 @@ extension Trainer {
     let given = try values.value("student_network")
     let student = given == .null ? teacher : try NetworkSpecification(given)
     try file.check(student, elementType: elementType, prefix: "student.")
-    if method == .metaPseudoLabels {
+    if method.hasTeacher {
       try file.check(teacher, elementType: elementType, prefix: "teacher.")
     }
   }

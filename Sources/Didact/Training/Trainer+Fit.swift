@@ -15,57 +15,72 @@ extension Trainer {
   }
 
   public enum Outcome: Sendable {
+    /// All steps are made, or early stopping or the time limit ended them.
     case completed
     /// The progress callback said stop; everything is as after the last step.
     case cancelled
   }
 
-  /// Trains on rows with and without labels, with weak and strong views made by noise and feature dropout.
+  /// Trains on rows with and without labels, with weak and strong views made by noise and what else is configured.
   ///
-  /// Labelled rows are learned from in their weak view, and are among the unlabelled ones too, as in the papers' code.
-  /// A fit continues where the last one on the same data ended: two fits of 100 steps equal one of 200, bit for bit.
+  /// Labelled rows are learned from in their weak view, and are among the unlabelled ones too, as in the papers' code;
+  /// those that `validation_fraction` sets aside are among the unlabelled ones alone. A fit continues where the last one
+  /// on the same data ended: two fits of 100 steps equal one of 200, bit for bit.
   /// - Parameters:
   ///   - features: [N, inputs] of any element type.
   ///   - labels: a class for each row, −1 for none.
   ///   - unlabeled: more rows without labels [M, inputs].
-  ///   - steps: how many to make now; nil for what is left of the configured `steps`.
+  ///   - steps: how many to make now; nil for what is left of the configured `steps` and `finetune_steps`.
   ///   - progress: called after every step; false stops.
   /// - Throws: `DidactError.data` where labels are missing, out of range or of a single class.
   @discardableResult
   public func fit(
-    _ features: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, steps count: Int? = nil,
+    _ features: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, steps: Int? = nil,
     progress: ((Progress) throws -> Bool)? = nil
+  ) throws -> Outcome {
+    try withExtendedLifetime((features, unlabeled)) {
+      try fit(
+        BorrowedArray(features), labels, unlabeled: unlabeled.map { BorrowedArray($0) }, steps: steps,
+        progress: progress)
+    }
+  }
+
+  /// The same on arrays of the caller's, which are read where they are.
+  @discardableResult
+  package func fit(
+    _ features: BorrowedArray, _ labels: [Int], unlabeled: BorrowedArray?, steps count: Int?,
+    progress: ((Progress) throws -> Bool)?
   ) throws -> Outcome {
     if let count, count < 0 || count > 100_000_000_000 {
       throw DidactError(.invalidArgument, "fit: steps must be in [0, 1e11]; got \(count)")
     }
     return try training {
-      let data = try fitData(features, labels, unlabeled)
-      let digest = Trainer.digest(features, labels, unlabeled)
+      let data = try FitData(self, features, labels, unlabeled)
+      let digest = Trainer.digest([features, unlabeled].compactMap { $0 }, labels)
       try writing { dataDigest = digest }
-      let kernels = student.kernels
-      var labeledBatches = try BatchSampler(
-        count: data.labeled.rows, batchSize: configuration.integer("labeled_batch_size"),
-        stream: RandomStream(seed: seed, name: "batches/labeled"))
-      let labeledView = try view("weak", of: "labeled")
-      var unlabeledViews = method.needsUnlabeled ? try UnlabeledViews(self, rows: data.pool) : nil
-
-      func batch(_ step: Int) throws -> Batch {
-        let rows = labeledBatches.rows(step: step)
-        let labeled = LabeledBatch(
-          inputs: try labeledView(kernels, try gather(data.labeled, rows), draw: UInt64(step)),
-          labels: try Tensor(rows.map { data.labels[$0] }))
-        let views = try unlabeledViews?.views(step: step)
-        return Batch(labeled: labeled, weak: views?.weak, strong: views?.strong)
-      }
-
-      let last = try count.map { self.steps + $0 } ?? max(self.steps, configuration.integer("steps"))
-      let start = secondsOfClock()
-      while self.steps < last {
-        try step(try batch(self.steps))
+      var batches = try FitBatches(self, data)
+      let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity
+      let firstStep = self.steps, start = secondsOfClock()
+      while count.map({ self.steps < firstStep + $0 }) ?? true {
+        if let finetuning, finetuning.start == nil, isMethodDone {
+          try writing { finetuning.begin(with: predictor, at: self.steps) }
+          choosePredictor()
+        }
+        guard secondsOfClock() - start < timeLimit else { break }
+        if let finetuning, let begin = finetuning.start {
+          guard self.steps < begin + finetuning.steps else { break }
+          try finetune(try batches.finetuning(self.steps), finetuning)
+        } else {
+          guard !isMethodDone || count != nil && !(selection?.isOver ?? false) else { break }
+          try step(try batches.batch(self.steps))
+          if let selection, let validation = data.validation, self.steps % selection.every == 0 || isMethodDone {
+            try validate(selection, inputs: validation.inputs, labels: validation.labels)
+          }
+        }
         if let progress {
           let report = Progress(
-            step: self.steps, steps: last, seconds: secondsOfClock() - start, metrics: lastMetrics)
+            step: self.steps, steps: count.map { firstStep + $0 } ?? plannedSteps, seconds: secondsOfClock() - start,
+            metrics: lastMetrics)
           guard try progress(report) else { return .cancelled }
         }
       }
@@ -73,95 +88,29 @@ extension Trainer {
     }
   }
 
-  /// The unlabelled batches of a fit, in two views.
-  private struct UnlabeledViews {
-    private let trainer: Trainer
-    private let rows: Tensor
-    private var batches: BatchSampler
-    private let weak, strong: VectorView
+  /// Whether the method's own steps are over, all of them or by early stopping.
+  private var isMethodDone: Bool { steps >= scheduledSteps || (selection?.isOver ?? false) }
 
-    init(_ trainer: Trainer, rows: Tensor) throws {
-      self.trainer = trainer
-      self.rows = rows
-      batches = try BatchSampler(
-        count: rows.rows, batchSize: trainer.configuration.integer("unlabeled_batch_size"),
-        stream: RandomStream(seed: trainer.seed, name: "batches/unlabeled"))
-      weak = try trainer.view("weak", of: "unlabeled")
-      strong = try trainer.view("strong", of: "unlabeled")
-    }
-
-    mutating func views(step: Int) throws -> (weak: Tensor, strong: Tensor) {
-      let kernels = trainer.student.kernels
-      let batch = try trainer.gather(rows, batches.rows(step: step))
-      return (
-        try weak(kernels, batch, draw: UInt64(step)), try strong(kernels, batch, draw: UInt64(step))
-      )
-    }
+  /// Steps there will be in all, as far as is known.
+  private var plannedSteps: Int {
+    (finetuning?.start ?? max(steps, scheduledSteps)) + (finetuning?.steps ?? 0)
   }
 
   /// A number that differs, but for chance, where data do: FNV-1a over values and labels.
   public static func digest(_ features: Tensor, _ labels: [Int], _ unlabeled: Tensor?) -> UInt64 {
+    withExtendedLifetime((features, unlabeled)) {
+      digest([features, unlabeled].compactMap { $0 }.map { BorrowedArray($0) }, labels)
+    }
+  }
+
+  private static func digest(_ parts: [BorrowedArray], _ labels: [Int]) -> UInt64 {
     var hash = FowlerNollVoHash()
-    for part in [features, unlabeled].compactMap({ $0 }) {
+    for part in parts {
       hash.add(UInt64(part.rows))
       for index in 0..<part.count { hash.add(part[index].bitPattern) }
     }
     for label in labels { hash.add(UInt64(bitPattern: Int64(label))) }
     return hash.value
-  }
-
-  /// Rows as the networks take them.
-  private struct FitData {
-    let labeled: Tensor
-    let labels: [Int]
-    /// All rows, labels aside.
-    let pool: Tensor
-  }
-
-  private func fitData(_ features: Tensor, _ labels: [Int], _ unlabeled: Tensor?) throws -> FitData {
-    guard features.shape.rank == 2, labels.count == features.rows else {
-      throw DidactError(.shape, "\(labels.count) labels for X of shape \(features.shape)")
-    }
-    let classes = student.classes
-    if let row = labels.firstIndex(where: { $0 < -1 || $0 >= classes }) {
-      throw DidactError(.data, "y, row \(row): label \(labels[row]) is not −1 (none) or in 0..<\(classes)")
-    }
-    let labeledRows = labels.indices.filter { labels[$0] >= 0 }
-    guard let first = labeledRows.first else {
-      throw DidactError(.data, "no row has a label; −1 means none, classes are 0..<\(classes)")
-    }
-    guard labeledRows.contains(where: { labels[$0] != labels[first] }) else {
-      throw DidactError(.data, "all labels are class \(labels[first]); training needs at least two classes")
-    }
-    let unlabeled = unlabeled.flatMap { $0.rows > 0 ? $0 : nil }
-    if scaling == nil, steps == 0 {
-      let parts = try [prepared(features, "X")] + (unlabeled.map { [try prepared($0, "X_unlabeled")] } ?? [])
-      let fitted = try InputScaling(configuration.choice("input_scaling"), fittedOn: parts, inputs: student.inputs)
-      try writing { scaling = fitted }
-    }
-    let rows = try prepared(features, "X")
-    let labeled = try gather(rows, labeledRows)
-    var pool = rows
-    if let unlabeled {
-      let more = try prepared(unlabeled, "X_unlabeled")
-      pool = try Tensor(Shape(rows.rows + more.rows, student.inputs), elementType)
-      student.kernels.copy(rows, to: pool.rows(0..<rows.rows))
-      student.kernels.copy(more, to: pool.rows(rows.rows..<pool.rows))
-    }
-    return FitData(labeled: labeled, labels: labeledRows.map { labels[$0] }, pool: pool)
-  }
-
-  private func view(_ strength: String, of rows: String) throws -> VectorView {
-    VectorView(
-      noise: try configuration.number("\(strength)_noise"),
-      featureDropout: try configuration.number("\(strength)_feature_dropout"),
-      stream: RandomStream(seed: seed, name: "views/\(strength)/\(rows)"))
-  }
-
-  private func gather(_ input: Tensor, _ rows: [Int]) throws -> Tensor {
-    let result = try Tensor(Shape(rows.count, input.columns), input.elementType)
-    student.kernels.gather(result, input, rows: rows)
-    return result
   }
 }
 

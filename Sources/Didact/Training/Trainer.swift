@@ -21,7 +21,9 @@ public final class Trainer: @unchecked Sendable {
   public var history: [Metrics] {
     let names = metricNames
     return (0..<steps).map { step in
-      Metrics(columns: names, row: Array(historyValues[step * names.count..<(step + 1) * names.count]))
+      Metrics(
+        columns: names, terms: names.count,
+        row: Array(historyValues[step * names.count..<(step + 1) * names.count]))
     }
   }
   /// The rows of the history, one after the other.
@@ -35,6 +37,12 @@ public final class Trainer: @unchecked Sendable {
 
   let method: any Method
   let movingAverage: MovingAverage?
+  /// The stage after the method's own steps, if one is configured.
+  let finetuning: Finetuning?
+  /// What keeps the best network of a fit, if that is wanted.
+  let selection: Selection?
+  /// The network that predicts, and its role.
+  private let predicting: Mutex<(role: String, network: Network)>
   /// As before the last completed step, whose losses were finite, and as before the one at work.
   private var lastGood, current: RestorePoint?
   private let isTraining = Mutex(false)
@@ -42,30 +50,37 @@ public final class Trainer: @unchecked Sendable {
   private let batchMemory = TensorPool()
   /// All networks, whose locks a step takes in this order.
   private let networks: [Network]
+  /// The method's steps of a whole fit.
+  let scheduledSteps: Int
 
   /// The fields of every trainer, before those of its method.
-  static let commonFields: [Field] = [
-    Field("method", .choice(MethodName.allCases.map(\.rawValue)), nil, "the way of training"),
-    Field("network", .object, nil, "specification of the networks; the teacher's, where the student's differs"),
-    Field("student_network", .object, .null, "specification of the student; null for the same as the teacher's"),
-    Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
-    Field("seed", .integer(.atLeast(0)), 0, "seed of every random stream"),
-    Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, at most one a core; 0 for one a core"),
-    Field(
-      "average_decay", .number(.closed(0, 1)), .null,
-      "decay of a moving average of the student, which then makes the predictions; null for none",
-      source: "Polyak and Juditsky 1992"),
-    Field(
-      "average_statistics", .boolean, false, "average the running statistics too instead of copying them",
-      source: "EMAN: Cai et al. 2021"),
-    Field("steps", .integer(.closed(0, 1e11)), 1000, "fit: steps in all"),
-    Field("labeled_batch_size", .integer(.atLeast(1)), 64, "fit: labelled rows a step, at most all of them"),
-    Field(
-      "input_scaling", .choice(["standard", "unit", "none"]), "standard",
-      "fit: mean 0 and deviation 1 by column; or all divided by the largest absolute value; or as they are"),
-    Field("weak_noise", .number(.atLeast(0)), 0.05, "fit: standard deviation of the weak view's Gaussian noise"),
-    Field("weak_feature_dropout", .number(.halfOpen(0, 1)), 0, "fit: share of features that the weak view sets to 0"),
-  ]
+  static let commonFields: [Field] =
+    [
+      Field("method", .choice(MethodName.allCases.map(\.rawValue)), nil, "the way of training"),
+      Field("network", .object, nil, "specification of the networks; the teacher's, where the student's differs"),
+      Field("student_network", .object, .null, "specification of the student; null for the same as the teacher's"),
+      Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
+      Field("seed", .integer(.atLeast(0)), 0, "seed of every random stream"),
+      Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, at most one a core; 0 for one a core"),
+      Field(
+        "average_decay", .number(.closed(0, 1)), .null,
+        "decay of a moving average of the student, which then makes the predictions; null for none",
+        source: "Polyak and Juditsky 1992"),
+      Field(
+        "average_statistics", .boolean, false, "average the running statistics too instead of copying them",
+        source: "EMAN: Cai et al. 2021"),
+      Field(
+        "average_warmup", .choice(["none", "tensorflow", "mean_teacher"]), "none",
+        "smaller decays at the average's first updates k = 0, 1, …: min(decay, (1 + k) / (10 + k)) or "
+          + "min(decay, 1 − 1 / (k + 1))",
+        source: "TensorFlow, in Google's Meta Pseudo Labels code; Mean Teacher's code"),
+      Field("steps", .integer(.closed(0, 1e11)), 1000, "fit: steps in all, which learning rate schedules run over"),
+      Field("time_limit", .number(.above(0)), .null, "fit: seconds after which a fit makes no more steps"),
+      Field("labeled_batch_size", .integer(.atLeast(1)), 64, "fit: labelled rows a step, at most all of them"),
+      Field(
+        "input_scaling", .choice(["standard", "unit", "none"]), "standard",
+        "fit: mean 0 and deviation 1 by column; or all divided by the largest absolute value; or as they are"),
+    ] + VectorView.fields("weak", noise: 0.05, featureDropout: 0) + Finetuning.fields + Selection.fields
 
   /// The names of all methods.
   public static var methodNames: [String] { MethodName.allCases.map(\.rawValue) }
@@ -102,6 +117,7 @@ public final class Trainer: @unchecked Sendable {
     let elementType: ElementType = try configuration.text("dtype") == "float64" ? .float64 : .float32
     self.seed = seed
     self.elementType = elementType
+    scheduledSteps = try configuration.integer("steps")
     let specification = try NetworkSpecification(configuration.value("network"))
     let given = try configuration.value("student_network")
     let studentSpecification = given == .null ? specification : try NetworkSpecification(given)
@@ -114,35 +130,43 @@ public final class Trainer: @unchecked Sendable {
     let student = try Network(
       studentSpecification, elementType: elementType, seed: seed, threads: threads, stream: "initialization/student")
     let methodKind: MethodName = try configuration.choice("method")
-    switch methodKind {
-    case .supervised:
-      self.method = try Supervised(student: student, configuration: configuration, seed: seed)
-    case .metaPseudoLabels:
-      let teacher = try Network(
-        specification, elementType: elementType, seed: seed, threads: threads, stream: "initialization/teacher")
-      guard teacher.classes == student.classes else {
-        throw DidactError(
-          .invalidArgument, "trainer: the student has \(student.classes) classes, the teacher \(teacher.classes)")
-      }
-      self.method = try MetaPseudoLabels(
-        student: student, teacher: teacher, configuration: configuration, seed: seed)
-    }
+    self.method = try methodKind.make(
+      student: student,
+      teacher: {
+        let teacher = try Network(
+          specification, elementType: elementType, seed: seed, threads: threads, stream: "initialization/teacher")
+        guard teacher.classes == student.classes else {
+          throw DidactError(
+            .invalidArgument, "trainer: the student has \(student.classes) classes, the teacher \(teacher.classes)")
+        }
+        return teacher
+      }, configuration: configuration, seed: seed)
     let averagesStatistics = try configuration.boolean("average_statistics")
+    let averageWarmup: MovingAverage.Warmup = try configuration.choice("average_warmup")
     movingAverage = try configuration.optionalNumber("average_decay").map {
-      try MovingAverage(student, decay: $0, averagesStatistics: averagesStatistics)
+      try MovingAverage(student, decay: $0, averagesStatistics: averagesStatistics, warmup: averageWarmup)
     }
-    networks = self.method.learners.map(\.network) + (movingAverage.map { [$0.network] } ?? [])
-    lastMetrics = Metrics(columns: self.method.metricNames)
+    finetuning = try Finetuning(student, configuration, seed: seed)
+    selection = try Selection(student, configuration)
+    let average = movingAverage?.network
+    predicting = Mutex(average.map { ("average", $0) } ?? ("student", student))
+    networks =
+      self.method.learners.map(\.network) + [average, selection?.network, finetuning?.network].compactMap { $0 }
+    metricNames =
+      self.method.metricNames + (finetuning == nil ? [] : Finetuning.metricNames)
+      + (selection == nil ? [] : Selection.metricNames)
+    lastMetrics = Metrics(columns: metricNames, terms: self.method.metricNames.count)
     workingMetrics = lastMetrics
-    guard movingAverage != nil || !averagesStatistics else {
-      throw DidactError(.invalidArgument, "trainer: \"average_statistics\" needs \"average_decay\"")
+    guard movingAverage != nil || !averagesStatistics && averageWarmup == .none else {
+      let key = averagesStatistics ? "average_statistics" : "average_warmup"
+      throw DidactError(.invalidArgument, "trainer: \"\(key)\" needs \"average_decay\"")
     }
   }
 
   // MARK: - What it reports
 
-  /// The metrics of the method, in order: the columns of the history.
-  public var metricNames: [String] { method.metricNames }
+  /// The metrics of the method, in order, then those of the stages around it: the columns of the history.
+  public let metricNames: [String]
 
   /// A metric of the last call.
   /// - Throws: `DidactError.invalidArgument` naming the nearest known name.
@@ -187,18 +211,37 @@ public final class Trainer: @unchecked Sendable {
   public var student: Network { method.learners[0].network }
   /// The student's moving average, if one is kept.
   public var average: Network? { movingAverage?.network }
-  /// What predicts: the student's average if one is kept, else the student.
-  public var predictor: Network { average ?? student }
+  /// What predicts: the fine-tuned network once there is one, else the best one where a fit chose one, else the
+  /// student's average if one is kept, else the student.
+  public var predictor: Network { predicting.withLock { $0.network } }
+  /// Its role.
+  public var predictorRole: String { predicting.withLock { $0.role } }
 
-  /// - Throws: `DidactError.unsupported` where the method has no such network.
-  public func network(_ role: String) throws -> Network {
-    if role == "average" {
-      guard let average else {
-        throw DidactError(.unsupported, "no average is kept; set \"average_decay\"")
-      }
-      return average
+  func choosePredictor() {
+    let chosen: (role: String, network: Network)
+    if let finetuning, finetuning.start != nil {
+      chosen = ("finetuned", finetuning.network)
+    } else if let selection, selection.best != nil {
+      chosen = ("best", selection.network)
+    } else {
+      chosen = average.map { ("average", $0) } ?? ("student", student)
     }
-    return try learner(role).network
+    predicting.withLock { $0 = chosen }
+  }
+
+  /// - Parameter role: "student", "teacher", "average", "best" or "finetuned".
+  /// - Throws: `DidactError.unsupported` where there is no such network.
+  public func network(_ role: String) throws -> Network {
+    func existing(_ network: Network?, _ hint: String) throws -> Network {
+      guard let network else { throw DidactError(.unsupported, "there is no \(role) network\(hint)") }
+      return network
+    }
+    switch role {
+    case "average": return try existing(average, "; set \"average_decay\"")
+    case "best": return try existing(selection?.network, "; set \"validation_fraction\"")
+    case "finetuned": return try existing(finetuning?.network, "; set \"finetune_steps\"")
+    default: return try learner(role).network
+    }
   }
 
   public func optimizer(_ role: String) throws -> Optimizer { try learner(role).optimizer }
@@ -300,9 +343,40 @@ public final class Trainer: @unchecked Sendable {
     }
   }
 
+  /// One step of the stage after the method's own.
+  func finetune(_ labeled: LabeledBatch, _ finetuning: Finetuning) throws {
+    try stepping(begins: true) {
+      workingMetrics.clear()
+      try finetuning.step(labeled, draw: UInt64(steps), into: &workingMetrics)
+      swap(&lastMetrics, &workingMetrics)
+      keepMetrics()
+    }
+  }
+
+  /// Measures what the method trains, keeps it if it is the best, and adds the result to the last step's metrics.
+  func validate(_ selection: Selection, inputs: Tensor, labels: Tensor) throws {
+    try writing {
+      let score = try selection.validate(average ?? student, inputs: inputs, labels: labels, step: steps)
+      lastMetrics["validation/accuracy"] = score.accuracy
+      lastMetrics["validation/loss"] = score.loss
+      historyValues.replaceSubrange((historyValues.count - lastMetrics.row.count)..., with: lastMetrics.row)
+    }
+    choosePredictor()
+  }
+
+  /// Gives the optimisers the learning rates of the next step.
+  private func applySchedules() {
+    let (step, count) = method.scheduled(steps, of: scheduledSteps)
+    for learner in method.learners { learner.optimizer.scheduleFactor = learner.schedule.factor(at: step, of: count) }
+  }
+
   private func completeStep() {
     workingMetrics.fillWithZeros()
     swap(&lastMetrics, &workingMetrics)
+    keepMetrics()
+  }
+
+  private func keepMetrics() {
     historyValues += lastMetrics.row
     steps += 1
     swap(&lastGood, &current)
@@ -347,6 +421,7 @@ public final class Trainer: @unchecked Sendable {
     guard let method = method as? MetaPseudoLabels else {
       throw DidactError(.unsupported, "method \"\(methodName)\" has no meta-gradient")
     }
+    applySchedules()
     try checkLabels(labels, "y", rows: inputs.rows)
     let labeled = LabeledBatch(inputs: try prepared(inputs, "X"), labels: try Tensor(labels))
     let weak = try prepared(unlabeled, "unlabeled")
@@ -384,20 +459,30 @@ public final class Trainer: @unchecked Sendable {
 
   /// The most probable class of each row.
   public func predict(_ inputs: Tensor) throws -> [Int] {
-    student.kernels.argmax(try predictProbabilities(inputs))
+    try mostProbable(try predictProbabilities(inputs))
+  }
+
+  /// The class of the largest probability of each row.
+  func mostProbable(_ probabilities: Tensor) throws -> [Int] {
+    let labels = try Tensor(Shape(probabilities.rows), .int64)
+    student.kernels.argmax(labels, probabilities)
+    return labels.values.map { Int($0) }
   }
 
   // MARK: - Checks of what comes in
 
   /// `input` as the networks take it: scaled, in their element type.
   /// - Throws: `DidactError.shape`, or `.data` naming row and column of what is not finite.
-  /// - Parameter memory: where the rows of steps are; nil for memory of their own.
-  func prepared(_ input: BorrowedArray, _ name: String, in memory: TensorPool? = nil) throws -> Tensor {
+  /// - Parameters:
+  ///   - memory: where the rows of steps are; nil for memory of their own.
+  ///   - firstRow: what the first row is called.
+  func prepared(
+    _ input: BorrowedArray, _ name: String, in memory: TensorPool? = nil, firstRow: Int = 0
+  ) throws -> Tensor {
     try checkRows(input, name)
     let rows = try memory?.tensor(input.shape, elementType) ?? Tensor(input.shape, elementType)
-    guard student.kernels.convert(rows, input, mean: scaling?.mean, scale: scaling?.scale) else {
-      try checkFinite(input, name)
-      return rows
+    if !student.kernels.convert(rows, input, mean: scaling?.mean, scale: scaling?.scale) {
+      try checkFinite(input, name, from: firstRow)
     }
     return rows
   }
@@ -498,6 +583,7 @@ public final class Trainer: @unchecked Sendable {
   private func stepping<Result>(begins: Bool, _ body: () throws -> Result) throws -> Result {
     try writing {
       if begins {
+        applySchedules()
         if let current { current.remember(self) } else { current = try RestorePoint(self) }
       }
       do {

@@ -1,0 +1,88 @@
+/// Pseudo-Label (Lee, ICML workshop 2013), with the confidence threshold of its later forms: a network learns from its own
+/// most probable classes.
+///
+/// Student θ, labelled batch (x, y), unlabelled batch u of M rows:
+///
+///     p_i = softmax(S(u_i; θ))                       constants
+///     ŷ_i = one-hot of argmax p_i, or p_i itself (soft_labels)
+///     m_i = 1 where max p_i ≥ pseudo_label_threshold, else 0
+///     θ ← θ − update(∇_θ [ CE(smooth(y), S(x)) + α(k) (1/M) Σ_i m_i CE(ŷ_i, S(u_i)) ])
+///
+/// α rises from 0 to `unlabeled_weight`. Both terms see the weak view. Unlabelled rows are normalised with their own
+/// statistics, which do not enter the running ones.
+final class PseudoLabel: Method {
+  static let fields: [Field] =
+    [
+      labelSmoothingField,
+      Field(
+        "pseudo_label_threshold", .number(.atLeast(0)), 0.95,
+        "rows count where the largest probability is at least this; the divisor stays the number of rows",
+        source: "FixMatch's code; Lee 2013 has none"),
+      Field(
+        "soft_labels", .boolean, false, "learn from the probabilities themselves instead of the most probable class"),
+      Field("unlabeled_weight", .number(.atLeast(0)), 1, "α, the factor of the loss on pseudo-labels, after its ramp"),
+      Field(
+        "unlabeled_ramp", .number(.closed(0, 1)), 0.4, "share of `steps` over which α rises linearly from 0",
+        source: "FixMatch's code"),
+    ] + optimizerFields("student")
+
+  let learners: [Learner]
+  let metricNames = [
+    "loss/supervised", "loss/pseudo_label", "gradient_norm/supervised", "gradient_norm/pseudo_label", "mask_rate",
+    "learning_rate/student",
+  ]
+  let scalars: [(name: String, value: Tensor)] = []
+  let needsUnlabeled = true
+
+  private let student: Network
+  private let optimizer: Optimizer
+  private let labelSmoothing, threshold, unlabeledWeight: Double
+  private let usesSoftLabels: Bool
+  private let ramp: Ramp
+  private let labeledDropout, unlabeledDropout: RandomStream
+  private let objectives: Objectives
+  private let terms: WeightedTerms
+
+  init(student: Network, configuration: FieldValues, seed: UInt64) throws {
+    self.student = student
+    learners = [try Learner("student", student, configuration)]
+    optimizer = learners[0].optimizer
+    labelSmoothing = try configuration.number("label_smoothing")
+    threshold = try configuration.number("pseudo_label_threshold")
+    unlabeledWeight = try configuration.number("unlabeled_weight")
+    usesSoftLabels = try configuration.boolean("soft_labels")
+    ramp = Ramp(steps: try configuration.number("unlabeled_ramp") * Double(try configuration.integer("steps")))
+    labeledDropout = RandomStream(seed: seed, name: "student/dropout/labeled")
+    unlabeledDropout = RandomStream(seed: seed, name: "student/dropout/unlabeled")
+    objectives = Objectives(student.kernels)
+    terms = try WeightedTerms(student)
+  }
+
+  func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
+    terms.begin()
+    let labeled = try student.record(
+      batch.labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: labeledDropout, draw: draw))
+    let labels = try objectives.oneHot(batch.labeled.labels, classes: student.classes)
+    let supervised = try objectives.crossEntropy(
+      logits: labeled.logits, targets: objectives.smoothed(labels, labelSmoothing))
+    metrics["loss/supervised"] = supervised.loss
+    metrics["gradient_norm/supervised"] = try terms.add(
+      supervised, "supervised", weight: 1, through: labeled, draw: draw)
+
+    let weight = unlabeledWeight * ramp.factor(at: Int(draw))
+    if weight > 0 {
+      let unlabeled = try student.record(
+        try batch.unlabeledViews().weak, mode: PassMode(normalization: .batch, noise: unlabeledDropout, draw: draw))
+      let probabilities = try objectives.softmax(unlabeled.logits)
+      let targets = usesSoftLabels ? probabilities : try objectives.mostProbable(probabilities)
+      let mask = try objectives.confidenceMask(probabilities, threshold: threshold)
+      let term = try objectives.crossEntropy(logits: unlabeled.logits, targets: targets, weights: mask)
+      metrics["loss/pseudo_label"] = term.loss
+      metrics["mask_rate"] = objectives.rate(mask)
+      metrics["gradient_norm/pseudo_label"] = try terms.add(
+        term, "pseudo-label", weight: weight, through: unlabeled, draw: draw)
+    }
+    metrics["learning_rate/student"] = optimizer.scheduledRate
+    try stepOptimizer(optimizer, of: "student", draw: draw)
+  }
+}

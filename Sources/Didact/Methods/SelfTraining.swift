@@ -1,0 +1,142 @@
+/// Self-training in stages: the "Pseudo Labels" that Meta Pseudo Labels compares itself with (Pham et al., CVPR 2021,
+/// section 2), and its iterated form (Scudder 1965; Xie et al., CVPR 2020, without their noise).
+///
+/// The `steps` are divided into `rounds` + 1 stages of equal length:
+///
+///     stage 0       the teacher φ learns from labels:    φ ← φ − update(∇_φ CE(smooth(y), T(x)))
+///     stage r ≥ 1   φ stays; q_i = softmax(T(u_i)) in evaluation mode labels, softly or by its most probable class ŷ_i;
+///                   θ ← θ − update(∇_θ [ supervised_weight · CE(smooth(y), S(x))
+///                                        + unlabeled_weight · (1/M) Σ_i m_i CE(ŷ_i, S(u_i)) ])
+///     between r and r + 1   the student becomes the teacher, and a student with new initial values begins
+///
+/// with m_i = 1 where max q_i ≥ pseudo_label_threshold. The teacher labels the weak view, the student learns on the
+/// strong one. Schedules of learning rates run over each stage. Until stage 1 the student has its initial values.
+final class SelfTraining: Method {
+  static let fields: [Field] =
+    [
+      Field(
+        "rounds", .integer(.closed(1, 1000)), 1, "how often a new student learns from the last one's labels",
+        source: "Xie et al. 2020 (Noisy Student): 3"),
+      Field(
+        "soft_labels", .boolean, false, "learn from the teacher's probabilities instead of its most probable class"),
+      Field(
+        "pseudo_label_threshold", .number(.atLeast(0)), 0,
+        "rows count where the teacher's largest probability is at least this; the divisor stays the number of rows"),
+      Field(
+        "supervised_weight", .number(.atLeast(0)), 1,
+        "factor of the student's cross-entropy on labelled rows; 0 as in Pham et al. 2021"),
+      Field("unlabeled_weight", .number(.atLeast(0)), 1, "factor of the student's loss on pseudo-labels"),
+      labelSmoothingField,
+    ] + optimizerFields("student") + optimizerFields("teacher")
+
+  let learners: [Learner]
+  let metricNames = [
+    "loss/teacher", "loss/supervised", "loss/pseudo_label", "gradient_norm/teacher", "gradient_norm/supervised",
+    "gradient_norm/pseudo_label", "mask_rate", "learning_rate/student", "learning_rate/teacher",
+  ]
+  let scalars: [(name: String, value: Tensor)] = []
+  let needsUnlabeled = true
+
+  private let student, teacher: Network
+  private let stageSteps: Int
+  private let rounds: Int
+  private let usesSoftLabels: Bool
+  private let threshold, supervisedWeight, unlabeledWeight, labelSmoothing: Double
+  private let teacherDropout, labeledDropout, unlabeledDropout: RandomStream
+  private let objectives: Objectives
+  private let terms: WeightedTerms
+
+  init(student: Network, teacher: Network, configuration: FieldValues, seed: UInt64) throws {
+    self.student = student
+    self.teacher = teacher
+    learners = [
+      try Learner("student", student, configuration), try Learner("teacher", teacher, configuration),
+    ]
+    rounds = try configuration.integer("rounds")
+    stageSteps = max(1, try configuration.integer("steps") / (rounds + 1))
+    usesSoftLabels = try configuration.boolean("soft_labels")
+    threshold = try configuration.number("pseudo_label_threshold")
+    supervisedWeight = try configuration.number("supervised_weight")
+    unlabeledWeight = try configuration.number("unlabeled_weight")
+    labelSmoothing = try configuration.number("label_smoothing")
+    teacherDropout = RandomStream(seed: seed, name: "teacher/dropout/labeled")
+    labeledDropout = RandomStream(seed: seed, name: "student/dropout/labeled")
+    unlabeledDropout = RandomStream(seed: seed, name: "student/dropout/unlabeled")
+    objectives = Objectives(student.kernels)
+    terms = try WeightedTerms(student)
+    guard student.specification.json == teacher.specification.json || rounds == 1 else {
+      throw DidactError(
+        .invalidArgument,
+        "self_training: with more than one round the student becomes the teacher, so that both must "
+          + "have the same network; leave \"student_network\" out")
+    }
+  }
+
+  private func stage(at step: Int) -> Int { min(rounds, step / stageSteps) }
+
+  func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int) {
+    let stage = stage(at: step), start = stage * stageSteps
+    return (step - start, stage < rounds ? stageSteps : max(1, steps - start))
+  }
+
+  func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
+    let stage = stage(at: Int(draw))
+    if stage > 0, Int(draw) == stage * stageSteps { begin(round: stage) }
+    if stage == 0 {
+      try teachFromLabels(batch.labeled, draw: draw, into: &metrics)
+    } else {
+      try learnFromTeacher(batch, draw: draw, into: &metrics)
+    }
+  }
+
+  private func begin(round: Int) {
+    guard round > 1 else { return }
+    teacher.setValues(from: student)
+    student.initialize(stream: "initialization/student/round \(round)")
+    learners[0].optimizer.reset()
+  }
+
+  private func teachFromLabels(_ labeled: LabeledBatch, draw: UInt64, into metrics: inout Metrics) throws {
+    let pass = try teacher.record(
+      labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: teacherDropout, draw: draw))
+    let labels = try objectives.oneHot(labeled.labels, classes: teacher.classes)
+    let term = try objectives.crossEntropy(
+      logits: pass.logits, targets: objectives.smoothed(labels, labelSmoothing))
+    try checkFinite(term.loss, term: "teacher", draw: draw)
+    try pass.backward(term.cotangent)
+    metrics["loss/teacher"] = term.loss
+    metrics["gradient_norm/teacher"] = teacher.kernels.dot(teacher.gradients, teacher.gradients).squareRoot()
+    metrics["learning_rate/teacher"] = learners[1].optimizer.scheduledRate
+    try stepOptimizer(learners[1].optimizer, of: "teacher", draw: draw)
+  }
+
+  private func learnFromTeacher(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
+    let views = try batch.unlabeledViews()
+    let probabilities = try objectives.softmax(try teacher.record(views.weak, mode: .evaluation).logits)
+    let targets = usesSoftLabels ? probabilities : try objectives.mostProbable(probabilities)
+    let mask = try objectives.confidenceMask(probabilities, threshold: threshold)
+
+    terms.begin()
+    if supervisedWeight > 0 {
+      let pass = try student.record(
+        batch.labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: labeledDropout, draw: draw))
+      let labels = try objectives.oneHot(batch.labeled.labels, classes: student.classes)
+      let term = try objectives.crossEntropy(
+        logits: pass.logits, targets: objectives.smoothed(labels, labelSmoothing))
+      metrics["loss/supervised"] = term.loss
+      metrics["gradient_norm/supervised"] = try terms.add(
+        term, "supervised", weight: supervisedWeight, through: pass, draw: draw)
+    }
+    if unlabeledWeight > 0 {
+      let pass = try student.record(
+        views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: unlabeledDropout, draw: draw))
+      let term = try objectives.crossEntropy(logits: pass.logits, targets: targets, weights: mask)
+      metrics["loss/pseudo_label"] = term.loss
+      metrics["gradient_norm/pseudo_label"] = try terms.add(
+        term, "pseudo-label", weight: unlabeledWeight, through: pass, draw: draw)
+    }
+    metrics["mask_rate"] = objectives.rate(mask)
+    metrics["learning_rate/student"] = learners[0].optimizer.scheduledRate
+    try stepOptimizer(learners[0].optimizer, of: "student", draw: draw)
+  }
+}

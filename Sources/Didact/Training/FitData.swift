@@ -1,0 +1,123 @@
+/// What a fit learns from: rows where the caller has them, checked and, by the first fit, the scaling's.
+struct FitData {
+  /// All rows, labels aside.
+  let pool: RowSource
+  /// Which of them have a label to learn from, and the labels.
+  let labeledRows: [Int]
+  let labels: [Int]
+  /// Labelled rows set aside, scaled, with their labels [rows] (int64).
+  let validation: (inputs: Tensor, labels: Tensor)?
+
+  init(_ trainer: Trainer, _ features: BorrowedArray, _ labels: [Int], _ unlabeled: BorrowedArray?) throws {
+    guard features.shape.rank == 2, labels.count == features.rows else {
+      throw DidactError(.shape, "\(labels.count) labels for X of shape \(features.shape)")
+    }
+    let classes = trainer.student.classes
+    if let row = labels.firstIndex(where: { $0 < -1 || $0 >= classes }) {
+      throw DidactError(.data, "y, row \(row): label \(labels[row]) is not −1 (none) or in 0..<\(classes)")
+    }
+    var labeledRows = labels.indices.filter { labels[$0] >= 0 }
+    guard let first = labeledRows.first else {
+      throw DidactError(.data, "no row has a label; −1 means none, classes are 0..<\(classes)")
+    }
+    guard labeledRows.contains(where: { labels[$0] != labels[first] }) else {
+      throw DidactError(.data, "all labels are class \(labels[first]); training needs at least two classes")
+    }
+    let more = unlabeled.flatMap { $0.shape.rank == 2 && $0.rows == 0 ? nil : $0 }
+    let parts = [(array: features, name: "X")] + (more.map { [(array: $0, name: "X_unlabeled")] } ?? [])
+    try FitData.scale(trainer, parts)
+    let pool = RowSource(parts: parts.map(\.array))
+    self.pool = pool
+
+    if let selection = trainer.selection {
+      let positions = try selection.validationRows(labeledRows.map { labels[$0] }, seed: trainer.seed)
+      let rows = positions.map { labeledRows[$0] }, chosen = Set(rows)
+      validation = (
+        try pool.rows(rows, trainer.elementType, trainer.student.kernels, trainer.scaling, in: TensorPool()),
+        try Tensor(rows.map { labels[$0] })
+      )
+      labeledRows.removeAll { chosen.contains($0) }
+    } else {
+      validation = nil
+    }
+    self.labeledRows = labeledRows
+    self.labels = labeledRows.map { labels[$0] }
+  }
+
+  /// Fits the scaling to all rows where no fit has done so, and checks that they are finite once scaled.
+  private static func scale(_ trainer: Trainer, _ parts: [(array: BorrowedArray, name: String)]) throws {
+    for part in parts { try trainer.checkRows(part.array, part.name) }
+    let memory = TensorPool()
+    func forEachBlock(_ body: (Tensor) throws -> Void) throws {
+      for (array, name) in parts {
+        for start in stride(from: 0, to: array.rows, by: 4096) {
+          let rows = start..<min(array.rows, start + 4096)
+          try body(try trainer.prepared(array.rows(rows), name, in: memory, firstRow: start))
+        }
+      }
+    }
+    if trainer.scaling == nil, trainer.steps == 0 {
+      let kind: InputScaling.Kind = try trainer.configuration.choice("input_scaling")
+      let count = parts.reduce(0) { $0 + $1.array.rows }
+      let fitted = try InputScaling(kind, rows: count, inputs: trainer.student.inputs, forEachBlock)
+      try trainer.writing { trainer.scaling = fitted }
+    }
+    try forEachBlock { _ in }
+  }
+}
+
+/// The batches of a fit, each a function of seed and step.
+struct FitBatches {
+  private let trainer: Trainer
+  private let data: FitData
+  private let memory = TensorPool()
+  private var labeledSampler, unlabeledSampler, finetuningSampler: BatchSampler
+  private let labeledView, unlabeledView: VectorView
+  /// nil for methods that look at unlabelled rows in one view.
+  private let strongView: VectorView?
+
+  init(_ trainer: Trainer, _ data: FitData) throws {
+    let configuration = trainer.configuration, seed = trainer.seed
+    func sampler(_ count: Int, _ batchSize: Int, _ name: String) -> BatchSampler {
+      BatchSampler(count: count, batchSize: batchSize, stream: RandomStream(seed: seed, name: "batches/\(name)"))
+    }
+    func view(_ strength: String, of rows: String) throws -> VectorView {
+      try VectorView(configuration, strength, stream: RandomStream(seed: seed, name: "views/\(strength)/\(rows)"))
+    }
+    self.trainer = trainer
+    self.data = data
+    let isUnlabeled = trainer.method.needsUnlabeled
+    labeledSampler = sampler(data.labels.count, try configuration.integer("labeled_batch_size"), "labeled")
+    unlabeledSampler = sampler(
+      data.pool.count, isUnlabeled ? try configuration.integer("unlabeled_batch_size") : 1, "unlabeled")
+    finetuningSampler = sampler(data.labels.count, trainer.finetuning?.batchSize ?? 1, "finetuning")
+    labeledView = try view("weak", of: "labeled")
+    unlabeledView = try view("weak", of: "unlabeled")
+    strongView = configuration.has("strong_noise") ? try view("strong", of: "unlabeled") : nil
+  }
+
+  mutating func batch(_ step: Int) throws -> Batch {
+    let labeled = try labeledBatch(labeledSampler.rows(step: step), draw: UInt64(step))
+    guard trainer.method.needsUnlabeled else { return Batch(labeled: labeled, weak: nil, strong: nil) }
+    let kernels = trainer.student.kernels, rows = try gather(unlabeledSampler.rows(step: step))
+    let weak = try unlabeledView(kernels, rows, draw: UInt64(step))
+    return Batch(labeled: labeled, weak: weak, strong: try strongView?(kernels, rows, draw: UInt64(step)) ?? weak)
+  }
+
+  /// The labelled rows of a fine-tuning step.
+  mutating func finetuning(_ step: Int) throws -> LabeledBatch {
+    try labeledBatch(finetuningSampler.rows(step: step), draw: UInt64(step))
+  }
+
+  /// - Parameter positions: among the labelled rows.
+  private func labeledBatch(_ positions: [Int], draw: UInt64) throws -> LabeledBatch {
+    let rows = try gather(positions.map { data.labeledRows[$0] })
+    return LabeledBatch(
+      inputs: try labeledView(trainer.student.kernels, rows, draw: draw),
+      labels: try Tensor(positions.map { data.labels[$0] }))
+  }
+
+  private func gather(_ rows: [Int]) throws -> Tensor {
+    try data.pool.rows(rows, trainer.elementType, trainer.student.kernels, trainer.scaling, in: memory)
+  }
+}

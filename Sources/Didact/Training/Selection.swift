@@ -1,0 +1,118 @@
+/// Keeps the best of the networks that a fit passes through, by accuracy on labelled rows that it does not learn from, and
+/// says when there was no better one for long.
+final class Selection {
+  static let fields: [Field] = [
+    Field(
+      "validation_fraction", .number(.halfOpen(0, 1)), 0,
+      "fit: share of each class's labels to choose the best network by; it predicts from then on. 0 for none"),
+    Field("validation_steps", .integer(.atLeast(1)), 50, "fit: steps from one validation to the next"),
+    Field(
+      "patience", .integer(.atLeast(1)), .null,
+      "fit: validations without a better one after which the steps end; null for never"),
+  ]
+  static let metricNames = ["validation/accuracy", "validation/loss"]
+
+  /// How good a network is: accuracy first, then the mean cross-entropy.
+  struct Score: Equatable {
+    let accuracy, loss: Double
+
+    func isBetter(than other: Score) -> Bool {
+      accuracy != other.accuracy ? accuracy > other.accuracy : loss < other.loss
+    }
+  }
+
+  /// The best so far, if `best` is not nil.
+  let network: Network
+  let fraction: Double
+  let every: Int
+  private let patience: Int?
+  private let objectives: Objectives
+  /// Of the best so far, and the steps behind it.
+  var best: Score?
+  var bestStep = 0
+  /// Validations since then.
+  var waited = 0
+
+  /// nil where no validation is wanted.
+  init?(_ student: Network, _ configuration: FieldValues) throws {
+    fraction = try configuration.number("validation_fraction")
+    every = try configuration.integer("validation_steps")
+    patience = try configuration.value("patience") == .null ? nil : configuration.integer("patience")
+    guard fraction > 0 else {
+      guard patience == nil else {
+        throw DidactError(.invalidArgument, "trainer: \"patience\" needs \"validation_fraction\"")
+      }
+      return nil
+    }
+    network = try student.copy()
+    objectives = Objectives(network.kernels)
+  }
+
+  var isOver: Bool { patience.map { waited >= $0 } ?? false }
+
+  /// What a model file keeps beside the best network.
+  var description: JSON {
+    guard let best else { return .null }
+    return .object([
+      "accuracy": .number(best.accuracy), "loss": .number(best.loss), "step": .integer(Int64(bestStep)),
+      "waited": .integer(Int64(waited)),
+    ])
+  }
+
+  /// - Throws: `DidactError.format` for what `description` does not write.
+  func read(_ description: JSON) throws {
+    let members = description.members
+    guard let accuracy = members?["accuracy"]?.double, let loss = members?["loss"]?.double,
+      let step = members?["step"]?.int, let waited = members?["waited"]?.int,
+      (0...1).contains(accuracy), loss >= 0, (0..<1 << 38).contains(step), (0..<1 << 38).contains(waited)
+    else { throw DidactError(.format, "didact.description: \"selection\" is not one") }
+    best = Score(accuracy: accuracy, loss: loss)
+    bestStep = step
+    self.waited = waited
+  }
+
+  /// Some of each class's labelled rows, never all of them.
+  /// - Parameter labels: a class for each labelled row.
+  /// - Returns: positions in `labels`.
+  /// - Throws: `DidactError.data` where no class has enough.
+  func validationRows(_ labels: [Int], seed: UInt64) throws -> [Int] {
+    let stream = RandomStream(seed: seed, name: "validation")
+    var chosen: [Int] = []
+    for label in 0..<network.classes {
+      let rows = labels.indices.filter { labels[$0] == label }
+      let count = min(Int((fraction * Double(rows.count)).rounded()), rows.count - 1)
+      guard count > 0 else { continue }
+      chosen += stream.draw(UInt64(label)).permutation(rows.count).prefix(count).map { rows[$0] }
+    }
+    guard !chosen.isEmpty else {
+      throw DidactError(
+        .data,
+        "validation_fraction \(fraction) of \(labels.count) labels is not one of any class; give a larger share, "
+          + "or more labels")
+    }
+    return chosen.sorted()
+  }
+
+  /// Measures `candidate`, and takes it if there was none better.
+  /// - Parameters:
+  ///   - inputs: [N, inputs], scaled.
+  ///   - labels: a class for each row [N].
+  func validate(_ candidate: Network, inputs: Tensor, labels: Tensor, step: Int) throws -> Score {
+    var correct = 0.0, loss = 0.0
+    for start in stride(from: 0, to: inputs.rows, by: 1024) {
+      let rows = start..<min(inputs.rows, start + 1024)
+      let logits = try candidate.record(inputs.rows(rows), mode: .evaluation).logits
+      let targets = try objectives.oneHot(labels.view(Shape(rows.count), at: start), classes: candidate.classes)
+      loss += candidate.kernels.sum(try objectives.crossEntropies(logits: logits, targets: targets), weights: nil)
+      correct += candidate.kernels.dot(try objectives.mostProbable(logits), targets)
+    }
+    let score = Score(accuracy: correct / Double(inputs.rows), loss: loss / Double(inputs.rows))
+    if best.map({ score.isBetter(than: $0) }) ?? true {
+      (best, bestStep, waited) = (score, step, 0)
+      network.setValues(from: candidate)
+    } else {
+      waited += 1
+    }
+    return score
+  }
+}
