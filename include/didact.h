@@ -516,14 +516,14 @@ didact_status didact_trainer_meta_gradient(didact_array *out, didact_trainer *tr
 didact_status didact_trainer_meta_objective(double *out, didact_trainer *trainer, const didact_array *x, const didact_array *y, const didact_array *u, const didact_array *u_strong, const didact_array *pseudo_labels, uint64_t draw);
 
 /**
- * Trains on rows with and without labels. Views are made by noise and feature dropout, as configured; labelled rows are
+ * Trains on rows with and without labels, which are read where they are. Views are made as configured; labelled rows are
  * among the unlabelled ones too.
  *
  * @param trainer the trainer.
  * @param x rows [N, inputs], any element type.
  * @param y a class for each row [N], -1 for none.
  * @param unlabeled more rows without labels [M, inputs]; null for none.
- * @param steps how many to make now; negative for what is left of the configured "steps".
+ * @param steps how many to make now; negative for what is left of the configured "steps" and "finetune_steps".
  * @param callback called after every step; null for none.
  * @param payload handed to the callback.
  * @return `DIDACT_OK`, or `DIDACT_ECANCELLED` where the callback stopped it.
@@ -531,7 +531,7 @@ didact_status didact_trainer_meta_objective(double *out, didact_trainer *trainer
 didact_status didact_trainer_fit(didact_trainer *trainer, const didact_array *x, const didact_array *y, const didact_array *unlabeled, int64_t steps, didact_progress_callback callback, void *payload);
 
 /**
- * Computes class probabilities with the student's average if one is kept, else the student. From any number of threads,
+ * Computes class probabilities with the network that `didact_trainer_predictor_role` names. From any number of threads,
  * also within a progress callback.
  *
  * @param probabilities takes [rows, classes], float32 or float64.
@@ -548,6 +548,21 @@ didact_status didact_trainer_teacher(didact_network **out, didact_trainer *train
 
 /** The student's moving average, as a handle of its own; `DIDACT_EUNSUPPORTED` where none is kept. */
 didact_status didact_trainer_average(didact_network **out, didact_trainer *trainer);
+
+/**
+ * A network by its role, as a handle of its own; `DIDACT_EUNSUPPORTED` where there is none, or none yet.
+ *
+ * @param out takes the handle.
+ * @param trainer the trainer.
+ * @param role "student", "teacher", "average", "best" (chosen by "validation_fraction") or "finetuned" (by "finetune_steps").
+ */
+didact_status didact_trainer_network(didact_network **out, didact_trainer *trainer, const char *role);
+
+/**
+ * The role of the network that predicts now: "finetuned" once there is one, else "best", else "average", else
+ * "student". Lives as long as the process.
+ */
+didact_status didact_trainer_predictor_role(const char **out, didact_trainer *trainer);
 
 /**
  * The optimiser of a role, as a handle of its own; free it with `didact_optimizer_free`, in any order.

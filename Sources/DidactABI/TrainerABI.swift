@@ -186,7 +186,7 @@ public func didact_trainer_meta_objective(
   }
 }
 
-/// Trains on rows with and without labels. Views are made by noise and feature dropout, as configured; labelled rows are
+/// Trains on rows with and without labels, which are read where they are. Views are made as configured; labelled rows are
 /// among the unlabelled ones too.
 ///
 /// - Parameters:
@@ -194,7 +194,7 @@ public func didact_trainer_meta_objective(
 ///   - x: rows [N, inputs], any element type.
 ///   - y: a class for each row [N], -1 for none.
 ///   - unlabeled: more rows without labels [M, inputs]; null for none.
-///   - steps: how many to make now; negative for what is left of the configured "steps".
+///   - steps: how many to make now; negative for what is left of the configured "steps" and "finetune_steps".
 ///   - callback: called after every step; null for none.
 ///   - payload: handed to the callback.
 /// - Returns: `DIDACT_OK`, or `DIDACT_ECANCELLED` where the callback stopped it.
@@ -230,7 +230,7 @@ extension didact_progress {
   }
 }
 
-/// Computes class probabilities with the student's average if one is kept, else the student. From any number of threads,
+/// Computes class probabilities with the network that `didact_trainer_predictor_role` names. From any number of threads,
 /// also within a progress callback.
 ///
 /// - Parameters:
@@ -269,6 +269,36 @@ public func didact_trainer_average(
   _ out: UnsafeMutablePointer<didact_network?>?, _ trainer: didact_trainer?
 ) -> didact_status {
   networkHandle(out, trainer, "average")
+}
+
+/// A network by its role, as a handle of its own; `DIDACT_EUNSUPPORTED` where there is none, or none yet.
+///
+/// - Parameters:
+///   - out: takes the handle.
+///   - trainer: the trainer.
+///   - role: "student", "teacher", "average", "best" (chosen by "validation_fraction") or "finetuned" (by
+///     "finetune_steps").
+@_cdecl("didact_trainer_network")
+public func didact_trainer_network(
+  _ out: UnsafeMutablePointer<didact_network?>?, _ trainer: didact_trainer?, _ role: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let out = try required(out, "out")
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    out.pointee = try makeHandle(trainer.network(text(role, "role")), .network)
+  }
+}
+
+/// The role of the network that predicts now: "finetuned" once there is one, else "best", else "average", else
+/// "student". Lives as long as the process.
+@_cdecl("didact_trainer_predictor_role")
+public func didact_trainer_predictor_role(
+  _ out: UnsafeMutablePointer<UnsafePointer<CChar>?>?, _ trainer: didact_trainer?
+) -> didact_status {
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    try required(out, "out").pointee = internedString(trainer.predictorRole)
+  }
 }
 
 private func networkHandle(

@@ -189,7 +189,7 @@ struct Train: ParsableCommand {
       throw DidactError(
         .invalidArgument, "\(path) was trained with seed \(trainer.seed), not \(seed); leave --seed out")
     }
-    let last = steps ?? trainer.configuration.object["steps"]?.int ?? 0
+    let last = steps ?? trainer.plannedSteps
     guard last > trainer.steps else {
       throw DidactError(
         .invalidArgument, "\(path) has \(trainer.steps) of \(last) steps behind it; ask for more with --steps")
@@ -223,15 +223,18 @@ struct Train: ParsableCommand {
 
   private func train(_ trainer: Trainer, _ dataset: Dataset, _ source: DataSource) throws {
     if !json { try writeOutput(heading(trainer, dataset, source)) }
-    let last = steps ?? trainer.configuration.object["steps"]?.int ?? 0
+    var last = trainer.plannedSteps
     let progress = ProgressReport(firstStep: trainer.steps, isJSON: json)
     Interruption.watch()
     var seconds = 0.0
     let outcome: Trainer.Outcome
     do {
       outcome = try trainer.fit(
-        dataset.features, dataset.labels, unlabeled: dataset.unlabeled, steps: last - trainer.steps
+        dataset.features, dataset.labels, unlabeled: dataset.unlabeled,
+        // A new trainer's steps are in its configuration.
+        steps: resume == nil ? nil : steps.map { $0 - trainer.steps }
       ) { report in
+        last = report.steps
         seconds = report.seconds
         try progress.show(report)
         return !Interruption.isRequested

@@ -91,8 +91,8 @@ extension Trainer {
   /// Whether the method's own steps are over, all of them or by early stopping.
   private var isMethodDone: Bool { steps >= scheduledSteps || (selection?.isOver ?? false) }
 
-  /// Steps there will be in all, as far as is known.
-  private var plannedSteps: Int {
+  /// Steps there will be in all, as far as is known: early stopping may leave some out.
+  public var plannedSteps: Int {
     (finetuning?.start ?? max(steps, scheduledSteps)) + (finetuning?.steps ?? 0)
   }
 

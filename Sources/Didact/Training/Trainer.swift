@@ -238,8 +238,12 @@ public final class Trainer: @unchecked Sendable {
     }
     switch role {
     case "average": return try existing(average, "; set \"average_decay\"")
-    case "best": return try existing(selection?.network, "; set \"validation_fraction\"")
-    case "finetuned": return try existing(finetuning?.network, "; set \"finetune_steps\"")
+    case "best":
+      return try existing(
+        selection?.best == nil ? nil : selection?.network, " yet; set \"validation_fraction\", and fit")
+    case "finetuned":
+      return try existing(
+        finetuning?.start == nil ? nil : finetuning?.network, " yet; set \"finetune_steps\", and fit to the end")
     default: return try learner(role).network
     }
   }

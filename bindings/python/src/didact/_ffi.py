@@ -115,6 +115,8 @@ FUNCTIONS = {
     "didact_trainer_student": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p]),
     "didact_trainer_teacher": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p]),
     "didact_trainer_average": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p]),
+    "didact_trainer_network": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p, ctypes.c_char_p]),
+    "didact_trainer_predictor_role": (didact_status, [ctypes.POINTER(ctypes.c_char_p), ctypes.c_void_p]),
     "didact_trainer_optimizer": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p, ctypes.c_char_p]),
     "didact_trainer_steps": (didact_status, [ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p]),
     "didact_trainer_metric_count": (didact_status, [ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p]),

@@ -28,7 +28,7 @@ from ._arrays import (
     to_json,
     whole_number,
 )
-from ._errors import check
+from ._errors import DidactError, check
 from ._library import library
 from .network import Network
 from .optimization import Optimizer
@@ -46,7 +46,8 @@ class Trainer:
     Parameters
     ----------
     method : str
-        ``"meta_pseudo_labels"`` (Pham et al., CVPR 2021) or ``"supervised"``.
+        ``"meta_pseudo_labels"`` (Pham et al., CVPR 2021), ``"pseudo_label"`` (Lee, 2013), ``"self_training"`` or
+        ``"supervised"``.
     network : dict
         The specification of the networks, such as `mlp` returns; the teacher's where
         ``student_network`` is given.
@@ -125,10 +126,35 @@ class Trainer:
             return None
         return self._network("average", library.didact_trainer_average)
 
-    def _network(self, role: str, get: Callable) -> Network:
+    @property
+    def best(self) -> Network | None:
+        """The best network of a fit by its validation part; None where ``validation_fraction`` is 0, or no fit
+        got that far."""
+        return self._stage("best")
+
+    @property
+    def finetuned(self) -> Network | None:
+        """What the stage of ``finetune_steps`` trains; None before it."""
+        return self._stage("finetuned")
+
+    @property
+    def predictor_role(self) -> str:
+        """Which network predicts: ``"finetuned"`` once there is one, else ``"best"``, else ``"average"``, else
+        ``"student"``."""
+        return number(library.didact_trainer_predictor_role, ctypes.c_char_p, self._handle.value).decode()
+
+    def _stage(self, role: str) -> Network | None:
+        try:
+            return self._network(role, library.didact_trainer_network, role.encode())
+        except DidactError as error:
+            if error.status == _ffi.DIDACT_EUNSUPPORTED:
+                return None
+            raise
+
+    def _network(self, role: str, get: Callable, *arguments: Any) -> Network:
         if role not in self._networks:
             self._networks[role] = Network._of(
-                make_handle(get, library.didact_network_free, self._handle.value)
+                make_handle(get, library.didact_network_free, self._handle.value, *arguments)
             )
         return self._networks[role]
 
@@ -339,7 +365,7 @@ class Trainer:
         X_unlabeled : array [M, inputs], optional
             More rows without labels.
         steps : int, optional
-            How many to make now; what is left of the configured ``steps`` by default.
+            How many to make now; what is left of the configured ``steps`` and ``finetune_steps`` by default.
         callback : callable, optional
             Called after every step with a dict of ``step``, ``steps``, ``seconds``,
             ``student_loss``, ``supervised_loss``, ``uda_loss``, ``feedback``. Returning anything true stops.
@@ -389,8 +415,8 @@ class Trainer:
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Class probabilities [rows, classes], by the student's average if one is kept, else the
-        student. From any number of threads."""
+        """Class probabilities [rows, classes], by the network of `predictor_role`. From any number of
+        threads."""
         return self._predictions(X)
 
     def predict(self, X: Any) -> np.ndarray:
