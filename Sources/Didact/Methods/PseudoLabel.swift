@@ -4,11 +4,12 @@
 /// Student θ, labelled batch (x, y), unlabelled batch u of M rows:
 ///
 ///     p_i = softmax(S(u_i; θ))                       constants
-///     ŷ_i = one-hot of argmax p_i, or p_i itself (soft_labels)
+///     ŷ_i = one-hot of argmax p_i
 ///     m_i = 1 where max p_i ≥ pseudo_label_threshold, else 0
 ///     θ ← θ − update(∇_θ [ CE(smooth(y), S(x)) + α(k) (1/M) Σ_i m_i CE(ŷ_i, S(u_i)) ])
 ///
-/// α rises from 0 to `unlabeled_weight`. Both terms see the weak view. Unlabelled rows are normalised with their own
+/// α rises from 0 to `unlabeled_weight`. There are no soft labels: CE(p_i, S(u_i)) of a prediction against itself has
+/// gradient 0. Both terms see the weak view. Unlabelled rows are normalised with their own
 /// statistics, which do not enter the running ones.
 final class PseudoLabel: Method {
   static let fields: [Field] =
@@ -18,8 +19,6 @@ final class PseudoLabel: Method {
         "pseudo_label_threshold", .number(.atLeast(0)), 0.95,
         "rows count where the largest probability is at least this; the divisor stays the number of rows",
         source: "FixMatch's code; Lee 2013 has none"),
-      Field(
-        "soft_labels", .boolean, false, "learn from the probabilities themselves instead of the most probable class"),
       Field("unlabeled_weight", .number(.atLeast(0)), 1, "α, the factor of the loss on pseudo-labels, after its ramp"),
       Field(
         "unlabeled_ramp", .number(.closed(0, 1)), 0.4, "share of `steps` over which α rises linearly from 0",
@@ -37,7 +36,6 @@ final class PseudoLabel: Method {
   private let student: Network
   private let optimizer: Optimizer
   private let labelSmoothing, threshold, unlabeledWeight: Double
-  private let usesSoftLabels: Bool
   private let ramp: Ramp
   private let labeledDropout, unlabeledDropout: RandomStream
   private let objectives: Objectives
@@ -50,7 +48,6 @@ final class PseudoLabel: Method {
     labelSmoothing = try configuration.number("label_smoothing")
     threshold = try configuration.number("pseudo_label_threshold")
     unlabeledWeight = try configuration.number("unlabeled_weight")
-    usesSoftLabels = try configuration.boolean("soft_labels")
     ramp = Ramp(steps: try configuration.number("unlabeled_ramp") * Double(try configuration.integer("steps")))
     labeledDropout = RandomStream(seed: seed, name: "student/dropout/labeled")
     unlabeledDropout = RandomStream(seed: seed, name: "student/dropout/unlabeled")
@@ -74,7 +71,7 @@ final class PseudoLabel: Method {
       let unlabeled = try student.record(
         try batch.unlabeledViews().weak, mode: PassMode(normalization: .batch, noise: unlabeledDropout, draw: draw))
       let probabilities = try objectives.softmax(unlabeled.logits)
-      let targets = usesSoftLabels ? probabilities : try objectives.mostProbable(probabilities)
+      let targets = try objectives.mostProbable(probabilities)
       let mask = try objectives.confidenceMask(probabilities, threshold: threshold)
       let term = try objectives.crossEntropy(logits: unlabeled.logits, targets: targets, weights: mask)
       metrics["loss/pseudo_label"] = term.loss
