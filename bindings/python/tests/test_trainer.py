@@ -1,5 +1,6 @@
 """Trainers: steps and their halves, fit, files, callbacks, threads."""
 
+import contextlib
 import copy
 import ctypes
 import gc
@@ -422,17 +423,6 @@ def test_input_scaling():
     assert np.abs(probabilities["none", 1.0] - probabilities["none", 1000.0]).max() > 1e-3
 
 
-def test_verbose(capfd):
-    trainer = make()
-    trainer.fit(*table()[:2], steps=20)
-    assert capfd.readouterr() == ("", "")
-    trainer.fit(*table()[:2], steps=20, verbose=1)
-    out, error = capfd.readouterr()
-    assert error == ""
-    assert 5 <= len(out.splitlines()) <= 15
-    assert out.splitlines()[-1].startswith("step 40/40")
-
-
 # Going on
 
 
@@ -527,6 +517,75 @@ def test_a_callback_sees_every_step():
     assert (seen[-1]["step"], seen[-1]["steps"]) == (9, 9)
 
 
+@pytest.mark.parametrize("method", ["supervised", "meta_pseudo_labels"])
+def test_a_callback_gets_all_metrics(method):
+    seen = []
+    trainer = make(method)
+    trainer.fit(*table()[:2], steps=3, callback=seen.append)
+    for name, values in trainer.history.items():
+        assert [progress[name] for progress in seen] == values.tolist()
+    assert all(progress["uda_loss"] == progress.get("loss/uda", 0) for progress in seen)
+
+
+def test_several_callbacks():
+    calls = []
+    trainer = make()
+    callbacks = [
+        lambda progress: calls.append(("first", progress["step"])) or progress["step"] == 2,
+        lambda progress: calls.append(("second", progress["step"])),
+    ]
+    trainer.fit(*table()[:2], steps=9, callback=callbacks)
+    assert calls == [("first", 1), ("second", 1), ("first", 2), ("second", 2)], "all see the step that one stops at"
+    trainer.fit(*table()[:2], steps=1, callback=())
+    assert trainer.steps == 3
+    for wrong in (3, [print, None], "print", {"step": print}):
+        with pytest.raises(TypeError, match="callback must be a callable or a sequence of callables"):
+            trainer.fit(*table()[:2], steps=1, callback=wrong)
+    assert trainer.steps == 3
+
+
+class Ends(didact.callbacks.Callback):
+    def __init__(self):
+        self.calls = []
+
+    def begin(self, trainer):
+        self.calls.append("begin")
+
+    def __call__(self, progress):
+        self.calls.append(progress["step"])
+
+    def end(self, trainer):
+        self.calls.append("end")
+
+
+def test_a_callback_is_told_of_begin_and_end():
+    trainer = make()
+    x, y, _ = table()
+
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    def fail(trainer):
+        raise ZeroDivisionError
+
+    last = Ends()
+    last.end = fail
+    for others, error, calls in (
+        ([], None, ["begin", 1, 2, "end"]),
+        ([lambda progress: True], None, ["begin", 3, "end"]),
+        ([interrupt], KeyboardInterrupt, ["begin", 4, "end"]),
+        ([last], ZeroDivisionError, ["begin", 5, 6, "end"]),
+    ):
+        ends = Ends()
+        with pytest.raises(error) if error else contextlib.nullcontext():
+            trainer.fit(x, y, steps=2, callback=[ends, *others])
+        assert ends.calls == calls
+    refused = Ends()
+    with pytest.raises(ValueError):
+        trainer.fit(x[:, :3], y, steps=2, callback=refused)
+    assert refused.calls == ["begin", "end"]
+
+
 def test_a_callback_stops():
     trainer = make()
     trainer.fit(*table()[:2], steps=50, callback=lambda progress: progress["step"] >= 4)
@@ -564,6 +623,7 @@ def test_predicting_within_a_callback():
         assert trainer.steps == progress["step"]
         assert len(trainer.history["loss/student"]) == progress["step"]
         assert trainer.metrics["loss/student"] == progress["student_loss"]
+        assert trainer.metrics.items() <= progress.items()
 
     trainer.fit(x, y, steps=4, callback=callback)
     assert len(seen) == 8

@@ -9,7 +9,7 @@ the labelled data teaches the teacher.
 >>> trainer.predict_proba(X_test)          # doctest: +SKIP
 """
 
-from . import datasets
+from . import callbacks, datasets
 from ._errors import DidactError
 from ._version import __version__
 from .gradient_check import GradientCheck, gradcheck
@@ -32,6 +32,7 @@ __all__ = [
     "Trainer",
     "__version__",
     "build_info",
+    "callbacks",
     "configuration_fields",
     "datasets",
     "gradcheck",

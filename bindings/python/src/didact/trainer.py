@@ -15,6 +15,7 @@ import numpy as np
 
 from . import _ffi
 from ._arrays import (
+    Borrowed,
     Handle,
     Slot,
     borrow,
@@ -30,9 +31,11 @@ from ._arrays import (
 )
 from ._errors import DidactError, check
 from ._library import library
+from .callbacks import Callback
 from .network import Network
 from .optimization import Optimizer
 from .prediction import Predictions
+from .progress import reporter
 
 
 def configuration_fields(method: str) -> list[dict[str, Any]]:
@@ -348,7 +351,7 @@ class Trainer:
         y: Any,
         X_unlabeled: Any = None,
         steps: int | None = None,
-        callback: Callable[[dict[str, float]], Any] | None = None,
+        callback: Callable[[dict[str, float]], Any] | Sequence[Callable[[dict[str, float]], Any]] | None = None,
         verbose: int = 0,
     ) -> Trainer:
         """Trains on rows with and without labels. Weak and strong views are made by noise and
@@ -366,11 +369,15 @@ class Trainer:
             More rows without labels.
         steps : int, optional
             How many to make now; what is left of the configured ``steps`` and ``finetune_steps`` by default.
-        callback : callable, optional
-            Called after every step with a dict of ``step``, ``steps``, ``seconds``,
-            ``student_loss``, ``supervised_loss``, ``uda_loss``, ``feedback``. Returning anything true stops.
+        callback : callable or sequence of callables, optional
+            Called after every step with a dict of ``step`` and ``steps`` (of the trainer's life, made and to come),
+            ``seconds`` (since this fit began) and the metrics of the step by their names, as `step` returns them.
+            ``student_loss``, ``supervised_loss``, ``uda_loss`` and ``feedback`` are there for every method, 0 where
+            it has none. Returning anything true stops, after the other callbacks have seen the step.
+            `didact.callbacks` has some.
         verbose : int
-            1 prints about ten lines.
+            0 is silent. 1 shows a bar on a terminal and in a notebook where tqdm is installed
+            (``pip install didact[progress]``), else prints a table of about ten lines. 2 prints the table always.
 
         Returns
         -------
@@ -379,20 +386,38 @@ class Trainer:
         """
         X, y = borrow(X), borrow(labels(y, name="y", missing=True))
         X_unlabeled = None if X_unlabeled is None else borrow(X_unlabeled)
+        steps = -1 if steps is None else whole_number(steps, "steps")
+        callbacks = _callbacks(callback)
+        report = reporter(verbose)
+        if report is not None:
+            callbacks.insert(0, report)
+        with contextlib.ExitStack() as ends:
+            for each in callbacks:
+                if isinstance(each, Callback):
+                    each.begin(self)
+                    ends.callback(each.end, self)
+            status = self._fit(X, y, X_unlabeled, steps, callbacks)
+        if status != _ffi.DIDACT_ECANCELLED:
+            check(status)
+        return self
+
+    def _fit(
+        self, X: Borrowed, y: Borrowed, X_unlabeled: Borrowed | None, steps: int, callbacks: list[Callable]
+    ) -> int:
         raised: list[BaseException] = []
         interrupts = _HeldInterrupts()
+        arguments = _StepArguments(len(self._columns))
 
         def report(progress, payload):
             # ctypes would swallow an exception, so it is kept and raised after the call.
             try:
                 with interrupts.released():
-                    now = progress.contents
-                    if verbose:
-                        _print_progress(now)
-                    if callback is None:
+                    if not callbacks:
                         return 0
+                    now = progress.contents
                     fields = {name: getattr(now, name) for name, *_ in _ffi.didact_progress._fields_}
-                    return 1 if callback(fields) else 0
+                    fields.update(self._read_metrics(arguments))
+                    return int(any([bool(each(fields)) for each in callbacks]))
             except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt too
                 raised.append(error)
                 return 1
@@ -400,19 +425,11 @@ class Trainer:
         c_callback = _ffi.didact_progress_callback(report)
         with interrupts:
             status = library.didact_trainer_fit(
-                self._handle.value,
-                X.pointer,
-                y.pointer,
-                optional_pointer(X_unlabeled),
-                -1 if steps is None else whole_number(steps, "steps"),
-                c_callback,
-                None,
+                self._handle.value, X.pointer, y.pointer, optional_pointer(X_unlabeled), steps, c_callback, None
             )
         if raised:
             raise raised[0]
-        if status != _ffi.DIDACT_ECANCELLED:
-            check(status)
-        return self
+        return status
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities [rows, classes], by the network of `predictor_role`. From any number of
@@ -558,12 +575,10 @@ def _specification(network: Any, name: str) -> dict[str, Any]:
     return dict(network)
 
 
-def _print_progress(now: Any) -> None:
-    every = max(1, now.steps // 10)
-    if now.step % every == 0 or now.step == now.steps:
-        print(
-            f"step {now.step}/{now.steps}  student {now.student_loss:.4f}  "
-            f"supervised {now.supervised_loss:.4f}  uda {now.uda_loss:.4f}  "
-            f"feedback {now.feedback:+.2e}  {now.seconds:.1f} s",
-            flush=True,
-        )
+def _callbacks(callback: Any) -> list[Callable]:
+    if callback is None:
+        return []
+    callbacks = [callback] if callable(callback) else list(callback) if isinstance(callback, Sequence) else None
+    if callbacks is None or not all(map(callable, callbacks)):
+        raise TypeError(f"callback must be a callable or a sequence of callables, got {callback!r}")
+    return callbacks

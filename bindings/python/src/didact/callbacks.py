@@ -1,0 +1,178 @@
+"""What `Trainer.fit(callback=...)` can call beside functions of one's own."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._arrays import labels, whole_number
+from ._errors import DidactError
+
+if TYPE_CHECKING:
+    from .network import Network
+    from .trainer import Trainer
+
+
+class Callback:
+    """A callback that is told where a fit begins and ends. To be derived from; a plain function does without."""
+
+    def begin(self, trainer: Trainer) -> None:
+        """Called before the first step of a fit."""
+
+    def __call__(self, progress: Mapping[str, float]) -> Any:
+        """Called after every step with the dict that `Trainer.fit` describes. Returning anything true stops the fit."""
+
+    def end(self, trainer: Trainer) -> None:
+        """Called however a fit ends: by its last step, a callback, an exception or Ctrl-C."""
+
+
+class JSONLines(Callback):
+    """Writes a JSON object a line: ``step``, ``steps``, ``seconds`` and what the step reported, as `Trainer.metrics`.
+
+    Parameters
+    ----------
+    file : path or text file
+        A path is appended to, and closed when the fit ends; a file stays open.
+    every : int
+        How many steps apart lines are. The last step has one too, unless the fit was stopped before.
+    """
+
+    def __init__(self, file: str | os.PathLike | IO[str], every: int = 1):
+        self._target = file
+        self._every = _period(every)
+        self._file: IO[str] | None = file if hasattr(file, "write") else None
+
+    def begin(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        if self._file is None:
+            # Line by line, so that others can read along.
+            self._file = open(self._target, "a", buffering=1, encoding="utf-8")
+
+    def __call__(self, progress: Mapping[str, float]) -> None:
+        if _is_due(progress, self._every):
+            where = {name: progress[name] for name in ("step", "steps", "seconds")}
+            self._file.write(json.dumps({**where, **self._trainer.metrics}) + "\n")
+
+    def end(self, trainer: Trainer) -> None:
+        del self._trainer
+        if self._file is not self._target:
+            self._file.close()
+            self._file = None
+
+
+class PseudoLabelAccuracy(Callback):
+    """Records during a fit how sure a trainer's networks are of some rows, and how often they are right: of the
+    teacher, that is the quality of its pseudo-labels. `didact.plot.pseudo_labels` draws it.
+
+    Parameters
+    ----------
+    X : array [N, inputs]
+        Rows as `Trainer.fit` takes them, such as the unlabelled ones.
+    y_true : array [N]
+        The class of each row, 0 to classes - 1; -1, None or NaN where it is unknown, which counts for the confidence
+        alone.
+    every : int
+        How many steps apart records are. The first and the last step have one too, unless the fit was stopped before.
+
+    Attributes
+    ----------
+    history : dict of str to array [records]
+        ``step``, and ``accuracy/<network>`` and ``confidence/<network>`` for the networks that the trainer has:
+        teacher, student, average, finetuned; NaN at steps before there was one. The confidence is the mean over rows
+        of the largest probability.
+    """
+
+    def __init__(self, X: Any, y_true: Any, every: int = 50):
+        self._X = np.asarray(X, np.float64)
+        self._y = labels(y_true, name="y_true", missing=True)
+        self._every = _period(every)
+        if self._y.shape != self._X.shape[:1]:
+            raise ValueError(f"y_true has shape {self._y.shape}, but X has {len(self._X)} rows")
+        if (self._y < -1).any():
+            raise ValueError(f"y_true: {self._y.min()} is neither a class nor -1")
+        self._known = self._y >= 0
+        if not self._known.any():
+            raise ValueError("y_true: at least one row must have a class")
+        self._records: list[dict[str, float]] = []
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        names = dict.fromkeys(name for record in self._records for name in record)
+        return {name: np.array([record.get(name, np.nan) for record in self._records]) for name in names}
+
+    def begin(self, trainer: Trainer) -> None:
+        classes = trainer.student._class_count()
+        if self._y.max() >= classes:
+            raise ValueError(f"y_true: {self._y.max()} is none of the {classes} classes, 0 to {classes - 1}")
+        self._trainer = trainer
+        self._inputs: np.ndarray | None = None
+
+    def __call__(self, progress: Mapping[str, float]) -> None:
+        if self._inputs is None:
+            # The first step of a trainer comes after the choice of its input scaling.
+            self._inputs = _scaled(self._trainer, self._X)
+        elif not _is_due(progress, self._every):
+            return
+        record: dict[str, float] = {"step": progress["step"]}
+        for name, network in _networks(self._trainer).items():
+            probabilities = network.predict_proba(self._inputs)
+            correct = probabilities.argmax(axis=1)[self._known] == self._y[self._known]
+            record[f"accuracy/{name}"] = float(correct.mean())
+            record[f"confidence/{name}"] = float(probabilities.max(axis=1).mean(dtype=np.float64))
+        self._records.append(record)
+
+    def end(self, trainer: Trainer) -> None:
+        del self._trainer, self._inputs
+
+
+def _networks(trainer: Trainer) -> dict[str, Network]:
+    networks = {}
+    for role in ("teacher", "student", "average", "finetuned"):
+        try:
+            network = getattr(trainer, role)
+        except DidactError as error:
+            if error.status_name != "DIDACT_EUNSUPPORTED":
+                raise
+        else:
+            if network is not None:
+                networks[role] = network
+    return networks
+
+
+def _scaled(trainer: Trainer, X: np.ndarray) -> np.ndarray:
+    """Rows as the trainer's networks take them. Mean and scale are read from its model file (docs/files.md)."""
+    if trainer.configuration.get("input_scaling") == "none":
+        return X
+    # Here, because importing the package would take longer with it.
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "trainer.safetensors")
+        trainer.save(path)
+        with open(path, "rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            start = file.tell()
+
+            def tensor(name: str) -> np.ndarray:
+                first, last = header[name]["data_offsets"]
+                file.seek(start + first)
+                return np.frombuffer(file.read(last - first), {"F32": "<f4", "F64": "<f8"}[header[name]["dtype"]])
+
+            if "input.mean" not in header:
+                # The trainer's first steps were not made by a fit, so that it has chosen none.
+                return X
+            return (X - tensor("input.mean")) / tensor("input.scale")
+
+
+def _period(every: int) -> int:
+    if whole_number(every, "every") < 1:
+        raise ValueError(f"every must be at least 1, got {every}")
+    return int(every)
+
+
+def _is_due(progress: Mapping[str, float], every: int) -> bool:
+    return progress["step"] % every == 0 or progress["step"] == progress["steps"]
