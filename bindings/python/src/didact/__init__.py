@@ -37,6 +37,20 @@ __all__ = [
     "datasets",
     "gradcheck",
     "mlp",
+    "plot",
     "sequential",
     "show_versions",
 ]
+
+
+def __getattr__(name: str):
+    """Modules that are loaded when they are first used."""
+    if name == "plot":
+        import importlib
+
+        return importlib.import_module(".plot", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

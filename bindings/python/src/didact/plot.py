@@ -1,0 +1,471 @@
+"""Pictures of data, training and predictions with matplotlib (``pip install didact[plot]``).
+
+Each function draws on ``ax``, or on a new figure without one, and returns the Axes. None calls ``show``. A *model* is
+anything with ``predict_proba``: a `Trainer`, a fitted estimator, a `Network`. (The networks of a trainer take inputs as
+it scales them; give the trainer itself.) A *history* is the dict of ``trainer.history``, or what has one: a trainer or
+a fitted estimator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._arrays import _is_missing, whole_number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .callbacks import PseudoLabelAccuracy
+
+# M. Okabe and K. Ito, Color Universal Design (2008), but for its black and yellow; then three of P. Tol, Colour Schemes
+# (2021). Colours come again from the eleventh class on.
+COLORS = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#332288", "#882255", "#999933", "#44AA99",
+)  # fmt: skip
+_MARKERS = "os^DvP*X<>"
+_GRAY = "0.35"
+
+
+# Data and predictions
+
+
+def decision_regions(model: Any, X: Any, y: Any, ax: Axes | None = None, resolution: int = 200) -> Axes:
+    """What a model predicts over the plane of two features. The colour is that of the most probable class, paler where
+    it is less sure; lines are the borders between classes.
+
+    Parameters
+    ----------
+    model : model of two features
+    X : array [N, 2]
+        Rows to draw: labelled ones large, in the colour of their class, others small.
+    y : array [N]
+        The class of each row; -1, None or NaN for none. Classes are 0, 1, …, or those of ``model.classes_``.
+    resolution : int
+        Into how many parts each axis is divided.
+    """
+    rows = np.asarray(X, np.float64)
+    if rows.ndim != 2 or rows.shape[1] != 2:
+        raise ValueError(f"decision_regions draws two features; X has shape {rows.shape}")
+    if not len(rows) or not np.isfinite(rows).all():
+        raise ValueError("decision_regions: X must have rows, and neither NaN nor infinity")
+    if whole_number(resolution, "resolution") < 2:
+        raise ValueError(f"resolution must be at least 2, got {resolution}")
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    margin = np.where(high > low, 0.08 * (high - low), 1.0)
+    low, high = low - margin, high + margin
+    # The middles of the cells of a grid.
+    axes = [low[i] + (high[i] - low[i]) * (np.arange(resolution) + 0.5) / resolution for i in range(2)]
+    grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+    if hasattr(X, "iloc"):
+        # A data frame, whose column names an estimator expects again.
+        grid = type(X)(grid, columns=X.columns)
+    probabilities = _probabilities(model, grid).reshape(resolution, resolution, -1)
+    count = probabilities.shape[2]
+    classes = _classes(model, count)
+    indices = _class_indices(y, classes, "y")
+    if len(indices) != len(rows):
+        raise ValueError(f"y has {len(indices)} entries, but X has {len(rows)} rows")
+
+    ax = _axes(ax)
+    colors = _colors(count)
+    best = probabilities.argmax(axis=2)
+    certainty = (probabilities.max(axis=2) - 1 / count) / (1 - 1 / count)
+    shade = 1 - (0.1 + 0.4 * certainty[..., None]) * (1 - colors[best])
+    ax.imshow(
+        shade.clip(0, 1), extent=(low[0], high[0], low[1], high[1]), origin="lower", aspect="auto",
+        interpolation="bilinear", zorder=0,
+    )  # fmt: skip
+    for index in range(1 if count == 2 else count):
+        others = np.delete(probabilities, index, axis=2).max(axis=2)
+        lead = probabilities[..., index] - others
+        if lead.min() < 0 < lead.max():
+            ax.contour(*axes, lead, levels=[0], colors=_GRAY, linewidths=0.8, zorder=1)
+
+    labeled = indices >= 0
+    if not labeled.all():
+        size = np.clip(6000 / (~labeled).sum(), 4, 14)
+        ax.scatter(*rows[~labeled].T, s=size, color=_GRAY, alpha=0.6, linewidths=0, label="no label", zorder=2)
+    size = np.clip(4000 / max(1, labeled.sum()), 16, 70)
+    for index, name in enumerate(_class_names(model, classes)):
+        of_class = indices == index
+        if of_class.any():
+            ax.scatter(
+                *rows[of_class].T, s=size, color=[colors[index]], marker=_MARKERS[index % len(_MARKERS)],
+                edgecolors="black", linewidths=0.8, label=name, zorder=3,
+            )  # fmt: skip
+    names = _feature_names(model, X)
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel=names[0], ylabel=names[1])
+    ax.legend(framealpha=0.9)
+    return ax
+
+
+def confidence(model: Any, X: Any, y_true: Any = None, ax: Axes | None = None, bins: int = 10) -> Axes:
+    """How sure a model is: a histogram of each row's largest probability. With classes also how often it is right at
+    each confidence, with Wilson's interval of two standard errors, and the expected calibration error (Guo et al.,
+    ICML 2017).
+
+    Parameters
+    ----------
+    model : model
+    X : array [N, inputs]
+    y_true : array [N], optional
+        The class of each row; rows of -1, None or NaN count for the histogram alone.
+    bins : int
+        How many equal parts 1 / classes to 1, where the largest probability is, is divided into.
+    """
+    if whole_number(bins, "bins") < 1:
+        raise ValueError(f"bins must be at least 1, got {bins}")
+    probabilities = _probabilities(model, X)
+    largest, count = probabilities.max(axis=1), probabilities.shape[1]
+    lowest = 1 / count
+    edges = np.linspace(lowest, 1, bins + 1)
+    bin_of = np.clip(((largest - lowest) / (1 - lowest) * bins).astype(int), 0, bins - 1)
+    share = np.bincount(bin_of, minlength=bins) / len(largest)
+
+    ax = _axes(ax)
+    ax.bar(
+        edges[:-1], share, np.diff(edges), align="edge", color="0.8", edgecolor="white", label="share of rows", zorder=1
+    )
+    ax.set(xlabel="confidence (largest probability)", ylabel="share of rows", xlim=(lowest, 1))
+    if y_true is None:
+        return ax
+
+    indices = _class_indices(y_true, _classes(model, count), "y_true")
+    if len(indices) != len(largest):
+        raise ValueError(f"y_true has {len(indices)} entries, but X has {len(largest)} rows")
+    known = indices >= 0
+    if not known.any():
+        raise ValueError("y_true: at least one row must have a class")
+    right = (probabilities.argmax(axis=1) == indices)[known]
+    rows, sure, correct = (
+        np.bincount(bin_of[known], weights, minlength=bins) for weights in (None, largest[known], right)
+    )
+    filled = rows > 0
+    sure, accuracy, rows = sure[filled] / rows[filled], correct[filled] / rows[filled], rows[filled]
+    error = (rows * np.abs(accuracy - sure)).sum() / rows.sum()
+    # E. B. Wilson, Journal of the American Statistical Association (1927), at two standard errors; for few rows too.
+    middle = (accuracy + 2 / rows) / (1 + 4 / rows)
+    spread = 2 * np.sqrt(accuracy * (1 - accuracy) / rows + 1 / rows**2) / (1 + 4 / rows)
+    bars = np.stack([accuracy - (middle - spread), (middle + spread) - accuracy]).clip(0)
+    ax.plot([0, 1], [0, 1], color=_GRAY, linestyle="--", linewidth=1, label="accuracy = confidence", zorder=2)
+    ax.errorbar(
+        sure, accuracy, bars, color=COLORS[0], marker="o", markersize=5, linewidth=1.5, elinewidth=0.8,
+        label="accuracy", zorder=3, clip_on=False,
+    )  # fmt: skip
+    ax.set(
+        ylabel="share of rows, accuracy", ylim=(0, 1),
+        title=f"accuracy {right.mean():.3f}, expected calibration error {error:.3f}",
+    )  # fmt: skip
+    ax.legend(loc="upper left")
+    return ax
+
+
+def confusion(
+    model_or_matrix: Any, X: Any = None, y: Any = None, class_names: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Which classes are taken for which: a row for each true class, a column for each predicted one, coloured by the
+    share of the row.
+
+    Parameters
+    ----------
+    model_or_matrix : model or array [classes, classes]
+        A matrix of counts is drawn as it is, without ``X`` and ``y``.
+    X : array [N, inputs]
+    y : array [N]
+        The class of each row; rows of -1, None or NaN are left out.
+    class_names : sequence of str, optional
+        Those of the model by default.
+    """
+    if hasattr(model_or_matrix, "predict_proba"):
+        if X is None or y is None:
+            raise TypeError("confusion: a model needs X and y")
+        matrix, names = _confusion_matrix(model_or_matrix, X, y)
+    elif X is not None or y is not None:
+        raise TypeError(f"confusion: X and y go with a model, got {type(model_or_matrix).__name__}")
+    else:
+        matrix = np.asarray(model_or_matrix)
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype.kind not in "iuf":
+            raise ValueError(f"confusion: expected counts [classes, classes], got {matrix.dtype} {matrix.shape}")
+        if not (matrix >= 0).all() or not matrix.any():
+            raise ValueError("confusion: counts must be at least 0, and one of them greater")
+        names = [str(index) for index in range(len(matrix))]
+    if class_names is not None:
+        if len(class_names) != len(names):
+            raise ValueError(f"class_names: expected {len(names)}, got {len(class_names)}")
+        names = [str(name) for name in class_names]
+
+    ax = _axes(ax)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    size = 10 if len(names) <= 12 else 7
+    # More would not be readable.
+    if len(names) <= 30:
+        for (row, column), count in np.ndenumerate(matrix):
+            if count:
+                color = "white" if share[row, column] > 0.5 else "black"
+                ax.text(column, row, f"{count:g}", ha="center", va="center", color=color, fontsize=size)
+    rotation = 45 if len(names) * max(map(len, names)) > 40 else 0
+    ax.set_xticks(range(len(names)), names, rotation=rotation, ha="right" if rotation else "center", fontsize=size)
+    ax.set_yticks(range(len(names)), names, fontsize=size)
+    right, total = np.trace(matrix), matrix.sum()
+    ax.set(xlabel="predicted", ylabel="true", title=f"accuracy {right / total:.3f} ({right:g} of {total:g})")
+    return ax
+
+
+def _confusion_matrix(model: Any, X: Any, y: Any) -> tuple[np.ndarray, list[str]]:
+    probabilities = _probabilities(model, X)
+    count = probabilities.shape[1]
+    classes = _classes(model, count)
+    indices = _class_indices(y, classes, "y")
+    if len(indices) != len(probabilities):
+        raise ValueError(f"y has {len(indices)} entries, but X has {len(probabilities)} rows")
+    known = indices >= 0
+    if not known.any():
+        raise ValueError("y: at least one row must have a class")
+    cells = indices[known] * count + probabilities.argmax(axis=1)[known]
+    return np.bincount(cells, minlength=count * count).reshape(count, count), _class_names(model, classes)
+
+
+# Training
+
+
+def curves(
+    history_or_model: Any,
+    terms: Sequence[str] | None = None,
+    smooth: int | None = None,
+    log: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """The loss terms over the steps, as they are without their weights.
+
+    Parameters
+    ----------
+    history_or_model : history
+    terms : sequence of str, optional
+        Which ones, such as ``["student", "uda"]``; by default all that were computed. What was not reads 0, so that a
+        line goes from the first to the last step with another value.
+    smooth : int, optional
+        Lines are averages over so many steps, with the steps themselves pale behind them; a fiftieth of all by default,
+        1 for none.
+    log : bool
+        A logarithmic axis, on which zeros are gaps; around 0 it is linear where a term has negative values (the
+        feedback of sampled labels).
+    """
+    return _lines(history_or_model, "loss", terms, smooth, log, ax)
+
+
+def gradient_norms(
+    history_or_model: Any,
+    terms: Sequence[str] | None = None,
+    smooth: int | None = None,
+    log: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """The norm of each loss term's gradient over the steps, without the weights. Takes what `curves` takes."""
+    return _lines(history_or_model, "gradient_norm", terms, smooth, log, ax)
+
+
+def learning_rates(history_or_model: Any, log: bool = False, ax: Axes | None = None) -> Axes:
+    """The learning rates of student and teacher over the steps. Takes what `curves` takes."""
+    ax = _lines(history_or_model, "learning_rate", None, 1, log, ax)
+    if not log:
+        ax.set_ylim(bottom=0)
+    return ax
+
+
+def pseudo_labels(recorder: PseudoLabelAccuracy, ax: Axes | None = None) -> Axes:
+    """Accuracy and confidence of teacher, student and the other networks over the steps, as a
+    `didact.callbacks.PseudoLabelAccuracy` recorded them. Confidence above accuracy is overconfidence."""
+    history = getattr(recorder, "history", None)
+    if not isinstance(history, Mapping) or not any(name.startswith("accuracy/") for name in history):
+        raise ValueError("pseudo_labels: expected a didact.callbacks.PseudoLabelAccuracy that a fit has called")
+    ax = _axes(ax)
+    marker = "o" if len(history["step"]) <= 30 else None
+    networks = [name.partition("/")[2] for name in history if name.startswith("accuracy/")]
+    colors = _line_colors(networks)
+    for kind, style in (("accuracy", "-"), ("confidence", "--")):
+        for network in networks:
+            ax.plot(
+                history["step"], history[f"{kind}/{network}"], color=colors[network], linestyle=style,
+                marker=marker, markersize=4, label=f"{network}: {kind}",
+            )  # fmt: skip
+    ax.set(xlabel="step", ylabel="accuracy, mean confidence")
+    ax.margins(x=0.02)
+    ax.grid(alpha=0.25)
+    ax.legend(ncols=2)
+    return ax
+
+
+_AXIS_LABELS = {"loss": "loss", "gradient_norm": "gradient norm", "learning_rate": "learning rate"}
+_NETWORK_COLORS = {"student": COLORS[0], "teacher": COLORS[4], "average": COLORS[5]}
+
+
+def _lines(
+    history_or_model: Any, kind: str, terms: Sequence[str] | None, smooth: int | None, log: bool, ax: Axes | None
+) -> Axes:
+    history = _history(history_or_model)
+    if isinstance(terms, str):
+        raise TypeError(f"terms: expected a sequence of names, got {terms!r}")
+    # From the terms of all kinds, so that one has the same colour in every picture.
+    colors = _line_colors(list(dict.fromkeys(name.partition("/")[2] for name in history if "/" in name)))
+    values = {
+        term: np.asarray(history[f"{kind}/{term}"], np.float64) for term in colors if f"{kind}/{term}" in history
+    }
+    used = [term for term, column in values.items() if np.nan_to_num(column).any()]
+    for term in terms or ():
+        if term not in used:
+            reason = "is 0 or missing at every step" if term in values else "is not in the history"
+            raise ValueError(f"{kind}/{term} {reason}; there are {', '.join(used) or 'none'}")
+    chosen = used if terms is None else list(terms)
+    if not chosen:
+        raise ValueError(f"the history has nothing to draw under {kind}/")
+    lengths = {name: len(values[name]) for name in chosen}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"the columns of a history must be of one length, got {lengths}")
+    steps = np.arange(len(values[chosen[0]]))
+    window = max(1, len(steps) // 50) if smooth is None else whole_number(smooth, "smooth")
+    if window < 1:
+        raise ValueError(f"smooth must be at least 1, got {smooth}")
+
+    ax = _axes(ax)
+    symmetric = log and any((values[term] < 0).any() for term in chosen)
+    for term in chosen:
+        column = values[term]
+        if kind != "learning_rate":
+            # Other stages of training read 0.
+            computed = np.flatnonzero(np.nan_to_num(column))
+            column = np.where((steps >= computed[0]) & (steps <= computed[-1]), column, np.nan)
+        if log and not symmetric:
+            column = np.where(column > 0, column, np.nan)
+        # The teacher often has the student's learning rate.
+        _line(ax, column, window, color=colors[term], label=term, linestyle="--" if term == "teacher" else "-")
+    if symmetric:
+        sizes = np.abs(np.concatenate([values[term] for term in chosen]))
+        ax.set_yscale("symlog", linthresh=float(np.percentile(sizes[sizes > 0], 10)))
+    elif log:
+        _set_log_scale(ax)
+    ax.set(xlabel="step", ylabel=_AXIS_LABELS[kind])
+    ax.margins(x=0.02)
+    ax.grid(alpha=0.25)
+    ax.legend()
+    return ax
+
+
+def _line_colors(names: Sequence[str]) -> dict[str, str]:
+    others = [color for color in COLORS if color not in _NETWORK_COLORS.values()]
+    terms = [name for name in names if name not in _NETWORK_COLORS]
+    return {**_NETWORK_COLORS, **{name: others[index % len(others)] for index, name in enumerate(terms)}}
+
+
+def _set_log_scale(ax: Axes) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    if high < 100 * low:
+        # So few powers of ten say little.
+        ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        ax.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
+    else:
+        ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _line(ax: Axes, column: np.ndarray, window: int, color: str, **style: Any) -> None:
+    from matplotlib.lines import Line2D
+
+    steps = np.arange(1, len(column) + 1)
+    known = np.isfinite(column)
+    average = column
+    if window > 1:
+        # Values that are missing have no part in the mean.
+        sums, counts = (np.convolve(part, np.ones(window))[window // 2 :][: len(column)] for part in
+                        (np.where(known, column, 0.0), known.astype(float)))  # fmt: skip
+        # From the first value to the last.
+        between = (np.cumsum(known) > 0) & (np.cumsum(known[::-1])[::-1] > 0)
+        average = np.divide(sums, counts, out=np.full(len(column), np.nan), where=between & (counts > 0.5))
+        # An artist, not a line: single steps far out do not set the limits.
+        ax.add_artist(Line2D(steps[known], column[known], color=color, alpha=0.25, linewidth=0.8))
+    shown = np.isfinite(average)
+    # What is reported now and then is joined; a single value would be invisible without a mark.
+    marker = "o" if shown.sum() <= 30 else None
+    ax.plot(steps[shown], average[shown], color=color, linewidth=1.6, marker=marker, markersize=4, **style)
+
+
+def _history(source: Any) -> Mapping[str, Any]:
+    found = source
+    if not isinstance(found, Mapping):
+        trainer = getattr(source, "trainer_", source)
+        found = getattr(trainer, "history", None)
+        if not isinstance(found, Mapping):
+            found = getattr(source, "history_", None)
+    if not isinstance(found, Mapping):
+        raise TypeError(f"expected a trainer, a fitted estimator or their history; got {type(source).__name__}")
+    return found
+
+
+# What all have in common
+
+
+def _axes(ax: Axes | None) -> Axes:
+    if ax is not None:
+        return ax
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("didact.plot needs matplotlib: pip install didact[plot]") from error
+    return plt.subplots(layout="constrained")[1]
+
+
+def _colors(count: int) -> np.ndarray:
+    from matplotlib.colors import to_rgb
+
+    return np.array([to_rgb(COLORS[index % len(COLORS)]) for index in range(count)])
+
+
+def _probabilities(model: Any, X: Any) -> np.ndarray:
+    if not hasattr(model, "predict_proba"):
+        raise TypeError(f"expected a model with predict_proba, got {type(model).__name__}")
+    probabilities = np.asarray(model.predict_proba(X), np.float64)
+    if probabilities.ndim != 2 or probabilities.shape[1] < 2 or not len(probabilities):
+        raise ValueError(f"expected probabilities [rows, classes] of two classes or more, got {probabilities.shape}")
+    return probabilities
+
+
+def _classes(model: Any, count: int) -> list[Any]:
+    classes = getattr(model, "classes_", None)
+    return list(range(count)) if classes is None else np.asarray(classes).tolist()
+
+
+def _class_indices(y: Any, classes: list[Any], name: str) -> np.ndarray:
+    """The position of each label among the classes, -1 for none."""
+    values = np.asarray(y)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise ValueError(f"{name} must have one entry a row, got shape {values.shape}")
+    position = {value: index for index, value in enumerate(classes)}
+
+    def index(row: int, value: Any) -> int:
+        if value in position:
+            return position[value]
+        if _is_missing(value) or value == -1:
+            return -1
+        raise ValueError(f"{name}: {value!r} in row {row} is none of the classes {', '.join(map(str, classes))}")
+
+    return np.array([index(row, value) for row, value in enumerate(values.tolist())], np.int64)
+
+
+def _class_names(model: Any, classes: list[Any]) -> list[str]:
+    return [str(name) for name in getattr(model, "class_names", None) or classes]
+
+
+def _feature_names(model: Any, X: Any) -> list[str]:
+    sources = ((X, "columns"), (model, "feature_names_in_"), (model, "feature_names"))
+    for names in (getattr(source, attribute, None) for source, attribute in sources):
+        if names is not None and len(names) == 2:
+            return [str(name) for name in names]
+    return ["feature 0", "feature 1"]
