@@ -196,6 +196,19 @@ const char *didact_status_name(didact_status status);
 didact_status didact_live_handles(int64_t *out);
 
 /**
+ * A configuration to begin with for one kind of data, as `didact_trainer_create` takes it.
+ *
+ * @param out takes as much of the text as fits, ended by a zero byte; may be null.
+ * @param capacity the size of `out` in bytes.
+ * @param length takes the size that all of the text needs, the zero byte included.
+ * @param data "two-moons", "digits", or "table" for anything else.
+ * @param method such as "meta_pseudo_labels".
+ * @param columns length of an input row.
+ * @param classes how many there are.
+ */
+didact_status didact_preset(char *out, int64_t capacity, int64_t *length, const char *data, const char *method, int64_t columns, int64_t classes);
+
+/**
  * The configuration keys of a method as a JSON array of objects with `key`, `accepts`, `default`, `meaning` and
  * `source`.
  *
@@ -540,6 +553,16 @@ didact_status didact_trainer_fit(didact_trainer *trainer, const didact_array *x,
  */
 didact_status didact_trainer_predict(didact_array *probabilities, didact_trainer *trainer, const didact_array *x);
 
+/**
+ * The same with one network of the trainer. Inputs are scaled as the fit chose, which a network by itself does not do.
+ *
+ * @param probabilities takes [rows, classes], float32 or float64.
+ * @param trainer the trainer.
+ * @param x [rows, inputs], any element type.
+ * @param role "student", "teacher", "average", "best" or "finetuned".
+ */
+didact_status didact_trainer_predict_by(didact_array *probabilities, didact_trainer *trainer, const didact_array *x, const char *role);
+
 /** The student, as a handle of its own that keeps it alive; free it with `didact_network_free`, in any order. */
 didact_status didact_trainer_student(didact_network **out, didact_trainer *trainer);
 
@@ -557,6 +580,17 @@ didact_status didact_trainer_average(didact_network **out, didact_trainer *train
  * @param role "student", "teacher", "average", "best" (chosen by "validation_fraction") or "finetuned" (by "finetune_steps").
  */
 didact_status didact_trainer_network(didact_network **out, didact_trainer *trainer, const char *role);
+
+/**
+ * The roles of the networks that there are now, as a JSON array: "student", then "teacher", "average", "best" and
+ * "finetuned" as method, configuration and steps so far made them.
+ *
+ * @param out takes as much of the text as fits, ended by a zero byte; may be null.
+ * @param capacity the size of `out` in bytes.
+ * @param length takes the size that all of the text needs, the zero byte included.
+ * @param trainer the trainer.
+ */
+didact_status didact_trainer_roles(char *out, int64_t capacity, int64_t *length, didact_trainer *trainer);
 
 /**
  * The role of the network that predicts now: "finetuned" once there is one, else "best", else "average", else

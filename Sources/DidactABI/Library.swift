@@ -46,6 +46,33 @@ public func didact_live_handles(_ out: UnsafeMutablePointer<Int64>?) -> didact_s
   call { try required(out, "out").pointee = Int64(liveHandles()) }
 }
 
+/// A configuration to begin with for one kind of data, as `didact_trainer_create` takes it.
+///
+/// - Parameters:
+///   - out: takes as much of the text as fits, ended by a zero byte; may be null.
+///   - capacity: the size of `out` in bytes.
+///   - length: takes the size that all of the text needs, the zero byte included.
+///   - data: "two-moons", "digits", or "table" for anything else.
+///   - method: such as "meta_pseudo_labels".
+///   - columns: length of an input row.
+///   - classes: how many there are.
+@_cdecl("didact_preset")
+public func didact_preset(
+  _ out: UnsafeMutablePointer<CChar>?, _ capacity: Int64, _ length: UnsafeMutablePointer<Int64>?,
+  _ data: UnsafePointer<CChar>?, _ method: UnsafePointer<CChar>?, _ columns: Int64, _ classes: Int64
+) -> didact_status {
+  call {
+    let data = try text(data, "data")
+    guard Preset.names.contains(data) else {
+      throw DidactError(
+        .invalidArgument, "no preset \"\(data)\"; there are \(Preset.names.joined(separator: ", "))")
+    }
+    let configuration = try Preset(data: data).configuration(
+      method: text(method, "method"), columns: Int(columns), classes: Int(classes))
+    try copyOut(JSON.object(configuration).serialized(), out, capacity, length)
+  }
+}
+
 /// The configuration keys of a method as a JSON array of objects with `key`, `accepts`, `default`, `meaning` and
 /// `source`.
 ///

@@ -247,6 +247,24 @@ public func didact_trainer_predict(
   }
 }
 
+/// The same with one network of the trainer. Inputs are scaled as the fit chose, which a network by itself does not do.
+///
+/// - Parameters:
+///   - probabilities: takes [rows, classes], float32 or float64.
+///   - trainer: the trainer.
+///   - x: [rows, inputs], any element type.
+///   - role: "student", "teacher", "average", "best" or "finetuned".
+@_cdecl("didact_trainer_predict_by")
+public func didact_trainer_predict_by(
+  _ probabilities: UnsafeMutablePointer<didact_array>?, _ trainer: didact_trainer?, _ x: UnsafePointer<didact_array>?,
+  _ role: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    try trainer.predict(borrow(probabilities, "probabilities"), borrow(x, "x"), by: text(role, "role"))
+  }
+}
+
 /// The student, as a handle of its own that keeps it alive; free it with `didact_network_free`, in any order.
 @_cdecl("didact_trainer_student")
 public func didact_trainer_student(
@@ -286,6 +304,26 @@ public func didact_trainer_network(
     let out = try required(out, "out")
     let trainer: Trainer = try resolve(trainer, .trainer)
     out.pointee = try makeHandle(trainer.network(text(role, "role")), .network)
+  }
+}
+
+/// The roles of the networks that there are now, as a JSON array: "student", then "teacher", "average", "best" and
+/// "finetuned" as method, configuration and steps so far made them.
+///
+/// - Parameters:
+///   - out: takes as much of the text as fits, ended by a zero byte; may be null.
+///   - capacity: the size of `out` in bytes.
+///   - length: takes the size that all of the text needs, the zero byte included.
+///   - trainer: the trainer.
+@_cdecl("didact_trainer_roles")
+public func didact_trainer_roles(
+  _ out: UnsafeMutablePointer<CChar>?, _ capacity: Int64, _ length: UnsafeMutablePointer<Int64>?,
+  _ trainer: didact_trainer?
+) -> didact_status {
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    let roles = trainer.reading { trainer.networkRoles }
+    try copyOut(JSON.array(roles.map { .string($0) }).serialized(), out, capacity, length)
   }
 }
 

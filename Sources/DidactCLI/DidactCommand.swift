@@ -25,7 +25,8 @@ struct DidactCommand: ParsableCommand {
       """,
     version: didactVersion,
     subcommands: [
-      Train.self, Predict.self, Evaluate.self, Gradcheck.self, Smoke.self, Bench.self, Info.self,
+      Train.self, Predict.self, Evaluate.self, Gradcheck.self, Smoke.self, Bench.self, Reproduce.self,
+      Info.self,
     ])
 
   static func main() {

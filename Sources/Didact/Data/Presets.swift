@@ -7,6 +7,8 @@ public struct Preset: Sendable {
   /// Values of configuration keys, of whatever method; see `configuration(method:)`.
   let values: JSONObject
 
+  public static let names = ["two-moons", "digits", "table"]
+
   /// - Parameter data: `"two-moons"` or `"digits"`; anything else means a table of unknown content.
   public init(data: String) {
     switch data {

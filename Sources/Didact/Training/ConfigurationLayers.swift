@@ -76,6 +76,16 @@ extension JSONObject {
 }
 
 extension Preset {
+  /// A whole configuration of a method for data of that shape.
+  /// - Throws: `DidactError.invalidArgument` naming the nearest known method.
+  public func configuration(method: String, columns: Int, classes: Int) throws -> JSONObject {
+    var values = try Trainer.mergedConfiguration([configuration(method: method)], method: method)
+    values["method"] = .string(method)
+    let network = values["network"]?.members ?? [:]
+    values["network"] = .object(network.completed(columns: columns, hidden: hidden, classes: classes))
+    return values
+  }
+
   /// The values for those keys that a method has.
   /// - Throws: `DidactError.invalidArgument` naming the nearest known method.
   public func configuration(method: String) throws -> JSONObject {

@@ -451,6 +451,11 @@ public final class Trainer: @unchecked Sendable {
     try predict(probabilities, inputs, with: predictor)
   }
 
+  /// By one network.
+  package func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, by role: String) throws {
+    try predict(probabilities, inputs, with: network(role))
+  }
+
   func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, with network: Network) throws {
     // The lock is about the input scaling too.
     try network.lock.reading {

@@ -73,7 +73,7 @@ def test_pseudo_label_accuracy(scaling):
     trainer.fit(x, y, steps=50, callback=[recorder, check])
     history = recorder.history
     assert list(history) == [
-        "step", "accuracy/teacher", "confidence/teacher", "accuracy/student", "confidence/student",
+        "step", "accuracy/student", "confidence/student", "accuracy/teacher", "confidence/teacher",
     ]  # fmt: skip
     assert history["step"].tolist() == [1, 20, 40, 50]
     np.testing.assert_allclose(history["accuracy/student"], [accuracy for accuracy, _ in expected])

@@ -16,7 +16,7 @@ from .gradient_check import GradientCheck, gradcheck
 from .network import Network, Pass, mlp, sequential
 from .optimization import SGD, AdamW, MovingAverage, Optimizer
 from .prediction import Predictor
-from .trainer import Trainer, configuration_fields
+from .trainer import Trainer, configuration_fields, preset
 from .versions import build_info, show_versions
 
 __all__ = [
@@ -38,6 +38,8 @@ __all__ = [
     "gradcheck",
     "mlp",
     "plot",
+    "preset",
+    "reproduce",
     "sequential",
     "show_versions",
 ]
@@ -49,6 +51,10 @@ def __getattr__(name: str):
         import importlib
 
         return importlib.import_module(".plot", __name__)
+    if name == "reproduce":
+        from .reproduction import reproduce
+
+        return reproduce
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

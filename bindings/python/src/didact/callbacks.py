@@ -10,10 +10,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import labels, whole_number
-from ._errors import DidactError
 
 if TYPE_CHECKING:
-    from .network import Network
     from .trainer import Trainer
 
 
@@ -81,8 +79,7 @@ class PseudoLabelAccuracy(Callback):
     Attributes
     ----------
     history : dict of str to array [records]
-        ``step``, and ``accuracy/<network>`` and ``confidence/<network>`` for the networks that the trainer has:
-        teacher, student, average, finetuned; NaN at steps before there was one. The confidence is the mean over rows
+        ``step``, and ``accuracy/<network>`` and ``confidence/<network>`` for the networks of `Trainer.roles`; NaN at steps before there was one. The confidence is the mean over rows
         of the largest probability.
     """
 
@@ -109,63 +106,22 @@ class PseudoLabelAccuracy(Callback):
         if self._y.max() >= classes:
             raise ValueError(f"y_true: {self._y.max()} is none of the {classes} classes, 0 to {classes - 1}")
         self._trainer = trainer
-        self._inputs: np.ndarray | None = None
+        self._begun = False
 
     def __call__(self, progress: Mapping[str, float]) -> None:
-        if self._inputs is None:
-            # The first step of a trainer comes after the choice of its input scaling.
-            self._inputs = _scaled(self._trainer, self._X)
-        elif not _is_due(progress, self._every):
+        if self._begun and not _is_due(progress, self._every):
             return
+        self._begun = True
         record: dict[str, float] = {"step": progress["step"]}
-        for name, network in _networks(self._trainer).items():
-            probabilities = network.predict_proba(self._inputs)
+        for role in self._trainer.roles:
+            probabilities = self._trainer.predict_proba(self._X, role)
             correct = probabilities.argmax(axis=1)[self._known] == self._y[self._known]
-            record[f"accuracy/{name}"] = float(correct.mean())
-            record[f"confidence/{name}"] = float(probabilities.max(axis=1).mean(dtype=np.float64))
+            record[f"accuracy/{role}"] = float(correct.mean())
+            record[f"confidence/{role}"] = float(probabilities.max(axis=1).mean(dtype=np.float64))
         self._records.append(record)
 
     def end(self, trainer: Trainer) -> None:
-        del self._trainer, self._inputs
-
-
-def _networks(trainer: Trainer) -> dict[str, Network]:
-    networks = {}
-    for role in ("teacher", "student", "average", "finetuned"):
-        try:
-            network = getattr(trainer, role)
-        except DidactError as error:
-            if error.status_name != "DIDACT_EUNSUPPORTED":
-                raise
-        else:
-            if network is not None:
-                networks[role] = network
-    return networks
-
-
-def _scaled(trainer: Trainer, X: np.ndarray) -> np.ndarray:
-    """Rows as the trainer's networks take them. Mean and scale are read from its model file (docs/files.md)."""
-    if trainer.configuration.get("input_scaling") == "none":
-        return X
-    # Here, because importing the package would take longer with it.
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "trainer.safetensors")
-        trainer.save(path)
-        with open(path, "rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-            start = file.tell()
-
-            def tensor(name: str) -> np.ndarray:
-                first, last = header[name]["data_offsets"]
-                file.seek(start + first)
-                return np.frombuffer(file.read(last - first), {"F32": "<f4", "F64": "<f8"}[header[name]["dtype"]])
-
-            if "input.mean" not in header:
-                # The trainer's first steps were not made by a fit, so that it has chosen none.
-                return X
-            return (X - tensor("input.mean")) / tensor("input.scale")
+        del self._trainer
 
 
 def _period(every: int) -> int:

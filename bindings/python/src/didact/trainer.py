@@ -43,6 +43,29 @@ def configuration_fields(method: str) -> list[dict[str, Any]]:
     return json.loads(text(library.didact_configuration_fields, method.encode()))
 
 
+def preset(data: str, method: str, inputs: int, classes: int) -> dict[str, Any]:
+    """A configuration to begin with, as the command `didact train` has it: ``Trainer(**didact.preset(...))``.
+
+    Parameters
+    ----------
+    data : str
+        ``"two-moons"``, ``"digits"``, or ``"table"`` for anything else.
+    method : str
+        Such as ``"meta_pseudo_labels"``.
+    inputs, classes : int
+        Length of a row, and how many classes there are.
+    """
+    return json.loads(
+        text(
+            library.didact_preset,
+            data.encode(),
+            method.encode(),
+            whole_number(inputs, "inputs"),
+            whole_number(classes, "classes"),
+        )
+    )
+
+
 class Trainer:
     """Trains by a method, step by step or by `fit`.
 
@@ -139,6 +162,12 @@ class Trainer:
     def finetuned(self) -> Network | None:
         """What the stage of ``finetune_steps`` trains; None before it."""
         return self._stage("finetuned")
+
+    @property
+    def roles(self) -> list[str]:
+        """Of the networks that there are now: ``"student"``, then ``"teacher"``, ``"average"``, ``"best"`` and
+        ``"finetuned"`` as method, configuration and steps so far made them."""
+        return json.loads(text(library.didact_trainer_roles, self._handle.value))
 
     @property
     def predictor_role(self) -> str:
@@ -431,14 +460,32 @@ class Trainer:
             raise raised[0]
         return status
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Class probabilities [rows, classes], by the network of `predictor_role`. From any number of
-        threads."""
-        return self._predictions(X)
+    def predict_proba(self, X: Any, role: str | None = None) -> np.ndarray:
+        """Class probabilities [rows, classes]. From any number of threads.
 
-    def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of each row, int64."""
-        return self.predict_proba(X).argmax(axis=1)
+        Parameters
+        ----------
+        X : array [rows, inputs]
+            Unscaled, as `fit` takes it.
+        role : str, optional
+            ``"student"``, ``"teacher"``, ``"average"``, ``"best"`` or ``"finetuned"``; the network of
+            `predictor_role` by default.
+        """
+        if role is None:
+            return self._predictions(X)
+        x = borrow(X)
+        rows = x.array.shape[0] if x.array.ndim else 0
+        probabilities = np.empty((rows, self.student._class_count()), self.student.dtype)
+        check(
+            library.didact_trainer_predict_by(
+                borrow(probabilities).pointer, self._handle.value, x.pointer, role.encode()
+            )
+        )
+        return probabilities
+
+    def predict(self, X: Any, role: str | None = None) -> np.ndarray:
+        """The most probable class of each row, int64. Takes what `predict_proba` takes."""
+        return self.predict_proba(X, role).argmax(axis=1)
 
     # What it is
 
