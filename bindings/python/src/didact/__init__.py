@@ -46,17 +46,18 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """Modules that are loaded when they are first used."""
-    if name == "plot":
-        import importlib
+    """What is loaded when it is first used."""
+    import importlib
 
+    if name == "plot":
         return importlib.import_module(".plot", __name__)
     if name == "reproduce":
-        from .reproduction import reproduce
-
-        return reproduce
+        return importlib.import_module(".reproduction", __name__).reproduce
+    if name == "SemiSupervisedClassifier":
+        # Not in __all__: `import *` would ask for scikit-learn.
+        return importlib.import_module(".estimators", __name__).SemiSupervisedClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "SemiSupervisedClassifier"})

@@ -551,6 +551,20 @@ class Trainer:
             make_handle(library.didact_trainer_load, library.didact_trainer_free, path_bytes(path))
         )
 
+    def __reduce__(self) -> tuple:
+        """A pickle holds what a file holds."""
+        with _temporary_file() as path:
+            self.save(path)
+            with open(path, "rb") as file:
+                return self._from_bytes, (file.read(),)
+
+    @classmethod
+    def _from_bytes(cls, data: bytes) -> Trainer:
+        with _temporary_file() as path:
+            with open(path, "wb") as file:
+                file.write(data)
+            return cls.load(path)
+
     def __repr__(self) -> str:
         return f"<didact.Trainer {self.method}, {self.steps} steps, {self.student!r}>"
 
@@ -614,6 +628,15 @@ class _HeldInterrupts:
     def _run_held(self) -> None:
         while self._held:
             self._handler(*self._held.pop(0))
+
+
+@contextlib.contextmanager
+def _temporary_file() -> Iterator[str]:
+    # Imported here because it takes a third of the time of importing this package.
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield os.path.join(folder, "trainer.safetensors")
 
 
 def _specification(network: Any, name: str) -> dict[str, Any]:
