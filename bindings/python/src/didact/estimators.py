@@ -32,7 +32,15 @@ except ImportError:
 
 
 # Keys of the configuration that have a parameter of their own.
-_PARAMETERS = {"method": "method", "steps": "steps", "seed": "random_state", "threads": "n_jobs"}
+_PARAMETERS = {
+    "method": "method",
+    "steps": "steps",
+    "seed": "random_state",
+    "threads": "n_jobs",
+    "time_limit": "time_limit",
+}
+# Where the defaults are not the method's.
+_DEFAULTS = {"unlabeled_batch_size": 128}
 # Rows predicted at once, which bounds the memory of large predictions.
 _BLOCK = 8192
 
@@ -66,11 +74,11 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         Threads; None or -1 for one a core.
     time_limit : float or None, default=None
         Seconds of training after which it stops, at the end of a step; None for no limit.
-    callback : callable or None, default=None
-        Called after every step with a dict of ``step``, ``steps``, ``seconds`` and losses, as in `didact.Trainer.fit`.
+    callback : callable, sequence of callables or None, default=None
+        Called after every step with a dict of ``step``, ``steps``, ``seconds`` and metrics, as in `didact.Trainer.fit`.
         Returning anything true stops. Training stops where it raises, and the exception comes out of `fit`.
     verbose : int, default=0
-        1 prints how many rows were taken as unlabelled, and about ten lines of progress.
+        1 prints how many rows were taken as unlabelled, and shows progress as `didact.Trainer.fit` does.
 
     Attributes
     ----------
@@ -186,11 +194,11 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
                 f" ({_describe(marker)} means none); {more} more without"
             )
 
-        trainer = self._new_trainer(X, X_unlabeled, len(classes), int(labelled.sum()))
+        trainer = self._new_trainer(X.shape[1], len(classes))
         trainer.class_names = [str(label) for label in classes.tolist()]
         trainer.feature_names = list(getattr(self, "feature_names_in_", []))
         try:
-            trainer.fit(X, codes, X_unlabeled, callback=self._step_callback(), verbose=self.verbose)
+            trainer.fit(X, codes, X_unlabeled, callback=self.callback, verbose=self.verbose)
         finally:
             if trainer.steps > 0:
                 self._adopt(trainer, classes, marker, codes, [X] if X_unlabeled is None else [X, X_unlabeled])
@@ -243,6 +251,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "trainer_")
         y = _label_array(y)
+        check_consistent_length(X, y, sample_weight)
         labelled = ~_is_unlabelled(y, self._marker)
         if not labelled.any():
             raise ValueError("score: no row of y has a label")
@@ -260,8 +269,6 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"n_jobs must be None, -1 or a positive whole number, got {self.n_jobs!r}")
         if self.time_limit is not None and not (isinstance(self.time_limit, Real) and self.time_limit > 0):
             raise ValueError(f"time_limit must be None or a positive number of seconds, got {self.time_limit!r}")
-        if self.callback is not None and not callable(self.callback):
-            raise TypeError(f"callback must be callable or None, got {self.callback!r}")
         if self.configuration is not None and not isinstance(self.configuration, Mapping):
             raise TypeError(f"configuration must be a dict or None, got {self.configuration!r}")
 
@@ -272,14 +279,14 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"X_unlabeled: {error}") from None
         return X_unlabeled if len(X_unlabeled) else None
 
-    def _new_trainer(self, X: np.ndarray, X_unlabeled: np.ndarray | None, classes: int, labelled: int) -> Trainer:
+    def _new_trainer(self, columns: int, classes: int) -> Trainer:
         given = _dotted(self.configuration or {})
         for key, parameter in _PARAMETERS.items():
             if key in given:
                 raise ValueError(f"configuration: {key!r} is set by the parameter {parameter!r}")
         keys = {field["key"] for field in configuration_fields(self.method)}
-        defaults = {key: value for key, value in _defaults(X, X_unlabeled, labelled).items() if key in keys}
-        network = {**mlp(X.shape[1], self.hidden_layers, classes), **_NETWORK_DEFAULTS, **given.pop("network", {})}
+        defaults = {key: value for key, value in _DEFAULTS.items() if key in keys}
+        network = {**mlp(columns, self.hidden_layers, classes), **given.pop("network", {})}
         if given.get("student_network") is not None:
             given["student_network"] = {**network, **given["student_network"]}
         return Trainer(
@@ -288,19 +295,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
             steps=self.steps,
             threads=0 if self.n_jobs in (None, -1) else self.n_jobs,
+            time_limit=self.time_limit,
             **{**defaults, **given},
         )
-
-    def _step_callback(self) -> Callable[[dict[str, float]], Any] | None:
-        callback, limit = self.callback, self.time_limit
-        if limit is None:
-            return callback
-
-        def report(progress: dict[str, float]) -> bool:
-            stops = callback is not None and callback(progress)
-            return bool(stops) or progress["seconds"] >= limit
-
-        return report
 
     def _adopt(self, trainer: Trainer, classes: np.ndarray, marker: Any, codes: np.ndarray, rows: list) -> None:
         predicted = np.concatenate([_probabilities(trainer, part).argmax(axis=1) for part in rows])
@@ -312,13 +309,6 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         self.n_iter_ = trainer.steps
         # A real class may be what the marker would be elsewhere: labels -1 and 1.
         self._marker = marker
-
-
-def _defaults(X: np.ndarray, X_unlabeled: np.ndarray | None, labelled: int) -> dict[str, Any]:
-    return {}
-
-
-_NETWORK_DEFAULTS: dict[str, Any] = {}
 
 
 def _probabilities(trainer: Trainer, X: np.ndarray) -> np.ndarray:
