@@ -20,6 +20,7 @@ typedef enum {
   KERNELS_ACTIVATION,            /* output, input; function */
   KERNELS_ACTIVATION_DERIVATIVE, /* result, direction, input, output; function */
   KERNELS_DROPOUT_MASK,          /* mask; rate; lane. Key and draw are the run's. */
+  KERNELS_ADD_NORMAL,            /* x; deviation; lane. Key and draw are the run's. */
   KERNELS_SGD,    /* parameters, gradient, momentum or none; scale, momentum factor, rate, decay, nesterov */
   KERNELS_ADAMW,  /* parameters, gradient, first, second moment; see loops.h */
   KERNELS_ADAMW_PULLBACK, /* result, v, gradient, first, second moment */

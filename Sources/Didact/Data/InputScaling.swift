@@ -47,7 +47,7 @@ public struct InputScaling: Sendable {
       for c in 0..<inputs {
         let deviation = scale[c].squareRoot()
         // Rounding leaves a constant column a deviation of about 1e-16 of its mean.
-        scale[c] = deviation > 1e-12 * max(1, abs(mean[c])) ? deviation : 1
+        scale[c] = deviation > 1e-12 * abs(mean[c]) ? deviation : 1
       }
     }
     self.init(mean: mean, scale: scale)

@@ -254,7 +254,9 @@ struct OneDNNKernels: Kernels {
   }
 
   func addNormal(_ x: Tensor, deviation: Double, _ draw: RandomDraw) {
-    ReferenceKernels<Float>().addNormal(x, deviation: deviation, draw)
+    byRow(
+      KERNELS_ADD_NORMAL, x, option: Int32(bitPattern: draw.lane), (bits(x), 0, 0, 0, 0, 0, 0, 0),
+      (deviation, 0, 0, 0, 0, 0, 0, 0), draw: draw)
   }
 
   func uniform(_ x: Tensor, low: Double, high: Double, _ draw: RandomDraw) {
