@@ -32,11 +32,14 @@ enum DataSource {
     }
   }
 
-  /// - Throws: `DidactError.invalidArgument` for a label column of data that has no columns to choose from.
-  func check(labelColumn: String?) throws {
-    guard labelColumn != nil else { return }
+  /// - Throws: `DidactError.invalidArgument` for options about columns of data that have none to choose from.
+  func check(_ table: TableOptions, categorical: String? = nil) throws {
     if case .csv = self { return }
-    throw DidactError(.invalidArgument, "--label-column is for CSV files; \(name) has its labels in place")
+    for (option, value) in [
+      ("label-column", table.labelColumn), ("ignore", table.ignoredList), ("categorical", categorical),
+    ] where value != nil {
+      throw DidactError(.invalidArgument, "--\(option) is for CSV files; \(name) has its labels and features in place")
+    }
   }
 
   // MARK: - Loading
@@ -44,9 +47,17 @@ enum DataSource {
   /// Everything that there is to learn from, with a test part where the data has one.
   /// - Parameters:
   ///   - labels: how many labels to keep, balanced over the classes; nil for all.
+  ///   - categorical: columns of a CSV file that are categorical whatever they hold.
+  ///   - trainer: which a resumed run goes on with, and which knows the columns of a CSV file; nil for a new one.
   ///   - seed: of the points of two-moons, of the split of digits, and of the choice of labels.
-  func trainingData(labels: Int?, labelColumn: String?, seed: UInt64) throws -> Dataset {
-    let dataset = try complete(labelColumn: labelColumn, seed: seed)
+  func trainingData(
+    labels: Int?, table: TableOptions? = nil, categorical: [String] = [], for trainer: Trainer? = nil, seed: UInt64
+  ) throws -> Dataset {
+    let dataset = try complete(seed: seed) { path in
+      if let trainer { return try self.table(path, for: trainer, table) }
+      return try Dataset(
+        csv: path, labelColumn: table?.labelColumn, ignoring: table?.ignored ?? [], categorical: categorical)
+    }
     guard let labels else { return dataset }
     do {
       return try dataset.keepingLabels(labels, seed: seed)
@@ -56,7 +67,7 @@ enum DataSource {
   }
 
   /// All data with all its labels, the built-in sets split.
-  private func complete(labelColumn: String?, seed: UInt64) throws -> Dataset {
+  private func complete(seed: UInt64, readCSV: (String) throws -> Dataset) throws -> Dataset {
     switch self {
     case .twoMoons:
       var dataset = try Dataset.twoMoons(perMoon: 1000, noise: 0.1, seed: seed)
@@ -65,19 +76,19 @@ enum DataSource {
       dataset.testLabels = fresh.labels
       return dataset
     case .digits: return try Dataset.digits().stratifiedSplit(testFraction: 0.25, seed: seed)
-    case .csv(let path): return try Dataset(csv: path, labelColumn: labelColumn)
+    case .csv(let path): return try readCSV(path)
     case .npz(let path): return try Dataset(npz: path)
     }
   }
 
   /// Rows to predict: the built-in sets whole, a file's `X`.
-  /// - Parameter trainer: whose feature names say which columns of a CSV file are meant.
-  func rowsToPredict(for trainer: Trainer, labelColumn: String?, seed: UInt64) throws -> Tensor {
+  /// - Parameter trainer: which knows the columns of a CSV file.
+  func rowsToPredict(for trainer: Trainer, _ options: TableOptions, seed: UInt64) throws -> Tensor {
     let dataset: Dataset
-    switch self {
-    case .digits: dataset = try Dataset.digits()
-    case .csv(let path): dataset = try table(path, for: trainer, labelColumn: labelColumn)
-    case .twoMoons, .npz: dataset = try complete(labelColumn: nil, seed: seed)
+    if case .digits = self {
+      dataset = try Dataset.digits()
+    } else {
+      dataset = try complete(seed: seed) { try table($0, for: trainer, options) }
     }
     return try checked(dataset.features, for: trainer)
   }
@@ -85,41 +96,38 @@ enum DataSource {
   /// Rows with labels, by the number of the class in the model: the test part where the data has one, else all rows
   /// with a label.
   func rowsToEvaluate(
-    for trainer: Trainer, labelColumn: String?, seed: UInt64
+    for trainer: Trainer, _ options: TableOptions, seed: UInt64
   ) throws -> (features: Tensor, labels: [Int]) {
-    let dataset: Dataset
-    if case .csv(let path) = self {
-      dataset = try table(path, for: trainer, labelColumn: labelColumn)
-    } else {
-      dataset = try complete(labelColumn: nil, seed: seed)
-    }
+    let dataset = try complete(seed: seed) { try table($0, for: trainer, options) }
     if let features = dataset.testFeatures, let labels = dataset.testLabels {
       return (try checked(features, for: trainer), try dataset.labels(labels, asIn: trainer, source: self))
     }
     let rows = dataset.labels.indices.filter { dataset.labels[$0] >= 0 }
     guard !rows.isEmpty else {
       var hint = ""
-      if case .csv = self, labelColumn == nil { hint = "; --label-column names the column that has them" }
+      if case .csv = self, options.labelColumn == nil { hint = "; --label-column names the column that has them" }
       throw DidactError(.data, "\(name): no row has a label to compare with\(hint)")
     }
     let labels = try dataset.labels(rows.map { dataset.labels[$0] }, asIn: trainer, source: self)
     return (try checked(dataset.features, for: trainer).selectingRows(rows), labels)
   }
 
-  private func table(_ path: String, for trainer: Trainer, labelColumn: String?) throws -> Dataset {
-    // x0, x1 and so on are what columns without a name are called.
-    let numbered = (0..<trainer.student.inputs).map { "x\($0)" }
-    let names = trainer.featureNames == numbered ? [] : trainer.featureNames
-    return try Dataset(csv: path, labelColumn: labelColumn, featureNames: names.isEmpty ? nil : names)
+  /// A CSV file as the model takes it. A model that was not trained on one takes numbers, by name where its features
+  /// have names.
+  private func table(_ path: String, for trainer: Trainer, _ options: TableOptions?) throws -> Dataset {
+    let inputs = trainer.student.inputs
+    let names = trainer.featureNames.isEmpty ? (0..<inputs).map { "x\($0)" } : trainer.featureNames
+    let dataset = try Dataset(
+      csv: path, encoding: trainer.table ?? TableEncoding(numericColumns: names), labelColumn: options?.labelColumn,
+      ignoring: options?.ignored ?? [])
+    warn(of: dataset.unseenCategories, in: name)
+    return dataset
   }
 
   /// - Throws: `DidactError.data` where the data does not have the columns that the model takes.
   func checked(_ features: Tensor, for trainer: Trainer) throws -> Tensor {
     guard features.columns == trainer.student.inputs else {
-      var hint = ""
-      if case .csv = self { hint = ", beside a label column that --label-column names" }
-      throw DidactError(
-        .data, "\(name): \(features.columns) columns; the model takes \(trainer.student.inputs)\(hint)")
+      throw DidactError(.data, "\(name): \(features.columns) columns; the model takes \(trainer.student.inputs)")
     }
     return features
   }

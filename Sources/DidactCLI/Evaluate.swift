@@ -9,21 +9,22 @@ struct Evaluate: ParsableCommand {
     discussion: """
       Measures on the test part where the data has one (two-moons, digits, X_test and y_test of an .npz file), else on \
       all rows with a label. Built-in data is split by the model's own seed, so that no row is tested that was learned \
-      from. Labels are matched by class name.
+      from. Labels are matched by class name, columns of a CSV file as by didact predict.
 
       EXAMPLES:
         didact evaluate --model digits.safetensors --data digits
-        didact evaluate --model species.safetensors --data test.csv --label-column species --json
+        didact evaluate --model species.safetensors --data test.csv --json
       """)
 
   @Option(help: ArgumentHelp("A model that train wrote.", valueName: "file"))
   var model: String
 
-  @Option(help: ArgumentHelp("two-moons, digits, or a file ending in .csv or .npz.", valueName: "data"))
+  @Option(
+    help: ArgumentHelp(
+      "two-moons, digits, or a file: a table ending in .csv, or arrays ending in .npz.", valueName: "data"))
   var data: String
 
-  @Option(help: ArgumentHelp("The CSV column that has the labels. (default: label)", valueName: "column"))
-  var labelColumn: String?
+  @OptionGroup var table: TableOptions
 
   @Option(help: ArgumentHelp("Seed of the built-in data and its split. (default: the model's)", valueName: "n"))
   var seed: Int?
@@ -38,10 +39,10 @@ struct Evaluate: ParsableCommand {
 
   func run() throws {
     let source = try DataSource(named: data)
-    try source.check(labelColumn: labelColumn)
+    try source.check(table)
     let trainer = try Trainer(loading: model)
     let seed = try checkedSeed(seed) ?? trainer.seed
-    let rows = try source.rowsToEvaluate(for: trainer, labelColumn: labelColumn, seed: seed)
+    let rows = try source.rowsToEvaluate(for: trainer, table, seed: seed)
     let report: AccuracyReport
     do {
       report = try AccuracyReport("test", trainer, rows.features, rows.labels)
@@ -69,8 +70,8 @@ struct Evaluate: ParsableCommand {
       throw DidactError(.invalidArgument, "--labels is for two-moons and digits; in a file, hidden labels are unknown")
     case .twoMoons, .digits: break
     }
-    let complete = try source.trainingData(labels: nil, labelColumn: nil, seed: seed)
-    let kept = try source.trainingData(labels: labels, labelColumn: nil, seed: seed)
+    let complete = try source.trainingData(labels: nil, seed: seed)
+    let kept = try source.trainingData(labels: labels, seed: seed)
     let rows = kept.labels.indices.filter { kept.labels[$0] < 0 }
     guard !rows.isEmpty else { return nil }
     let hidden = try complete.labels(rows.map { complete.labels[$0] }, asIn: trainer, source: source)

@@ -7,37 +7,37 @@ struct Predict: ParsableCommand {
     commandName: "predict",
     abstract: "Writes the class and the class probabilities of every row, as CSV.",
     discussion: """
-      The columns are label and probability.<class>. Where the CSV file has a header and the model has feature names, \
-      columns are found by name, in whatever order; a label column is ignored. Of an .npz file X is taken.
+      The columns are label and probability.<class>. A CSV file needs nothing but its rows: the model knows categories \
+      and the means for missing values. Its columns are found by name, in whatever order, where it and the training \
+      table have a header, else by position; a label column is left out. A category that training did not see counts \
+      as none, with a warning on standard error. Of an .npz file X is taken.
 
       EXAMPLES:
         didact predict --model species.safetensors --data more.csv --output predictions.csv
-        didact predict --model species.safetensors --data table.csv --label-column species
+        didact predict --model species.safetensors --data more.csv --ignore id,remarks
       """)
 
   @Option(help: ArgumentHelp("A model that train wrote.", valueName: "file"))
   var model: String
 
-  @Option(help: ArgumentHelp("two-moons, digits, or a file ending in .csv or .npz.", valueName: "data"))
+  @Option(
+    help: ArgumentHelp(
+      "two-moons, digits, or a file: a table ending in .csv, or arrays ending in .npz.", valueName: "data"))
   var data: String
 
   @Option(help: ArgumentHelp("Where to write; standard output by default.", valueName: "file"))
   var output: String?
 
-  @Option(
-    help: ArgumentHelp(
-      "The CSV column with labels, to be left out. (default: label, if there is one)", valueName: "column"))
-  var labelColumn: String?
+  @OptionGroup var table: TableOptions
 
   @Option(help: ArgumentHelp("Seed of the points of two-moons. (default: the model's)", valueName: "n"))
   var seed: Int?
 
   func run() throws {
     let source = try DataSource(named: data)
-    try source.check(labelColumn: labelColumn)
+    try source.check(table)
     let trainer = try Trainer(loading: model)
-    let rows = try source.rowsToPredict(
-      for: trainer, labelColumn: labelColumn, seed: try checkedSeed(seed) ?? trainer.seed)
+    let rows = try source.rowsToPredict(for: trainer, table, seed: try checkedSeed(seed) ?? trainer.seed)
     let probabilities: Tensor
     do {
       probabilities = try trainer.predictProbabilities(rows)

@@ -91,7 +91,7 @@ struct Reproduce: ParsableCommand {
   private func accuraciesByRole(
     _ row: Row, _ data: String, _ source: DataSource, labels: Int, seed: UInt64
   ) throws -> [(role: String, accuracy: Double)] {
-    let dataset = try source.trainingData(labels: labels, labelColumn: nil, seed: seed)
+    let dataset = try source.trainingData(labels: labels, seed: seed)
     var values = try Preset(data: data).configuration(
       method: row.method, columns: dataset.columns, classes: dataset.classNames.count)
     for (key, value) in row.changes.members { values[key] = value }

@@ -169,7 +169,7 @@ private struct SmokeRun {
   }
 
   private func dataset() throws -> Dataset {
-    try DataSource(named: data).trainingData(labels: labels, labelColumn: nil, seed: seed)
+    try DataSource(named: data).trainingData(labels: labels, seed: seed)
   }
 
   private func trainer(

@@ -17,6 +17,10 @@ struct Train: ParsableCommand {
       of 8×8 pixels, tested on a stratified quarter of them). Files: .csv, and .npz with the arrays X, y (-1 or "" for \
       none), X_unlabeled, X_test and y_test.
 
+      Of a CSV file, columns of numbers are taken as they are, and columns of text become a feature a category. An \
+      empty cell is a missing value: the column's mean, or a category of its own; an empty label is none. The model \
+      keeps all that a prediction needs of this.
+
       Configuration values come from a preset for the data, the file of --config, and --set and the other options; \
       later ones win. didact info --method M lists the keys. A network without inputs and classes gets the data's.
 
@@ -34,16 +38,21 @@ struct Train: ParsableCommand {
   @Option(help: ArgumentHelp("The method: see didact info. (default: meta_pseudo_labels)", valueName: "name"))
   var method: String?
 
-  @Option(help: ArgumentHelp("two-moons, digits, or a file ending in .csv or .npz.", valueName: "data"))
+  @Option(
+    help: ArgumentHelp(
+      "two-moons, digits, or a file: a table ending in .csv, or arrays ending in .npz.", valueName: "data"))
   var data: String
 
   @Option(help: ArgumentHelp("Labels to keep in all, balanced over the classes; all by default.", valueName: "n"))
   var labels: Int?
 
+  @OptionGroup var table: TableOptions
+
   @Option(
     help: ArgumentHelp(
-      "The CSV column that has the labels: its name, or its number from 0. (default: label)", valueName: "column"))
-  var labelColumn: String?
+      "CSV columns whose values are categories even where they are numbers, by name or number, with commas between.",
+      valueName: "columns"))
+  var categorical: String?
 
   @Option(help: ArgumentHelp("Seed of data, networks and batches. (default: 0)", valueName: "n"))
   var seed: Int?
@@ -70,18 +79,19 @@ struct Train: ParsableCommand {
 
   func run() throws {
     let source = try DataSource(named: data)
-    try source.check(labelColumn: labelColumn)
+    try source.check(table, categorical: categorical)
     if let model { try checkWritable(model) }
 
     let trainer: Trainer, dataset: Dataset
     if let resume {
       trainer = try resumed(resume)
-      dataset = try source.trainingData(labels: labels, labelColumn: labelColumn, seed: trainer.seed)
+      dataset = try source.trainingData(labels: labels, table: table, for: trainer, seed: trainer.seed)
       try checkFits(trainer, dataset, source)
     } else {
       let values = try mergedValues()
       let seed = try seed(in: values)
-      dataset = try source.trainingData(labels: labels, labelColumn: labelColumn, seed: seed)
+      dataset = try source.trainingData(
+        labels: labels, table: table, categorical: TableOptions.columns(categorical), seed: seed)
       trainer = try newTrainer(values, dataset, source)
     }
     try train(trainer, dataset, source)
@@ -143,7 +153,7 @@ struct Train: ParsableCommand {
     }
     guard classCount > 1 else {
       var hint = "; training needs at least two"
-      if case .csv = source, classCount == 0, labelColumn == nil {
+      if case .csv = source, classCount == 0, table.labelColumn == nil {
         hint = "; --label-column names the column of labels"
       }
       throw DidactError(.data, "\(source.name): \(classCount == 0 ? "no labels" : "labels of a single class")\(hint)")
@@ -164,7 +174,11 @@ struct Train: ParsableCommand {
           + "\(source.name) has \(dataset.columns) and \(classCount)")
     }
     try trainer.setNames(.classes, from: .array(dataset.classNames.map { .string($0) }))
-    try trainer.setNames(.features, from: .array(dataset.featureNames.map { .string($0) }))
+    if let encoding = dataset.encoding {
+      try trainer.setTable(encoding)
+    } else {
+      try trainer.setNames(.features, from: .array(dataset.featureNames.map { .string($0) }))
+    }
     return trainer
   }
 
@@ -174,7 +188,7 @@ struct Train: ParsableCommand {
   private func resumed(_ path: String) throws -> Trainer {
     let fixed: [(option: String, isGiven: Bool)] = [
       ("config", options.config != nil), ("set", !options.assignments.isEmpty), ("hidden", hidden != nil),
-      ("dtype", dtype != nil),
+      ("dtype", dtype != nil), ("categorical", categorical != nil),
     ]
     if let given = fixed.first(where: \.isGiven) {
       throw DidactError(
@@ -274,7 +288,17 @@ struct Train: ParsableCommand {
     let rows = dataset.rows + (dataset.unlabeled?.rows ?? 0)
     let start = trainer.steps > 0 ? ", from step \(trainer.steps)" : ""
     return "\(trainer.methodName) on \(source.name): \(rows) rows, \(labels) with labels, \(dataset.columns) columns, "
-      + "\(dataset.classNames.count) classes; seed \(trainer.seed)\(start)\n"
+      + "\(dataset.classNames.count) classes; seed \(trainer.seed)\(start)\n" + categoricalText(dataset)
+  }
+
+  /// A line with the columns that were taken for categorical, so that nobody has to guess.
+  private func categoricalText(_ dataset: Dataset) -> String {
+    let columns = (dataset.encoding?.columns ?? []).compactMap { column in
+      if case .categorical(let categories) = column.kind { "\(column.name) (\(categories.count))" } else { nil }
+    }
+    guard !columns.isEmpty else { return "" }
+    let more = columns.count > 10 ? " and \(columns.count - 10) more" : ""
+    return "categorical, with the number of categories: \(columns.prefix(10).joined(separator: ", "))\(more)\n"
   }
 
   private func result(
@@ -299,7 +323,8 @@ struct Train: ParsableCommand {
     }
     var command = "didact train --resume \(quoted(model)) --model \(quoted(model)) --data \(quoted(data))"
     if let labels { command += " --labels \(labels)" }
-    if let labelColumn { command += " --label-column \(quoted(labelColumn))" }
+    if let column = table.labelColumn { command += " --label-column \(quoted(column))" }
+    if let columns = table.ignoredList { command += " --ignore \(quoted(columns))" }
     if let steps { command += " --steps \(steps)" }
     return "wrote \(model). Go on with: \(command)"
   }

@@ -13,6 +13,20 @@ public struct Dataset: Sendable {
   public var classNames: [String]
   /// One a column.
   public var featureNames: [String]
+  /// How the columns of a table became these features; nil for data that were no table.
+  public internal(set) var encoding: TableEncoding?
+  /// Cells of the table's categorical columns that `encoding` does not know, by column.
+  public internal(set) var unseenCategories: [UnseenCategories] = []
+
+  /// Cells whose category training did not see: their features are 0.
+  public struct UnseenCategories: Sendable, Equatable {
+    public let column: String
+    /// How many there are.
+    public internal(set) var cells: Int
+    /// The first one's text, empty where it is missing, and its line in the file.
+    public let firstCategory: String
+    public let firstLine: Int
+  }
 
   /// - Parameter featureNames: `x0`, `x1` and so on where nil.
   public init(

@@ -4,7 +4,7 @@ extension Trainer {
   ///
   /// Tensors are `student.dense0.weight`, `teacher.…`, `average.…`, `optimizer.student.momentum.…`. A student step that
   /// awaits its teacher step is not written.
-  /// - Throws: `DidactError.file`.
+  /// - Throws: `DidactError.file`; `.state` where the features of a table were given other names.
   public func save(to path: String) throws {
     // A step holds the student's lock for writing from its first change to its last.
     try student.lock.reading { try modelFile().write(to: path) }
@@ -26,7 +26,26 @@ extension Trainer {
     try student.lock.reading { try Trainer(ModelFile(try modelFile().safetensors, kind: "trainer")) }
   }
 
+  /// Keeps how the columns of a table become features, so that a prediction needs the table alone, and names the
+  /// features after them.
+  /// - Throws: `DidactError.shape` where the networks take another number of features.
+  public func setTable(_ encoding: TableEncoding) throws {
+    guard encoding.featureCount == student.inputs else {
+      throw DidactError(.shape, "a table of \(encoding.featureCount) features; the networks take \(student.inputs)")
+    }
+    try writing {
+      table = encoding
+      featureNames = encoding.featureNames
+    }
+  }
+
   private func modelFile() throws -> ModelFile {
+    if let table, table.featureNames != featureNames {
+      throw DidactError(
+        .state,
+        "the feature names are no longer those of the table that the model was trained on; they must be "
+          + "\(table.featureNames.prefix(20).joined(separator: ", "))")
+    }
     var scalars = JSONObject()
     for (name, value) in method.scalars { scalars[name] = .number(value[0]) }
     var learningRates = JSONObject()
@@ -41,6 +60,7 @@ extension Trainer {
         "selection": selection?.description ?? .null,
         "data_digest": dataDigest.map { .integer(Int64(bitPattern: $0)) } ?? .null,
       ])
+    if let table { file.description["table"] = table.json }
     for learner in method.learners {
       file.add(learner.network, prefix: "\(learner.role).")
       for (name, tensor) in learner.optimizer.state {
@@ -104,6 +124,10 @@ extension Trainer {
     }
     classNames = try names("class_names", count: student.classes)
     featureNames = try names("feature_names", count: student.inputs)
+    table = try file.description["table"].map { try TableEncoding($0) }
+    guard table == nil || table?.featureNames == featureNames else {
+      throw DidactError(.format, "table: its features are not those of feature_names")
+    }
     dataDigest = file.description["data_digest"]?.int.map { UInt64(bitPattern: Int64($0)) }
     steps = try file.describedCount("steps")
     try readHistory(file)

@@ -1,0 +1,36 @@
+import ArgumentParser
+import Didact
+
+/// Which columns of a CSV file are what.
+struct TableOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "The CSV column that has the labels, by name or by number from 0. (default: that of the model, else label)",
+      valueName: "column"))
+  var labelColumn: String?
+
+  @Option(
+    name: .customLong("ignore"),
+    help: ArgumentHelp(
+      "CSV columns that are no features, by name or number, with commas between; a model remembers names.",
+      valueName: "columns"))
+  var ignoredList: String?
+
+  /// The columns of `--ignore`.
+  var ignored: [String] { TableOptions.columns(ignoredList) }
+
+  static func columns(_ list: String?) -> [String] {
+    list.map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) } ?? []
+  }
+}
+
+/// Says on standard error what a table holds that the model has no feature for.
+func warn(of categories: [Dataset.UnseenCategories], in name: String) {
+  for unseen in categories {
+    let first = unseen.firstCategory.isEmpty ? "a missing value" : "\"\(unseen.firstCategory.prefix(40))\""
+    let cells = unseen.cells == 1 ? "1 cell" : "\(unseen.cells) cells"
+    writeError(
+      "didact: warning: \(name): column \"\(unseen.column)\" has \(cells) that training did not see, taken for none of "
+        + "its categories; the first is \(first), line \(unseen.firstLine)\n")
+  }
+}
