@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import pickle
 import signal
 import subprocess
 import time
@@ -288,11 +289,14 @@ def test_what_does_not_go_with_resuming(tmp_path, digits_model):
     assert "columns" in failure(*resume, "two-moons", "--steps", 40, code=1)
 
 
-def test_resuming_wants_the_columns_in_their_order(tmp_path, table_model):
-    _, model = table_model
-    swapped = write_table(tmp_path / "swapped.csv", order=["height", "width"])
-    arguments = ["train", "--resume", model, "--data", swapped, "--label-column", "kind", "--steps", 200]
-    assert "height, width" in failure(*arguments, code=1)
+def test_resuming_finds_columns_by_name(tmp_path, table_model):
+    table, model = table_model
+    swapped = write_table(tmp_path / "swapped.csv", names=("width", "height"), order=["height", "width"])
+    resumed = {}
+    for name, data in (("same", table), ("swapped", swapped)):
+        resumed[name] = tmp_path / f"{name}.safetensors"
+        didact("train", "--resume", model, "--data", data, "--steps", 120, "--model", resumed[name])
+    assert tensors(resumed["same"]) == tensors(resumed["swapped"])
 
 
 def test_interruption_leaves_a_checkpoint(tmp_path):
@@ -369,6 +373,151 @@ def test_tables_without_a_header_match_by_position(tmp_path, table_model):
     assert didact("predict", "--model", model, "--data", bare).stdout == expected
     bare.write_text("1,2,3\n")
     assert "3 columns" in failure("predict", "--model", model, "--data", bare, code=1)
+
+
+# --- tables with categories and missing values ------------------------------------------------------------------------
+
+
+def write_mixed_table(path, rows=90, labels=True):
+    """Colour and size tell the class `hot` from `cold`; both are missing here and there, never both."""
+    random = np.random.default_rng(1)
+    lines = []
+    for row in range(rows):
+        hot = row % 2 == 1
+        colour = random.choice(["red", "orange"] if hot else ["blue", "light, blue"])
+        size = f"{random.normal(3 if hot else -3, 0.5):.3f}"
+        if row % 9 == 4:
+            colour = random.choice(["", "NA", "?"])
+        elif row % 9 == 7:
+            size = random.choice(["", "NaN", "null"])
+        label = ("hot" if hot else "cold") if row % 3 == 0 else ""
+        lines.append([row, colour, size, row % 5] + ([label] if labels else []))
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "colour", "size", "shop"] + (["kind"] if labels else []))
+        writer.writerows(lines)
+    return path
+
+
+MIXED = ["--label-column", "kind", "--ignore", "id", "--categorical", "shop"]
+
+
+@pytest.fixture(scope="module")
+def mixed_model(tmp_path_factory):
+    """A table with everything in it, and a model trained on it."""
+    directory = tmp_path_factory.mktemp("mixed")
+    table, model = write_mixed_table(directory / "table.csv"), directory / "model.safetensors"
+    result = didact("train", "--data", table, *MIXED, "--steps", 100, "--hidden", 8, "--model", model)
+    assert "colour (5), shop (5)" in result.stdout and "11 columns" in result.stdout
+    return table, model
+
+
+def description_of(model):
+    data = Path(model).read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return json.loads(header["__metadata__"]["didact.description"])
+
+
+def test_a_model_keeps_what_it_learned_of_a_table(mixed_model):
+    table, model = mixed_model
+    with open(table, newline="") as file:
+        sizes = [row["size"] for row in csv.DictReader(file)]
+    description = description_of(model)
+    colour, size, shop = description["table"]["columns"]
+    assert colour == {"name": "colour", "categories": ["", "blue", "light, blue", "orange", "red"]}
+    assert size["name"] == "size"
+    assert abs(size["mean"] - np.mean([float(text) for text in sizes if text not in ("", "NaN", "null")])) < 1e-12
+    assert shop == {"name": "shop", "categories": ["0", "1", "2", "3", "4"]}
+    assert description["table"]["label"] == "kind" and description["table"]["ignored"] == ["id"]
+    assert description["feature_names"][:6] == [f"colour={name}" for name in colour["categories"]] + ["size"]
+
+
+def test_predictions_and_evaluation_need_the_table_alone(tmp_path, mixed_model):
+    table, model = mixed_model
+    result = json.loads(didact("evaluate", "--model", model, "--data", table, "--json").stdout)
+    assert result["rows"] == 30 and result["accuracy"] == 1
+    output = didact("predict", "--model", model, "--data", table)
+    assert output.stderr == ""
+    header, rows = read_predictions(output.stdout)
+    assert header == ["label", "probability.cold", "probability.hot"]
+    assert [row[0] for row in rows] == ["cold", "hot"] * 45
+    # Other columns, in another order, with another line end and a byte order mark.
+    with open(table, newline="") as file:
+        content = list(csv.DictReader(file))
+    other = tmp_path / "other.csv"
+    with open(other, "w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, ["note", "size", "shop", "colour"], extrasaction="ignore", lineterminator="\r\n")
+        writer.writeheader()
+        writer.writerows({**row, "note": "x"} for row in content)
+    assert didact("predict", "--model", model, "--data", other, "--ignore", "note").stdout == output.stdout
+    assert '"note"' in failure("predict", "--model", model, "--data", other, code=1)
+
+
+def test_an_unseen_category_is_none_with_a_warning(tmp_path, mixed_model):
+    _, model = mixed_model
+    table = tmp_path / "table.csv"
+    table.write_text("colour,size,shop\ngreen,3,1\nred,,2\npink,-3,9\n")
+    result = didact("predict", "--model", model, "--data", table)
+    assert [row[0] for row in read_predictions(result.stdout)[1]] == ["hot", "hot", "cold"]
+    colour, shop = result.stderr.splitlines()
+    assert 'column "colour" has 2 cells' in colour and '"green", line 2' in colour and str(table) in colour
+    assert 'column "shop" has 1 cell ' in shop and '"9", line 4' in shop
+
+
+def test_wrong_tables_are_refused(tmp_path, mixed_model):
+    _, model = mixed_model
+    table = tmp_path / "table.csv"
+    predict = ["predict", "--model", model, "--data", table]
+    table.write_text("colour,size,shop\nred,3,1\nred,large,1\n")
+    message = failure(*predict, code=1)
+    assert f"{table}: line 3" in message and '"size"' in message and '"large"' in message
+    table.write_text("colour,shop\nred,3\n")
+    assert '"size"' in failure(*predict, code=1)
+    table.write_text("colour,size,shop\nred,3\n")
+    assert "line 2" in failure(*predict, code=1)
+    assert "--ignore" in failure("predict", "--model", model, "--data", "digits", "--ignore", "id", code=64)
+    assert "--categorical" in failure("train", "--data", "digits", "--categorical", "0", code=64)
+    assert "Did you mean" in failure("train", "--data", write_mixed_table(table), "--categorical", "shp", code=64)
+    # An identifier, and a slip of the pen.
+    table.write_text("key,x,label\n" + "".join(f"k{row},1,{row % 2}\n" for row in range(1001)))
+    message = failure("train", "--data", table, code=1)
+    assert '"key"' in message and "1000" in message and "--ignore key" in message
+    table.write_text("x,label\n" + "1,a\n2,b\n" * 10 + "3.O,a\n")
+    message = failure("train", "--data", table, code=1)
+    assert "line 22" in message and '"x"' in message and '"3.O"' in message and "--categorical x" in message
+
+
+def test_resuming_on_a_table_equals_going_on(tmp_path):
+    table = write_mixed_table(tmp_path / "table.csv")
+    whole, half, resumed = (tmp_path / f"{name}.safetensors" for name in ("whole", "half", "resumed"))
+    small = ["--data", table, "--labels", 10]
+    didact("train", *small, *MIXED, "--steps", 30, "--model", whole)
+    didact("train", *small, *MIXED, "--steps", 13, "--model", half)
+    didact("train", *small, "--resume", half, "--steps", 30, "--model", resumed)
+    assert tensors(whole) == tensors(resumed)
+    assert description_of(whole)["table"] == description_of(resumed)["table"]
+    again = ["train", *small, "--resume", half, "--steps", 30]
+    assert "--categorical" in failure(*again, "--categorical", "shop", code=64)
+    write_mixed_table(table, rows=80)
+    assert "not the data" in failure(*again, code=1)
+
+
+def test_python_keeps_the_table(tmp_path, mixed_model):
+    import didact as library
+
+    table, model = mixed_model
+    trainer = library.Trainer.load(model)
+    assert trainer.feature_names == description_of(model)["feature_names"]
+    expected = didact("predict", "--model", model, "--data", table).stdout
+    for number, same in enumerate((trainer, trainer.copy(), pickle.loads(pickle.dumps(trainer)))):
+        path = tmp_path / f"{number}.safetensors"
+        same.save(path)
+        assert description_of(path)["table"] == description_of(model)["table"]
+        assert didact("predict", "--model", path, "--data", table).stdout == expected
+    trainer.feature_names = []
+    with pytest.raises(library.DidactError, match="colour=blue"):
+        trainer.save(tmp_path / "renamed.safetensors")
+    assert not (tmp_path / "renamed.safetensors").exists()
 
 
 def test_evaluation(tmp_path, table_model):

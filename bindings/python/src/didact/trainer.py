@@ -509,7 +509,10 @@ class Trainer:
 
     @property
     def feature_names(self) -> list[str]:
-        """Names of the features, kept in model files; empty if none were given."""
+        """Names of the features, kept in model files; empty if none were given.
+
+        Those of a model that ``didact train`` made from a table come from its columns: it is not saved with others.
+        """
         return self._names("feature")
 
     @feature_names.setter
