@@ -150,6 +150,186 @@ import Testing
     _ = try self.trainer("self_training", ["rounds": 1, "student_network": .object(wide)])
   }
 
+  /// (1 / N C) Σ ‖softmax(logits) − targets‖²
+  private func squaredDifference(_ logits: Tensor, _ targets: [[Double]]) -> Double {
+    zip(softmax(logits).joined(), targets.joined()).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+      / Double(logits.count)
+  }
+
+  private func entropy(_ logits: Tensor) -> Double {
+    softmax(logits).joined().reduce(0) { $0 - $1 * log($1) } / Double(logits.rows)
+  }
+
+  private func mixed(_ rows: [[Double]], _ order: [Int], _ share: Double) -> [[Double]] {
+    rows.indices.map { i in zip(rows[i], rows[order[i]]).map { share * $0 + (1 - share) * $1 } }
+  }
+
+  /// The batch of these tests, and the student's labelled loss.
+  private struct Problem {
+    let x, u, strong: Tensor
+    let labels = [0, 1, 2, 1]
+  }
+
+  private func problem() throws -> Problem { Problem(x: try rows(4, 1), u: try rows(9, 2), strong: try rows(9, 3)) }
+
+  private func labeledLoss(_ network: Network, _ problem: Problem) throws -> Double {
+    crossEntropy(try network.forward(problem.x, training: true), oneHot(problem.labels))
+  }
+
+  /// Runs a step and compares it with the central differences of an objective, whose constants are taken before it.
+  private func expectStep(
+    _ method: String, _ changes: JSONObject, stepsBefore: Int = 0, terms: [String],
+    _ objective: (Trainer, Problem) throws -> (Network) throws -> Double
+  ) throws {
+    let trainer = try trainer(method, changes), problem = try problem()
+    for _ in 0..<stepsBefore {
+      try trainer.step(problem.x, problem.labels, unlabeled: problem.u, strong: problem.strong)
+    }
+    let before = try trainer.student.copy(), value = try objective(trainer, problem)
+    let metrics = try trainer.step(problem.x, problem.labels, unlabeled: problem.u, strong: problem.strong)
+    try expectGradient(of: trainer.student, before: before, value, "\(method) \(changes)")
+    for term in terms { #expect(metrics["gradient_norm/\(term)"] ?? 0 > 1e-4, "\(method), \(term)") }
+  }
+
+  @Test(arguments: ["raw", "sharpened"], ["all", "kept"]) func udaGradient(confidence: String, divisor: String) throws {
+    let changes: JSONObject = [
+      "unlabeled_weight": 1.7, "uda_temperature": 0.6, "uda_threshold": .number(confidence == "raw" ? 0.5 : 0.7),
+      "uda_confidence": .string(confidence), "uda_divisor": .string(divisor), "entropy_weight": 0.3,
+    ]
+    try expectStep("uda", changes, terms: ["supervised", "uda", "entropy"]) { trainer, problem in
+      let logits = try trainer.student.copy().forward(problem.u, training: true)
+      let raw = softmax(logits), target = softmax(try Tensor(logits.values.map { $0 / 0.6 }, shape: logits.shape))
+      let mask = (confidence == "raw" ? raw : target).map {
+        ($0.max() ?? 0) >= (confidence == "raw" ? 0.5 : 0.7) ? 1.0 : 0
+      }
+      #expect(mask.contains(0) && mask.contains(1))
+      let factor = divisor == "all" ? 1 : 9 / mask.reduce(0, +)
+      return { network in
+        let consistency = crossEntropy(try network.forward(problem.strong, training: true), target, mask) * factor
+        let entropy = entropy(try network.forward(problem.u, training: true))
+        return try labeledLoss(network, problem) + 1.7 * consistency + 0.3 * entropy
+      }
+    }
+  }
+
+  @Test(arguments: ["kept", "all"]) func signalAnnealing(divisor: String) throws {
+    let changes: JSONObject = [
+      "unlabeled_weight": 0, "signal_annealing": "linear", "signal_annealing_divisor": .string(divisor), "steps": 20,
+    ]
+    try expectStep("uda", changes, stepsBefore: 6, terms: ["supervised"]) { trainer, problem in
+      let q = softmax(try trainer.student.copy().forward(problem.x, training: true))
+      let threshold = 0.3 * (1 - 1.0 / 3) + 1.0 / 3
+      let mask = zip(q, problem.labels).map { $0[$1] <= threshold ? 1.0 : 0 }
+      #expect(mask.contains(0) && mask.contains(1))
+      let factor = divisor == "all" ? 1 : 4 / mask.reduce(0, +)
+      return { crossEntropy(try $0.forward(problem.x, training: true), oneHot(problem.labels), mask) * factor }
+    }
+  }
+
+  @Test func signalAnnealingThresholds() throws {
+    func thresholds(_ rise: String) throws -> [Double] {
+      let fields = try Trainer.fields(method: "uda"), network = JSON.object(Self.network)
+      let values = try FieldValues(
+        ["method": "uda", "network": network, "signal_annealing": .string(rise)], fields: fields, subject: "test")
+      let annealing = try #require(try SignalAnnealing(values))
+      return [0, 0.5, 1].map { annealing.threshold($0, classes: 10) }
+    }
+    let expected = [
+      ("linear", [0.1, 0.55, 1]), ("exponential", [0.10606, 0.17388, 1]), ("logarithmic", [0.1, 0.92612, 0.99394]),
+    ]
+    for (rise, values) in expected {
+      for (a, b) in zip(try thresholds(rise), values) { #expect(abs(a - b) < 5e-6, "\(rise)") }
+    }
+  }
+
+  @Test(arguments: [false, true]) func fixMatchGradient(eman: Bool) throws {
+    let changes: JSONObject = [
+      "unlabeled_weight": 1.7, "pseudo_label_threshold": 0.5, "eman": .boolean(eman), "average_decay": 0.6,
+    ]
+    try expectStep("fixmatch", changes, stepsBefore: 3, terms: ["supervised", "pseudo_label"]) { trainer, problem in
+      let logits =
+        eman
+        ? try trainer.network("average").forward(problem.u)
+        : try trainer.student.copy().forward(problem.u, training: true)
+      let q = softmax(logits), mask = q.map { ($0.max() ?? 0) >= 0.5 ? 1.0 : 0 }
+      #expect(mask.contains(0) && mask.contains(1))
+      return { network in
+        try labeledLoss(network, problem)
+          + 1.7 * crossEntropy(try network.forward(problem.strong, training: true), mostProbable(q), mask)
+      }
+    }
+  }
+
+  @Test(arguments: ["training", "evaluation", "eman"]) func meanTeacherGradient(mode: String) throws {
+    let changes: JSONObject = [
+      "unlabeled_weight": 17, "unlabeled_ramp": 0, "average_decay": 0.6, "eman": .boolean(mode == "eman"),
+      "teacher_mode": .string(mode == "evaluation" ? mode : "training"),
+    ]
+    try expectStep("mean_teacher", changes, stepsBefore: 2, terms: ["supervised", "consistency"]) { trainer, problem in
+      let teacher = try trainer.network("average")
+      if mode == "eman" { #expect(teacher.statistics.bytes != trainer.student.statistics.bytes) }
+      let target = softmax(try teacher.copy().forward(problem.u, training: mode == "training"))
+      return { network in
+        try labeledLoss(network, problem)
+          + 17 * squaredDifference(try network.forward(problem.strong, training: true), target)
+      }
+    }
+  }
+
+  @Test(arguments: [false, true]) func piModelGradient(detached: Bool) throws {
+    let changes: JSONObject = ["unlabeled_weight": 17, "unlabeled_ramp": 0, "detach_target": .boolean(detached)]
+    try expectStep("pi_model", changes, terms: ["supervised", "consistency"]) { trainer, problem in
+      let constant = softmax(try trainer.student.copy().forward(problem.u, training: true))
+      return { network in
+        let target = detached ? constant : softmax(try network.forward(problem.u, training: true))
+        return try labeledLoss(network, problem)
+          + 17 * squaredDifference(try network.forward(problem.strong, training: true), target)
+      }
+    }
+  }
+
+  @Test(arguments: [false, true]) func distillationGradient(soft: Bool) throws {
+    let changes: JSONObject = [
+      "steps": 4, "distillation_weight": 0.7, "distillation_temperature": 3, "soft_labels": .boolean(soft),
+    ]
+    try expectStep("distillation", changes, stepsBefore: 2, terms: ["supervised", "distillation"]) { trainer, problem in
+      let temperature = soft ? 3.0 : 1.0
+      func softened(_ logits: Tensor) throws -> Tensor {
+        try Tensor(logits.values.map { $0 / temperature }, shape: logits.shape)
+      }
+      let q = softmax(try softened(try trainer.network("teacher").forward(problem.u)))
+      return { network in
+        let logits = try softened(try network.forward(problem.strong, training: true))
+        return try 0.3 * labeledLoss(network, problem)
+          + 0.7 * temperature * temperature * crossEntropy(logits, soft ? q : mostProbable(q))
+      }
+    }
+  }
+
+  @Test func interpolationConsistencyGradient() throws {
+    let changes: JSONObject = ["unlabeled_weight": 17, "unlabeled_ramp": 0, "average_decay": 0.6]
+    try expectStep("ict", changes, stepsBefore: 2, terms: ["supervised", "consistency"]) { trainer, problem in
+      let stream = RandomStream(seed: 5, name: "mixing"), beta = stream.draw(2, lane: 1).beta(0.5)
+      let share = max(beta, 1 - beta), order = stream.draw(2).permutation(9)
+      let target = mixed(softmax(try trainer.network("average").forward(problem.u)), order, share)
+      let inputs = (0..<9).map { n in (0..<3).map { problem.u[n * 3 + $0] } }
+      let rows = try Tensor(mixed(inputs, order, share).flatMap { $0 }, shape: Shape(9, 3))
+      return { network in
+        try labeledLoss(network, problem) + 17 * squaredDifference(try network.forward(rows, training: true), target)
+      }
+    }
+  }
+
+  /// Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1)).
+  @Test(arguments: [0.1, 0.5, 1, 4]) func betaValues(a: Double) {
+    let stream = RandomStream(seed: 1, name: "beta"), values = (0..<20_000).map { stream.draw(UInt64($0)).beta(a) }
+    #expect(values.allSatisfy { $0 >= 0 && $0 <= 1 })
+    let mean = values.reduce(0, +) / 20_000
+    let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 20_000
+    #expect(abs(mean - 0.5) < 0.015)
+    #expect(abs(variance * 4 * (2 * a + 1) - 1) < 0.05)
+  }
+
   // MARK: What methods must equal
 
   private let smallFit: JSONObject = ["steps": 12, "labeled_batch_size": 4, "dtype": "float32"]
@@ -158,10 +338,12 @@ import Testing
     let (features, labels) = try Training.points()
     let supervised = try trainer("supervised", smallFit)
     try supervised.fit(features, labels)
-    let pseudo = try trainer("pseudo_label", smallFit.setting(["unlabeled_weight": 0, "unlabeled_batch_size": 9]))
-    try pseudo.fit(features, labels)
-    #expect(pseudo.student.parameters.bytes == supervised.student.parameters.bytes)
-    #expect(pseudo.student.statistics.bytes == supervised.student.statistics.bytes)
+    for method in ["pseudo_label", "uda", "fixmatch", "mean_teacher", "pi_model", "ict"] {
+      let trainer = try trainer(method, smallFit.setting(["unlabeled_weight": 0, "unlabeled_batch_size": 9]))
+      try trainer.fit(features, labels)
+      #expect(trainer.student.parameters.bytes == supervised.student.parameters.bytes, "\(method)")
+      #expect(trainer.student.statistics.bytes == supervised.student.statistics.bytes, "\(method)")
+    }
     // The teacher's own terms, from the same initial values.
     let meta = try trainer(
       "meta_pseudo_labels",
@@ -190,17 +372,75 @@ import Testing
     #expect(average.statistics.bytes == trainer.student.statistics.bytes)
   }
 
+  /// Thresholds above 1, identical views, cold targets, averages of decay 0.
+  @Test func limitsOfMethods() throws {
+    let (features, labels) = try Training.points()
+    func fitted(_ method: String, _ changes: JSONObject) throws -> Trainer {
+      let quiet: JSONObject = [
+        "unlabeled_batch_size": 9, "weak_noise": 0, "strong_noise": 0, "strong_feature_dropout": 0,
+      ]
+      let known = try Trainer.fields(method: method).map(\.key)
+      let trainer = try trainer(
+        method, smallFit.setting(JSONObject(quiet.members.filter { known.contains($0.key) })).setting(changes))
+      try trainer.fit(features, labels)
+      return trainer
+    }
+    func same(_ a: Trainer, _ b: Trainer) -> Bool { a.student.parameters.bytes == b.student.parameters.bytes }
+    // No row is surer than 1. The masked rows still move the running statistics.
+    let supervised = try fitted("supervised", [:])
+    for (method, key) in [
+      ("fixmatch", "pseudo_label_threshold"), ("uda", "uda_threshold"), ("pseudo_label", "pseudo_label_threshold"),
+    ] {
+      let masked = try fitted(method, [key: 1.5])
+      #expect(same(masked, supervised) && masked.history.allSatisfy { $0["mask_rate"] == 0 }, "\(method)")
+    }
+    // With one view and no dropout, FixMatch is Pseudo-Label with a threshold.
+    let thresholded: JSONObject = ["pseudo_label_threshold": 0.5]
+    let fixMatch = try fitted("fixmatch", thresholded)
+    #expect(same(fixMatch, try fitted("pseudo_label", thresholded.setting(["unlabeled_ramp": 0]))))
+    #expect(!same(fixMatch, supervised))
+    // A cold target is a hard label.
+    let cold = try fitted("uda", ["uda_temperature": 1e-4, "uda_threshold": 0.5])
+    for (a, b) in zip(cold.student.parameters.values, fixMatch.student.parameters.values) { #expect(abs(a - b) < 1e-4) }
+    // An average of decay 0 is the student, whose predictions agree with themselves.
+    let eman = try fitted("fixmatch", thresholded.setting(["average_decay": 0, "eman": true]))
+    #expect(eman.average?.statistics.bytes == eman.student.statistics.bytes)
+    let copied = try fitted("fixmatch", thresholded.setting(["average_decay": 0, "average_statistics": false]))
+    #expect(copied.average?.statistics.bytes == copied.student.statistics.bytes)
+  }
+
+  /// An EMAN teacher's output for a row does not depend on the rows beside it.
+  @Test func emanLabelsRowsOneByOne() throws {
+    let (features, labels) = try Training.points()
+    for method in ["fixmatch", "mean_teacher"] {
+      let trainer = try trainer(
+        method, smallFit.setting(["average_decay": 0.8, "eman": true, "unlabeled_batch_size": 9]))
+      try trainer.fit(features, labels)
+      let teacher = try trainer.network("average"), rows = try randomTensor(Shape(7, 3), .float32, seed: 77)
+      let whole = try teacher.forward(rows)
+      for row in 0..<7 {
+        let alone = try teacher.forward(try rows.selectingRows([row, (row + 3) % 7]))
+        #expect(alone.rows(0..<1).values == whole.rows(row..<row + 1).values)
+      }
+    }
+  }
+
   /// Rows in another order, and classes by other numbers, are the same problem.
   @Test(arguments: Trainer.methodNames) func permutationsPermuteResults(method: String) throws {
     let x = try rows(6, 1), u = try rows(9, 2), test = try rows(5, 3), labels = [0, 1, 2, 1, 0, 2]
     let usesUnlabeled = try trainer(method).method.needsUnlabeled
-    let changes: JSONObject = method == "pseudo_label" ? ["pseudo_label_threshold": 0, "unlabeled_ramp": 0] : [:]
+    // Views and masks that do not depend on the order; ict mixes by it.
+    if method == "ict" { return }
+    let known = try Trainer.fields(method: method).map(\.key)
+    let all: JSONObject = ["pseudo_label_threshold": 0, "uda_threshold": 0, "unlabeled_ramp": 0]
+    let changes = JSONObject(all.members.filter { known.contains($0.key) })
     func trained(rows order: [Int], unlabeled: [Int], classes: [Int]) throws -> [[Double]] {
       let trainer = try trainer(method, changes.setting(["steps": 4]))
-      for learner in trainer.method.learners {
+      for role in trainer.networkRoles {
         // Class c of the first problem is class classes[c] here.
-        for name in learner.network.parameterNames where name.hasPrefix("dense1") {
-          let values = try learner.network.parameter(name), width = values.count / 3, old = values.values
+        let network = try trainer.network(role)
+        for name in network.parameterNames where name.hasPrefix("dense1") {
+          let values = try network.parameter(name), width = values.count / 3, old = values.values
           for c in 0..<3 { for i in 0..<width { values[classes[c] * width + i] = old[c * width + i] } }
         }
       }

@@ -527,7 +527,12 @@ enum Training {
     ("batch_composition", "joint", [:]), ("eman", true, [:]), ("average_warmup", "tensorflow", ["average_decay": 0.9]),
     ("weak_feature_mix", 0.5, [:]), ("weak_feature_scaling", 0.5, [:]), ("strong_feature_mix", 0.5, [:]),
     ("strong_feature_scaling", 0.5, [:]), ("uda_warmup_steps", 3, [:]), ("teacher_burn_in_steps", 2, [:]),
-    ("rounds", 2, [:]), ("soft_labels", true, [:]), ("unlabeled_weight", 2, [:]), ("unlabeled_ramp", 1, [:]),
+    ("uda_confidence", "sharpened", ["uda_threshold": 0.6]), ("uda_divisor", "kept", ["uda_threshold": 0.6]),
+    ("entropy_weight", 0.5, [:]), ("signal_annealing", "linear", [:]),
+    ("signal_annealing_divisor", "all", ["signal_annealing": "linear"]), ("teacher_mode", "evaluation", [:]),
+    ("detach_target", true, [:]), ("teacher_share", 0.25, [:]), ("distillation_weight", 0.5, [:]),
+    ("distillation_temperature", 4, [:]), ("mixing_parameter", 5, [:]), ("rounds", 2, [:]), ("soft_labels", true, [:]),
+    ("unlabeled_weight", 2, [:]), ("unlabeled_ramp", 1, [:]),
     ("finetune_steps", 2, [:]), ("finetune_learning_rate", 0.1, ["finetune_steps": 2]),
     ("finetune_batch_size", 3, ["finetune_steps": 2]), ("validation_fraction", 0.3, [:]),
     // Steps so long that the last network is not the best.
@@ -560,7 +565,9 @@ enum Training {
     }
     var base = Training.configuration(try Training.fitKeys(method)).setting(["method": .string(method), "steps": 4])
     // No row is as sure as the default demands after so few steps.
-    if method == "pseudo_label" { base["pseudo_label_threshold"] = 0.3 }
+    if ["pseudo_label", "fixmatch"].contains(method) { base["pseudo_label_threshold"] = 0.3 }
+    if method == "uda" { base["uda_threshold"] = 0.3 }
+    if method == "distillation" { base["distillation_weight"] = 0.9 }
     #expect(try fingerprint(base) == fingerprint(base))
     for field in try Trainer.fields(method: method) where !Self.withoutEffect.contains(field.key) {
       var alternative = Self.alternatives.first { $0.key == field.key }
@@ -570,10 +577,11 @@ enum Training {
         let context = JSONObject(found.context.members.map { (prefix + $0.key, $0.value) })
         alternative = (field.key, found.value, context)
       }
-      guard let alternative else {
+      guard var alternative else {
         Issue.record("no alternative value for \"\(field.key)\": add one to the table")
         continue
       }
+      if field.defaultValue == .boolean(true), alternative.value == .boolean(true) { alternative.value = false }
       let usual = base.setting(alternative.context)
       let other = usual.setting(JSONObject([(field.key, alternative.value)]))
       #expect(try fingerprint(usual) != fingerprint(other), "\(field.key) changes nothing")

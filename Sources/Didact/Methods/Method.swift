@@ -16,6 +16,8 @@ protocol Method: AnyObject {
 }
 
 extension Method {
+  var needsUnlabeled: Bool { true }
+  var scalars: [(name: String, value: Tensor)] { [] }
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int) { (step, steps) }
 }
 
@@ -31,8 +33,6 @@ protocol TwoStepMethod: Method {
 }
 
 extension TwoStepMethod {
-  var needsUnlabeled: Bool { true }
-
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
     let views = try batch.unlabeledViews()
     try studentStep(weak: views.weak, strong: views.strong, labeled: batch.labeled, draw: draw, into: &metrics)
@@ -51,6 +51,12 @@ struct Learner {
   let network: Network
   let optimizer: Optimizer
   let schedule: Schedule
+
+  /// The optimiser's step, and what it reports.
+  func step(draw: UInt64, into metrics: inout Metrics) throws {
+    metrics[role == "student" ? "learning_rate/student" : "learning_rate/teacher"] = optimizer.scheduledRate
+    try stepOptimizer(optimizer, of: role, draw: draw)
+  }
 
   /// With the optimiser and the schedule that the configuration has for the role.
   init(_ role: String, _ network: Network, _ configuration: FieldValues) throws {
@@ -148,39 +154,59 @@ func stepOptimizer(_ optimizer: Optimizer, of role: String, draw: UInt64, effect
 
 /// The methods by name.
 enum MethodName: String, CaseIterable, Sendable {
+  case distillation, fixmatch, ict
+  case meanTeacher = "mean_teacher"
   case metaPseudoLabels = "meta_pseudo_labels"
+  case piModel = "pi_model"
   case pseudoLabel = "pseudo_label"
   case selfTraining = "self_training"
-  case supervised
+  case supervised, uda
 
   var fields: [Field] {
     switch self {
+    case .distillation: unlabeledFields + strongViewFields + Distillation.fields
+    case .fixmatch: unlabeledFields + strongViewFields + FixMatch.fields
+    case .ict: unlabeledFields + InterpolationConsistency.fields
+    case .meanTeacher: unlabeledFields + strongViewFields + MeanTeacher.fields
     case .metaPseudoLabels: unlabeledFields + strongViewFields + MetaPseudoLabels.fields
+    case .piModel: unlabeledFields + strongViewFields + PiModel.fields
     case .pseudoLabel: unlabeledFields + PseudoLabel.fields
     case .selfTraining: unlabeledFields + strongViewFields + SelfTraining.fields
     case .supervised: Supervised.fields
+    case .uda: unlabeledFields + strongViewFields + UnsupervisedDataAugmentation.fields
     }
   }
 
   /// Whether the method trains a second network.
-  var hasTeacher: Bool {
-    switch self {
-    case .metaPseudoLabels, .selfTraining: true
-    case .pseudoLabel, .supervised: false
-    }
-  }
+  var hasTeacher: Bool { [.distillation, .metaPseudoLabels, .selfTraining].contains(self) }
 
-  /// - Parameter teacher: makes the second network, for the methods that have one.
+  /// Whether the student's moving average is the method's teacher, or can be.
+  var labelsByAverage: Bool { [.fixmatch, .ict, .meanTeacher].contains(self) }
+
+  /// The decay of the student's average where none is given.
+  var averageDecay: JSON { [.ict, .meanTeacher].contains(self) ? 0.999 : .null }
+
+  /// - Parameters:
+  ///   - teacher: makes the second network, for the methods that have one.
+  ///   - average: of the student, if one is kept.
   func make(
-    student: Network, teacher: () throws -> Network, configuration: FieldValues, seed: UInt64
+    student: Network, teacher: () throws -> Network, average: MovingAverage?, configuration: FieldValues, seed: UInt64
   ) throws -> any Method {
     switch self {
+    case .distillation:
+      try Distillation(student: student, teacher: teacher(), configuration: configuration, seed: seed)
+    case .fixmatch: try FixMatch(student: student, average: average, configuration: configuration, seed: seed)
+    case .ict:
+      try InterpolationConsistency(student: student, average: average, configuration: configuration, seed: seed)
+    case .meanTeacher: try MeanTeacher(student: student, average: average, configuration: configuration, seed: seed)
     case .metaPseudoLabels:
       try MetaPseudoLabels(student: student, teacher: teacher(), configuration: configuration, seed: seed)
+    case .piModel: try PiModel(student: student, configuration: configuration, seed: seed)
     case .pseudoLabel: try PseudoLabel(student: student, configuration: configuration, seed: seed)
     case .selfTraining:
       try SelfTraining(student: student, teacher: teacher(), configuration: configuration, seed: seed)
     case .supervised: try Supervised(student: student, configuration: configuration, seed: seed)
+    case .uda: try UnsupervisedDataAugmentation(student: student, configuration: configuration, seed: seed)
     }
   }
 }
@@ -194,11 +220,6 @@ private let unlabeledFields: [Field] = [
 
 /// For the methods that look at unlabelled rows in a second view.
 private let strongViewFields = VectorView.fields("strong", noise: 0.2, featureDropout: 0.1)
-
-/// ε of the targets of labelled rows.
-let labelSmoothingField = Field(
-  "label_smoothing", .number(.halfOpen(0, 1)), 0, "ε of the labels' targets (1 − ε) y + ε / C",
-  source: "Szegedy et al. 2016")
 
 /// The fields of the optimiser of one role: `student_optimizer.learning_rate` and so on.
 func optimizerFields(_ role: String) -> [Field] {

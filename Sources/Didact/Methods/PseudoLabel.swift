@@ -14,7 +14,7 @@
 final class PseudoLabel: Method {
   static let fields: [Field] =
     [
-      labelSmoothingField,
+      SupervisedTerm.field,
       Field(
         "pseudo_label_threshold", .number(.atLeast(0)), 0.95,
         "rows count where the largest probability is at least this; the divisor stays the number of rows",
@@ -26,50 +26,38 @@ final class PseudoLabel: Method {
     ] + optimizerFields("student")
 
   let learners: [Learner]
-  let metricNames = [
-    "loss/supervised", "loss/pseudo_label", "gradient_norm/supervised", "gradient_norm/pseudo_label", "mask_rate",
-    "learning_rate/student",
-  ]
-  let scalars: [(name: String, value: Tensor)] = []
-  let needsUnlabeled = true
+  let metricNames =
+    SupervisedTerm.metricNames + [
+      "loss/pseudo_label", "gradient_norm/pseudo_label", "mask_rate", "learning_rate/student",
+    ]
 
   private let student: Network
-  private let optimizer: Optimizer
-  private let labelSmoothing, threshold, unlabeledWeight: Double
+  private let supervised: SupervisedTerm
+  private let threshold, unlabeledWeight: Double
   private let ramp: Ramp
-  private let labeledDropout, unlabeledDropout: RandomStream
+  private let dropout: RandomStream
   private let objectives: Objectives
   private let terms: WeightedTerms
 
   init(student: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
     learners = [try Learner("student", student, configuration)]
-    optimizer = learners[0].optimizer
-    labelSmoothing = try configuration.number("label_smoothing")
+    objectives = Objectives(student.kernels)
+    terms = try WeightedTerms(student)
+    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
     threshold = try configuration.number("pseudo_label_threshold")
     unlabeledWeight = try configuration.number("unlabeled_weight")
     ramp = Ramp(steps: try configuration.number("unlabeled_ramp") * Double(try configuration.integer("steps")))
-    labeledDropout = RandomStream(seed: seed, name: "student/dropout/labeled")
-    unlabeledDropout = RandomStream(seed: seed, name: "student/dropout/unlabeled")
-    objectives = Objectives(student.kernels)
-    terms = try WeightedTerms(student)
+    dropout = RandomStream(seed: seed, name: "student/dropout/unlabeled")
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
     terms.begin()
-    let labeled = try student.record(
-      batch.labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: labeledDropout, draw: draw))
-    let labels = try objectives.oneHot(batch.labeled.labels, classes: student.classes)
-    let supervised = try objectives.crossEntropy(
-      logits: labeled.logits, targets: objectives.smoothed(labels, labelSmoothing))
-    metrics["loss/supervised"] = supervised.loss
-    metrics["gradient_norm/supervised"] = try terms.add(
-      supervised, "supervised", weight: 1, through: labeled, draw: draw)
-
+    try supervised.add(batch.labeled, to: terms, draw: draw, into: &metrics)
     let weight = unlabeledWeight * ramp.factor(at: Int(draw))
     if weight > 0 {
       let unlabeled = try student.record(
-        try batch.unlabeledViews().weak, mode: PassMode(normalization: .batch, noise: unlabeledDropout, draw: draw))
+        try batch.unlabeledViews().weak, mode: PassMode(normalization: .batch, noise: dropout, draw: draw))
       let probabilities = try objectives.softmax(unlabeled.logits)
       let targets = try objectives.mostProbable(probabilities)
       let mask = try objectives.confidenceMask(probabilities, threshold: threshold)
@@ -79,7 +67,6 @@ final class PseudoLabel: Method {
       metrics["gradient_norm/pseudo_label"] = try terms.add(
         term, "pseudo-label", weight: weight, through: unlabeled, draw: draw)
     }
-    metrics["learning_rate/student"] = optimizer.scheduledRate
-    try stepOptimizer(optimizer, of: "student", draw: draw)
+    try learners[0].step(draw: draw, into: &metrics)
   }
 }

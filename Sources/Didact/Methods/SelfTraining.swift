@@ -26,25 +26,24 @@ final class SelfTraining: Method {
         "supervised_weight", .number(.atLeast(0)), 1,
         "factor of the student's cross-entropy on labelled rows; 0 as in Pham et al. 2021"),
       Field("unlabeled_weight", .number(.atLeast(0)), 1, "factor of the student's loss on pseudo-labels"),
-      labelSmoothingField,
+      SupervisedTerm.field,
     ] + optimizerFields("student") + optimizerFields("teacher")
 
   let learners: [Learner]
-  let metricNames = [
-    "loss/teacher", "loss/supervised", "loss/pseudo_label", "gradient_norm/teacher", "gradient_norm/supervised",
-    "gradient_norm/pseudo_label", "mask_rate", "learning_rate/student", "learning_rate/teacher",
-  ]
-  let scalars: [(name: String, value: Tensor)] = []
-  let needsUnlabeled = true
+  let metricNames =
+    ["loss/teacher", "gradient_norm/teacher"] + SupervisedTerm.metricNames + [
+      "loss/pseudo_label", "gradient_norm/pseudo_label", "mask_rate", "learning_rate/student", "learning_rate/teacher",
+    ]
 
   private let student, teacher: Network
   private let stageSteps: Int
   private let rounds: Int
   private let usesSoftLabels: Bool
-  private let threshold, supervisedWeight, unlabeledWeight, labelSmoothing: Double
-  private let teacherDropout, labeledDropout, unlabeledDropout: RandomStream
+  private let threshold, supervisedWeight, unlabeledWeight: Double
+  private let teaching, supervised: SupervisedTerm
+  private let dropout: RandomStream
   private let objectives: Objectives
-  private let terms: WeightedTerms
+  private let teacherTerms, terms: WeightedTerms
 
   init(student: Network, teacher: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
@@ -58,12 +57,12 @@ final class SelfTraining: Method {
     threshold = try configuration.number("pseudo_label_threshold")
     supervisedWeight = try configuration.number("supervised_weight")
     unlabeledWeight = try configuration.number("unlabeled_weight")
-    labelSmoothing = try configuration.number("label_smoothing")
-    teacherDropout = RandomStream(seed: seed, name: "teacher/dropout/labeled")
-    labeledDropout = RandomStream(seed: seed, name: "student/dropout/labeled")
-    unlabeledDropout = RandomStream(seed: seed, name: "student/dropout/unlabeled")
     objectives = Objectives(student.kernels)
     terms = try WeightedTerms(student)
+    teacherTerms = try WeightedTerms(teacher)
+    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
+    teaching = try SupervisedTerm(teacher, objectives, configuration, seed: seed, name: "teacher")
+    dropout = RandomStream(seed: seed, name: "student/dropout/unlabeled")
     guard student.specification.json == teacher.specification.json || rounds == 1 else {
       throw DidactError(
         .invalidArgument,
@@ -83,7 +82,9 @@ final class SelfTraining: Method {
     let stage = stage(at: Int(draw))
     if stage > 0, Int(draw) == stage * stageSteps { begin(round: stage) }
     if stage == 0 {
-      try teachFromLabels(batch.labeled, draw: draw, into: &metrics)
+      teacherTerms.begin()
+      try teaching.add(batch.labeled, to: teacherTerms, draw: draw, into: &metrics)
+      try learners[1].step(draw: draw, into: &metrics)
     } else {
       try learnFromTeacher(batch, draw: draw, into: &metrics)
     }
@@ -96,20 +97,6 @@ final class SelfTraining: Method {
     learners[0].optimizer.reset()
   }
 
-  private func teachFromLabels(_ labeled: LabeledBatch, draw: UInt64, into metrics: inout Metrics) throws {
-    let pass = try teacher.record(
-      labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: teacherDropout, draw: draw))
-    let labels = try objectives.oneHot(labeled.labels, classes: teacher.classes)
-    let term = try objectives.crossEntropy(
-      logits: pass.logits, targets: objectives.smoothed(labels, labelSmoothing))
-    try checkFinite(term.loss, term: "teacher", draw: draw)
-    try pass.backward(term.cotangent)
-    metrics["loss/teacher"] = term.loss
-    metrics["gradient_norm/teacher"] = teacher.kernels.dot(teacher.gradients, teacher.gradients).squareRoot()
-    metrics["learning_rate/teacher"] = learners[1].optimizer.scheduledRate
-    try stepOptimizer(learners[1].optimizer, of: "teacher", draw: draw)
-  }
-
   private func learnFromTeacher(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
     let views = try batch.unlabeledViews()
     let probabilities = try objectives.softmax(try teacher.record(views.weak, mode: .evaluation).logits)
@@ -118,25 +105,17 @@ final class SelfTraining: Method {
 
     terms.begin()
     if supervisedWeight > 0 {
-      let pass = try student.record(
-        batch.labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: labeledDropout, draw: draw))
-      let labels = try objectives.oneHot(batch.labeled.labels, classes: student.classes)
-      let term = try objectives.crossEntropy(
-        logits: pass.logits, targets: objectives.smoothed(labels, labelSmoothing))
-      metrics["loss/supervised"] = term.loss
-      metrics["gradient_norm/supervised"] = try terms.add(
-        term, "supervised", weight: supervisedWeight, through: pass, draw: draw)
+      try supervised.add(batch.labeled, to: terms, weight: supervisedWeight, draw: draw, into: &metrics)
     }
     if unlabeledWeight > 0 {
       let pass = try student.record(
-        views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: unlabeledDropout, draw: draw))
+        views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))
       let term = try objectives.crossEntropy(logits: pass.logits, targets: targets, weights: mask)
       metrics["loss/pseudo_label"] = term.loss
       metrics["gradient_norm/pseudo_label"] = try terms.add(
         term, "pseudo-label", weight: unlabeledWeight, through: pass, draw: draw)
     }
     metrics["mask_rate"] = objectives.rate(mask)
-    metrics["learning_rate/student"] = learners[0].optimizer.scheduledRate
-    try stepOptimizer(learners[0].optimizer, of: "student", draw: draw)
+    try learners[0].step(draw: draw, into: &metrics)
   }
 }

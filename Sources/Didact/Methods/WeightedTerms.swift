@@ -18,8 +18,17 @@ struct WeightedTerms {
   func add(_ term: LossGradient, _ name: String, weight: Double, through pass: RecordedPass, draw: UInt64) throws
     -> Double
   {
-    try checkFinite(term.loss, term: name, draw: draw)
-    try pass.backward(term.cotangent, into: termGradient)
+    try add(loss: term.loss, [(term.cotangent, pass)], name, weight: weight, draw: draw)
+  }
+
+  /// The same for a term that reaches the parameters through several passes.
+  func add(
+    loss: Double, _ parts: [(cotangent: Tensor, pass: RecordedPass)], _ name: String, weight: Double, draw: UInt64
+  ) throws -> Double {
+    try checkFinite(loss, term: name, draw: draw)
+    for (index, part) in parts.enumerated() {
+      try part.pass.backward(part.cotangent, into: termGradient, accumulate: index > 0)
+    }
     network.kernels.add(termGradient, scaledBy: weight, to: network.gradients)
     return network.kernels.dot(termGradient, termGradient).squareRoot()
   }

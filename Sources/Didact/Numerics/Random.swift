@@ -81,6 +81,18 @@ public struct RandomDraw: Sendable {
     Int(bits(index).multipliedFullWidth(by: UInt64(bound)).high)
   }
 
+  /// Beta(a, a), by the ratio of two powers of uniform values (Jöhnk, 1964).
+  public func beta(_ a: Double) -> Double {
+    var index = 0
+    while true {
+      let x = log(1 - uniform(index)) / a, y = log(1 - uniform(index + 1)) / a
+      // In logarithms, because small a make powers of 0.
+      let largest = max(x, y), sum = largest + log(exp(x - largest) + exp(y - largest))
+      if sum <= 0 { return exp(x - sum) }
+      index += 2
+    }
+  }
+
   /// A permutation of 0..<count (Fisher and Yates).
   public func permutation(_ count: Int) -> [Int] {
     var order = Array(0..<count)

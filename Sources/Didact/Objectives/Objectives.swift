@@ -92,6 +92,35 @@ final class Objectives {
     return mask
   }
 
+  /// (1 / N C) Σ_i ‖softmax(logits_i) − targets_i‖² and its gradient with respect to the logits.
+  func squaredDifference(logits: Tensor, targets: Tensor) throws -> LossGradient {
+    let p = try softmax(logits), difference = try tensor(logits.shape), cotangent = try tensor(logits.shape)
+    kernels.copy(p, to: difference)
+    kernels.add(targets, scaledBy: -1, to: difference)
+    let factor = 1 / Double(max(1, logits.count))
+    kernels.softmaxBackward(cotangent, difference, probabilities: p, rowScale: nil, factor: 2 * factor)
+    return LossGradient(loss: factor * kernels.dot(difference, difference), cotangent: cotangent)
+  }
+
+  /// The mean entropy of softmax(logits) over rows and its gradient with respect to the logits.
+  func entropy(logits: Tensor) throws -> LossGradient {
+    let p = try softmax(logits), cotangent = try tensor(logits.shape), factor = 1 / Double(max(1, logits.rows))
+    let losses = try crossEntropies(logits: logits, targets: p)
+    // ∂H/∂p is −log p − 1, which differs from −logits by the same amount for all classes of a row.
+    kernels.softmaxBackward(cotangent, logits, probabilities: p, rowScale: nil, factor: -factor)
+    return LossGradient(loss: factor * kernels.sum(losses, weights: nil), cotangent: cotangent)
+  }
+
+  /// share · rows_i + (1 − share) · rows_order(i)
+  func mixed(_ rows: Tensor, _ order: [Int], share: Double) throws -> Tensor {
+    let mixed = try tensor(rows.shape), others = try tensor(rows.shape)
+    kernels.gather(others, rows, rows: order)
+    kernels.copy(rows, to: mixed)
+    kernels.scale(mixed, by: share)
+    kernels.add(others, scaledBy: 1 - share, to: mixed)
+    return mixed
+  }
+
   /// The mean of a mask of zeros and ones.
   func rate(_ mask: Tensor) -> Double { kernels.dot(mask, mask) / Double(max(1, mask.count)) }
 

@@ -70,11 +70,25 @@ struct Schedule: Sendable, Equatable {
   }
 }
 
-/// The weight of a term: rises linearly from 0 at the first step to its full value.
+/// The weight of a term: rises from 0, or nearly so, at the first step to its full value.
 struct Ramp: Sendable, Equatable {
+  enum Shape: String, Sendable {
+    case linear
+    /// exp(−5 (1 − t)²), 0 at t = 0: of the Π-model and Mean Teacher.
+    case exponential
+  }
+
   /// 0 for the full value from the start.
   let steps: Double
+  var shape = Shape.linear
 
   /// In [0, 1].
-  func factor(at step: Int) -> Double { steps > 0 ? min(1, Double(step) / steps) : 1 }
+  func factor(at step: Int) -> Double {
+    guard steps > 0, Double(step) < steps else { return 1 }
+    let t = Double(step) / steps
+    return shape == .linear || step == 0 ? t : exp(-5 * (1 - t) * (1 - t))
+  }
 }
+
+/// e to the power of x, for those who import no mathematics.
+func exponential(_ x: Double) -> Double { exp(x) }

@@ -94,7 +94,8 @@ public final class Trainer: @unchecked Sendable {
       throw DidactError(
         .invalidArgument, "unknown method \"\(method)\".\(suggestion(for: method, among: methodNames))")
     }
-    return commonFields + name.fields
+    return commonFields.map { $0.key == "average_decay" ? $0.prefixed("", default: name.averageDecay) : $0 }
+      + name.fields
   }
 
   /// - Parameter json: an object of configuration keys; `method` and `network` must be there. Nested objects and dotted
@@ -132,6 +133,13 @@ public final class Trainer: @unchecked Sendable {
     let student = try Network(
       studentSpecification, elementType: elementType, seed: seed, threads: threads, stream: "initialization/student")
     let methodKind: MethodName = try configuration.choice("method")
+    // EMAN: a teacher that is an average normalises with averaged statistics.
+    let isEMAN = try methodKind.labelsByAverage && configuration.has("eman") && configuration.boolean("eman")
+    let averagesStatistics = try configuration.boolean("average_statistics") || isEMAN
+    let averageWarmup: MovingAverage.Warmup = try configuration.choice("average_warmup")
+    movingAverage = try configuration.optionalNumber("average_decay").map {
+      try MovingAverage(student, decay: $0, averagesStatistics: averagesStatistics, warmup: averageWarmup)
+    }
     self.method = try methodKind.make(
       student: student,
       teacher: {
@@ -142,12 +150,7 @@ public final class Trainer: @unchecked Sendable {
             .invalidArgument, "trainer: the student has \(student.classes) classes, the teacher \(teacher.classes)")
         }
         return teacher
-      }, configuration: configuration, seed: seed)
-    let averagesStatistics = try configuration.boolean("average_statistics")
-    let averageWarmup: MovingAverage.Warmup = try configuration.choice("average_warmup")
-    movingAverage = try configuration.optionalNumber("average_decay").map {
-      try MovingAverage(student, decay: $0, averagesStatistics: averagesStatistics, warmup: averageWarmup)
-    }
+      }, average: movingAverage, configuration: configuration, seed: seed)
     finetuning = try Finetuning(student, configuration, seed: seed)
     selection = try Selection(student, configuration)
     let average = movingAverage?.network

@@ -1,0 +1,79 @@
+/// FixMatch (Sohn et al., NeurIPS 2020), and with EMAN (Cai et al., CVPR 2021).
+///
+/// Student θ, labelled batch (x, y), unlabelled batch u of M rows in a weak and a strong view:
+///
+///     q_i = softmax(S(u_i; θ))                       on the weak view, constants
+///     m_i = 1 where max q_i ≥ pseudo_label_threshold, else 0
+///     θ ← θ − update(∇_θ [ CE(smooth(y), S(x)) + unlabeled_weight · (1/M) Σ_i m_i CE(argmax q_i, S(strong u_i)) ])
+///
+/// q comes from the student in training mode; with `eman` from its moving average in evaluation mode, whose normalisation
+/// layers use averaged statistics, so that a row's label does not depend on the rows beside it.
+final class FixMatch: Method {
+  static let fields: [Field] =
+    [
+      SupervisedTerm.field,
+      Field(
+        "pseudo_label_threshold", .number(.atLeast(0)), 0.95,
+        "rows count where the largest probability is at least this; the divisor stays the number of rows",
+        source: "Sohn et al. 2020"),
+      Field(
+        "unlabeled_weight", .number(.atLeast(0)), 1, "factor of the loss on pseudo-labels", source: "Sohn et al. 2020"),
+      Field(
+        "eman", .boolean, false, "label by the student's moving average, normalised with averaged statistics",
+        source: "Cai et al. 2021"),
+    ] + optimizerFields("student")
+
+  let learners: [Learner]
+  let metricNames =
+    SupervisedTerm.metricNames + [
+      "loss/pseudo_label", "gradient_norm/pseudo_label", "mask_rate", "learning_rate/student",
+    ]
+
+  private let student: Network
+  /// What labels, if not the student.
+  private let average: Network?
+  private let supervised: SupervisedTerm
+  private let threshold, weight: Double
+  private let weakDropout, strongDropout: RandomStream
+  private let objectives: Objectives
+  private let terms: WeightedTerms
+
+  init(student: Network, average: MovingAverage?, configuration: FieldValues, seed: UInt64) throws {
+    self.student = student
+    let isEMAN = try configuration.boolean("eman")
+    guard !isEMAN || average != nil else {
+      throw DidactError(.invalidArgument, "fixmatch: \"eman\" labels by the student's average; set \"average_decay\"")
+    }
+    self.average = isEMAN ? average?.network : nil
+    learners = [try Learner("student", student, configuration)]
+    objectives = Objectives(student.kernels)
+    terms = try WeightedTerms(student)
+    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
+    threshold = try configuration.number("pseudo_label_threshold")
+    weight = try configuration.number("unlabeled_weight")
+    weakDropout = RandomStream(seed: seed, name: "student/dropout/weak")
+    strongDropout = RandomStream(seed: seed, name: "student/dropout/strong")
+  }
+
+  func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
+    terms.begin()
+    try supervised.add(batch.labeled, to: terms, draw: draw, into: &metrics)
+    let views = try batch.unlabeledViews()
+    if weight > 0 {
+      let labeling =
+        try average?.record(views.weak, mode: .evaluation)
+        ?? student.record(views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw))
+      let probabilities = try objectives.softmax(labeling.logits)
+      let mask = try objectives.confidenceMask(probabilities, threshold: threshold)
+      let pass = try student.record(
+        views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))
+      let term = try objectives.crossEntropy(
+        logits: pass.logits, targets: objectives.mostProbable(probabilities), weights: mask)
+      metrics["loss/pseudo_label"] = term.loss
+      metrics["mask_rate"] = objectives.rate(mask)
+      metrics["gradient_norm/pseudo_label"] = try terms.add(
+        term, "pseudo-label", weight: weight, through: pass, draw: draw)
+    }
+    try learners[0].step(draw: draw, into: &metrics)
+  }
+}

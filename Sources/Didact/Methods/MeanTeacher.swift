@@ -1,0 +1,79 @@
+/// Mean Teacher (Tarvainen and Valpola, NeurIPS 2017), and with EMAN (Cai et al., CVPR 2021).
+///
+/// Student θ, its moving average θ̄, labelled batch (x, y), unlabelled batch u of M rows in a weak and a strong view:
+///
+///     t_i = softmax(T(u_i; θ̄))                       on the weak view, constants
+///     θ ← θ − update(∇_θ [ CE(smooth(y), S(x)) + λ(k) (1 / M C) Σ_i ‖softmax(S(strong u_i)) − t_i‖² ])
+///     θ̄ ← decay · θ̄ + (1 − decay) · θ                `average_decay`, `average_warmup`
+///
+/// The teacher passes in training mode with dropout and batch statistics of its own, or in evaluation mode
+/// (`teacher_mode`); with `eman`, in evaluation mode with averaged statistics. λ rises to `unlabeled_weight`.
+final class MeanTeacher: Method {
+  static let fields: [Field] =
+    [
+      SupervisedTerm.field,
+      Field(
+        "unlabeled_weight", .number(.atLeast(0)), 10,
+        "λ, the factor of the consistency loss, the mean over rows and classes, after its ramp",
+        source: "the authors' code: 100 on images; between C and C²"),
+      Field(
+        "unlabeled_ramp", .number(.closed(0, 1)), 0.25,
+        "share of `steps` over which λ rises as exp(−5 (1 − t)²)", source: "the authors' code: 40,000 of 150,000"),
+      Field(
+        "teacher_mode", .choice(["training", "evaluation"]), "training",
+        "whether the teacher has dropout and batch statistics, or neither", source: "training: the authors' code"),
+      Field(
+        "eman", .boolean, false, "the teacher passes in evaluation mode, with averaged statistics",
+        source: "Cai et al. 2021"),
+    ] + optimizerFields("student")
+
+  let learners: [Learner]
+  let metricNames =
+    SupervisedTerm.metricNames + ["loss/consistency", "gradient_norm/consistency", "learning_rate/student"]
+
+  private let student, teacher: Network
+  private let supervised: SupervisedTerm
+  private let weight: Double
+  private let ramp: Ramp
+  private let teacherTrains: Bool
+  private let teacherDropout, strongDropout: RandomStream
+  private let objectives: Objectives
+  private let terms: WeightedTerms
+
+  init(student: Network, average: MovingAverage?, configuration: FieldValues, seed: UInt64) throws {
+    guard let average else {
+      throw DidactError(.invalidArgument, "mean_teacher: the teacher is the student's average; set \"average_decay\"")
+    }
+    self.student = student
+    teacher = average.network
+    learners = [try Learner("student", student, configuration)]
+    objectives = Objectives(student.kernels)
+    terms = try WeightedTerms(student)
+    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
+    weight = try configuration.number("unlabeled_weight")
+    ramp = Ramp(
+      steps: try configuration.number("unlabeled_ramp") * Double(try configuration.integer("steps")),
+      shape: .exponential)
+    let isEMAN = try configuration.boolean("eman")
+    teacherTrains = try configuration.text("teacher_mode") == "training" && !isEMAN
+    teacherDropout = RandomStream(seed: seed, name: "teacher/dropout/weak")
+    strongDropout = RandomStream(seed: seed, name: "student/dropout/strong")
+  }
+
+  func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
+    terms.begin()
+    try supervised.add(batch.labeled, to: terms, draw: draw, into: &metrics)
+    let views = try batch.unlabeledViews(), weight = weight * ramp.factor(at: Int(draw))
+    if weight > 0 {
+      let mode = teacherTrains ? PassMode(normalization: .batch, noise: teacherDropout, draw: draw) : .evaluation
+      let target = try objectives.softmax(try teacher.record(views.weak, mode: mode).logits)
+      let pass = try student.record(
+        views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))
+      let term = try objectives.squaredDifference(logits: pass.logits, targets: target)
+      metrics["loss/consistency"] = term.loss
+      metrics["gradient_norm/consistency"] = try terms.add(
+        term, "consistency", weight: weight, through: pass, draw: draw)
+    }
+    try learners[0].step(draw: draw, into: &metrics)
+  }
+}

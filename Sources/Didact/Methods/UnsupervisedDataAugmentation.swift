@@ -1,0 +1,107 @@
+/// Unsupervised Data Augmentation (UDA: Xie, Dai, Hovy, Luong and Le, NeurIPS 2020).
+///
+/// Student θ, labelled batch (x, y), unlabelled batch u of M rows in a weak and a strong view:
+///
+///     p_i = softmax(S(u_i; θ))                              on the weak view, constants
+///     t_i = softmax(S(u_i; θ) / uda_temperature)            the sharpened target
+///     m_i = 1 where max p_i (or max t_i) ≥ uda_threshold, else 0
+///     θ ← θ − update(∇_θ [ CE(smooth(y), S(x)) + λ(k) Σ_i m_i CE(t_i, S(strong u_i)) / M + entropy_weight · H(S(u)) ])
+///
+/// Labels may be left out while they are learned already (training-signal annealing). λ rises to `unlabeled_weight`.
+final class UnsupervisedDataAugmentation: Method {
+  static let fields: [Field] =
+    [
+      SupervisedTerm.field,
+      Field(
+        "unlabeled_weight", .number(.atLeast(0)), 1, "λ, the factor of the consistency loss, after its ramp",
+        source: "Xie et al. 2020"),
+      Field(
+        "unlabeled_ramp", .number(.closed(0, 1)), 0, "share of `steps` over which λ rises linearly from 0",
+        source: "UDA's code has none; Meta Pseudo Labels' has one"),
+      Field(
+        "uda_temperature", .number(.above(0)), 0.4, "temperature that sharpens the target",
+        source: "UDA's code: CIFAR-10"),
+      Field(
+        "uda_threshold", .number(.atLeast(0)), 0.8, "rows count where the largest probability is at least this",
+        source: "UDA's code: CIFAR-10"),
+      Field(
+        "uda_confidence", .choice(["raw", "sharpened"]), "raw", "the probabilities that the threshold looks at",
+        source: "raw: UDA's code; sharpened: Meta Pseudo Labels' code"),
+      Field(
+        "uda_divisor", .choice(["all", "kept"]), "all",
+        "what the consistency loss is divided by: all rows, or those that count",
+        source: "all: UDA's code"),
+      Field(
+        "entropy_weight", .number(.atLeast(0)), 0, "factor of the mean entropy of predictions on the weak view",
+        source: "Grandvalet and Bengio 2005; UDA's authors: 0.1 with 500 labels and more"),
+    ] + SignalAnnealing.fields + optimizerFields("student")
+
+  let learners: [Learner]
+  let metricNames =
+    SupervisedTerm.metricNames + [
+      "loss/uda", "gradient_norm/uda", "loss/entropy", "gradient_norm/entropy", "mask_rate", "learning_rate/student",
+    ]
+
+  private let student: Network
+  private let supervised: SupervisedTerm
+  private let annealing: SignalAnnealing?
+  private let weight, temperature, threshold, entropyWeight: Double
+  private let looksAtSharpened, dividesByKept: Bool
+  private let ramp: Ramp
+  private let weakDropout, strongDropout: RandomStream
+  private let objectives: Objectives
+  private let terms: WeightedTerms
+
+  init(student: Network, configuration: FieldValues, seed: UInt64) throws {
+    self.student = student
+    learners = [try Learner("student", student, configuration)]
+    objectives = Objectives(student.kernels)
+    terms = try WeightedTerms(student)
+    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
+    annealing = try SignalAnnealing(configuration)
+    weight = try configuration.number("unlabeled_weight")
+    temperature = try configuration.number("uda_temperature")
+    threshold = try configuration.number("uda_threshold")
+    entropyWeight = try configuration.number("entropy_weight")
+    looksAtSharpened = try configuration.text("uda_confidence") == "sharpened"
+    dividesByKept = try configuration.text("uda_divisor") == "kept"
+    ramp = Ramp(steps: try configuration.number("unlabeled_ramp") * Double(try configuration.integer("steps")))
+    weakDropout = RandomStream(seed: seed, name: "student/dropout/weak")
+    strongDropout = RandomStream(seed: seed, name: "student/dropout/strong")
+  }
+
+  func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
+    terms.begin()
+    try supervised.add(batch.labeled, to: terms, annealing: annealing, draw: draw, into: &metrics)
+    let views = try batch.unlabeledViews(), weight = weight * ramp.factor(at: Int(draw))
+    if weight > 0 || entropyWeight > 0 {
+      let weak = try student.record(
+        views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw))
+      if weight > 0 { try addConsistency(weak, views.strong, weight: weight, draw: draw, into: &metrics) }
+      if entropyWeight > 0 {
+        let entropy = try objectives.entropy(logits: weak.logits)
+        metrics["loss/entropy"] = entropy.loss
+        metrics["gradient_norm/entropy"] = try terms.add(
+          entropy, "entropy", weight: entropyWeight, through: weak, draw: draw)
+      }
+    }
+    try learners[0].step(draw: draw, into: &metrics)
+  }
+
+  private func addConsistency(
+    _ weak: RecordedPass, _ strong: Tensor, weight: Double, draw: UInt64, into metrics: inout Metrics
+  ) throws {
+    let target = try objectives.softmax(weak.logits, temperature: temperature)
+    let mask = try objectives.confidenceMask(
+      looksAtSharpened ? target : objectives.softmax(weak.logits), threshold: threshold)
+    let rate = objectives.rate(mask)
+    let pass = try student.record(
+      strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))
+    let divisor = dividesByKept ? max(1, rate * Double(mask.count)) : Double(mask.count)
+    let term = try objectives.crossEntropy(
+      logits: pass.logits, targets: target, weights: mask, factor: 1 / divisor)
+    metrics["loss/uda"] = term.loss
+    metrics["mask_rate"] = rate
+    metrics["gradient_norm/uda"] = try terms.add(term, "consistency", weight: weight, through: pass, draw: draw)
+  }
+}
