@@ -320,6 +320,131 @@ import Testing
     }
   }
 
+  @Test func mixMatchGradient() throws {
+    let changes: JSONObject = ["unlabeled_weight": 17, "unlabeled_ramp": 0, "label_smoothing": 0.1]
+    try expectStep("mixmatch", changes, terms: ["supervised", "consistency"]) { trainer, problem in
+      let stream = RandomStream(seed: 5, name: "mixing"), beta = stream.draw(0, lane: 1).beta(0.75)
+      let share = max(beta, 1 - beta), order = stream.draw(0).permutation(22)
+      let student = try trainer.student.copy()
+      let a = softmax(try student.forward(problem.u, training: true))
+      let b = softmax(try student.forward(problem.strong, training: true))
+      let q = zip(a, b).map { a, b in
+        let squares = zip(a, b).map { ($0 + $1) * ($0 + $1) }, sum = squares.reduce(0, +)
+        return squares.map { $0 / sum }
+      }
+      func rows(_ tensor: Tensor) -> [[Double]] { (0..<tensor.rows).map { n in (0..<3).map { tensor[n * 3 + $0] } } }
+      let inputs = mixed(rows(problem.x) + rows(problem.u) + rows(problem.strong), order, share)
+      let y = oneHot(problem.labels).map { $0.map { 0.9 * $0 + 0.1 / 3 } }
+      let targets = mixed(y + q + q, order, share)
+      let first = try Tensor(inputs[..<4].flatMap { $0 }, shape: Shape(4, 3))
+      let second = try Tensor(inputs[4...].flatMap { $0 }, shape: Shape(18, 3))
+      return { network in
+        crossEntropy(try network.forward(first, training: true), Array(targets[..<4]))
+          + 17 * squaredDifference(try network.forward(second, training: true), Array(targets[4...]))
+      }
+    }
+  }
+
+  /// The direction that the power iteration finds is that of the largest second derivative, and the gradient is that of
+  /// the divergence there.
+  @Test(arguments: [0, 1, 60]) func virtualAdversarialGradient(iterations: Int) throws {
+    let changes: JSONObject = [
+      "unlabeled_weight": 1.7, "unlabeled_ramp": 0, "entropy_weight": 0.3, "adversarial_radius": 0.5,
+      "power_iterations": JSON.integer(Int64(iterations)),
+      "network": .object(Self.network.setting(["batch_norm": false])),
+    ]
+    try expectStep("vat", changes, stepsBefore: 2, terms: ["supervised", "consistency", "entropy"]) {
+      trainer, problem in
+      let student = try trainer.student.copy(), u = problem.u
+      let p = softmax(try student.forward(u, training: true))
+      func divergences(_ rows: Tensor) throws -> [Double] {
+        zip(p, softmax(try student.forward(rows, training: true))).map { p, q in
+          zip(p, q).reduce(0) { $0 + $1.0 * log($1.0 / $1.1) }
+        }
+      }
+      // The Hessian of each row's divergence by finite differences of the divergence itself.
+      let noise = try Tensor(Shape(9, 3), .float64)
+      trainer.student.kernels.addNormal(
+        noise, deviation: 1, RandomStream(seed: 5, name: "adversarial directions").draw(2))
+      var directions = (0..<9).map { n in (0..<3).map { noise[n * 3 + $0] } }
+      func normalized(_ v: [Double]) -> [Double] {
+        let length = v.reduce(0) { $0 + $1 * $1 }.squareRoot()
+        return v.map { $0 / length }
+      }
+      directions = directions.map(normalized)
+      let step = 1e-3
+      func shifted(_ i: Int, _ a: Double, _ j: Int, _ b: Double) throws -> [Double] {
+        let rows = try u.copy()
+        for n in 0..<9 {
+          rows[n * 3 + i] += a
+          rows[n * 3 + j] += b
+        }
+        return try divergences(rows)
+      }
+      var hessians = Array(repeating: Array(repeating: [0.0, 0, 0], count: 3), count: 9)
+      for i in 0..<3 {
+        for j in 0..<3 {
+          let values = [
+            try shifted(i, step, j, step), try shifted(i, step, j, -step), try shifted(i, -step, j, step),
+            try shifted(i, -step, j, -step),
+          ]
+          for n in 0..<9 {
+            hessians[n][i][j] = (values[0][n] - values[1][n] - values[2][n] + values[3][n]) / (4 * step * step)
+          }
+        }
+      }
+      for _ in 0..<iterations {
+        directions = zip(hessians, directions).map { h, d in
+          normalized((0..<3).map { i in zip(h[i], d).reduce(0) { $0 + $1.0 * $1.1 } })
+        }
+      }
+      let adversarial = try u.copy()
+      for n in 0..<9 { for i in 0..<3 { adversarial[n * 3 + i] += 0.5 * directions[n][i] } }
+      return { network in
+        let q = softmax(try network.forward(adversarial, training: true))
+        var divergence = 0.0
+        for (p, q) in zip(p, q) { for (a, b) in zip(p, q) { divergence += a * log(a / b) / 9 } }
+        return try labeledLoss(network, problem) + 1.7 * divergence
+          + 0.3 * entropy(try network.forward(u, training: true))
+      }
+    }
+  }
+
+  /// Two epochs of one batch each: the target of the second is the first's prediction.
+  @Test func temporalEnsemblingGradient() throws {
+    let trainer = try trainer(
+      "temporal_ensembling",
+      [
+        "steps": 4, "unlabeled_weight": 17, "unlabeled_ramp": 0, "unlabeled_batch_size": 60, "labeled_batch_size": 6,
+        "weak_noise": 0, "strong_noise": 0, "strong_feature_dropout": 0, "input_scaling": "none",
+      ])
+    let (features, labels) = try Training.points()
+    let x = try features.selectingRows(Array(0..<6))
+    func rows(_ network: Network) throws -> [[Double]] { softmax(try network.copy().forward(features, training: true)) }
+    let first = try rows(trainer.student)
+    try trainer.fit(features, labels, steps: 1)
+    // No row had a prediction yet.
+    #expect(trainer.history[0]["loss/consistency"] == 0)
+    let before = try trainer.student.copy(), second = try rows(before)
+    try trainer.fit(features, labels, steps: 1)
+    func objective(_ targets: [[Double]]) -> (Network) throws -> Double {
+      { network in
+        crossEntropy(try network.forward(x, training: true), oneHot(Array(labels[..<6])))
+          + 17 * squaredDifference(try network.forward(features, training: true), targets)
+      }
+    }
+    try expectGradient(of: trainer.student, before: before, objective(first), "the second epoch")
+    #expect(trainer.history[1]["gradient_norm/consistency"] ?? 0 > 1e-4)
+    let later = try trainer.student.copy()
+    try trainer.fit(features, labels, steps: 1)
+    // (0.6 · 0.4 p₁ + 0.4 p₂) / (1 − 0.6²)
+    let mean = zip(first, second).map { zip($0, $1).map { (0.24 * $0 + 0.4 * $1) / 0.64 } }
+    try expectGradient(of: trainer.student, before: later, objective(mean), "the third epoch")
+    let problem = try problem()
+    #expect(
+      Training.error { try trainer.step(problem.x, problem.labels, unlabeled: problem.u) }.code == .unsupported)
+  }
+
   /// Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1)).
   @Test(arguments: [0.1, 0.5, 1, 4]) func betaValues(a: Double) {
     let stream = RandomStream(seed: 1, name: "beta"), values = (0..<20_000).map { stream.draw(UInt64($0)).beta(a) }
@@ -338,8 +463,10 @@ import Testing
     let (features, labels) = try Training.points()
     let supervised = try trainer("supervised", smallFit)
     try supervised.fit(features, labels)
-    for method in ["pseudo_label", "uda", "fixmatch", "mean_teacher", "pi_model", "ict"] {
-      let trainer = try trainer(method, smallFit.setting(["unlabeled_weight": 0, "unlabeled_batch_size": 9]))
+    for method in ["pseudo_label", "uda", "fixmatch", "mean_teacher", "pi_model", "ict", "vat"] {
+      var changes: JSONObject = ["unlabeled_weight": 0, "unlabeled_batch_size": 9]
+      if method == "vat" { changes["entropy_weight"] = 0 }
+      let trainer = try trainer(method, smallFit.setting(changes))
       try trainer.fit(features, labels)
       #expect(trainer.student.parameters.bytes == supervised.student.parameters.bytes, "\(method)")
       #expect(trainer.student.statistics.bytes == supervised.student.statistics.bytes, "\(method)")
@@ -429,8 +556,8 @@ import Testing
   @Test(arguments: Trainer.methodNames) func permutationsPermuteResults(method: String) throws {
     let x = try rows(6, 1), u = try rows(9, 2), test = try rows(5, 3), labels = [0, 1, 2, 1, 0, 2]
     let usesUnlabeled = try trainer(method).method.needsUnlabeled
-    // Views and masks that do not depend on the order; ict mixes by it.
-    if method == "ict" { return }
+    // These mix rows, or draw for them, in their order; or are for fits alone.
+    if ["ict", "mixmatch", "vat", "temporal_ensembling"].contains(method) { return }
     let known = try Trainer.fields(method: method).map(\.key)
     let all: JSONObject = ["pseudo_label_threshold": 0, "uda_threshold": 0, "unlabeled_ramp": 0]
     let changes = JSONObject(all.members.filter { known.contains($0.key) })

@@ -11,6 +11,10 @@ protocol Method: AnyObject {
   var scalars: [(name: String, value: Tensor)] { get }
   /// One whole step.
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws
+  /// What a method keeps of each unlabelled row [rows, …], by name.
+  var rowTensors: [(name: String, tensor: Tensor)] { get }
+  /// Makes room for so many unlabelled rows, before the steps of a fit.
+  func prepare(rows: Int) throws
   /// Where a step stands in the run of the learning rates' schedules, and how long that run is.
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int)
 }
@@ -18,6 +22,8 @@ protocol Method: AnyObject {
 extension Method {
   var needsUnlabeled: Bool { true }
   var scalars: [(name: String, value: Tensor)] { [] }
+  var rowTensors: [(name: String, tensor: Tensor)] { [] }
+  func prepare(rows: Int) throws {}
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int) { (step, steps) }
 }
 
@@ -83,6 +89,8 @@ struct Batch {
   /// The unlabelled rows in two views [M, inputs], row by row the same examples.
   let weak: Tensor?
   let strong: Tensor?
+  /// Which of the fit's rows they are, where that is known.
+  var unlabeledRows: [Int]?
 
   /// - Throws: `DidactError.invalidArgument` where there are none.
   func unlabeledViews() throws -> (weak: Tensor, strong: Tensor) {
@@ -157,10 +165,13 @@ enum MethodName: String, CaseIterable, Sendable {
   case distillation, fixmatch, ict
   case meanTeacher = "mean_teacher"
   case metaPseudoLabels = "meta_pseudo_labels"
+  case mixmatch
   case piModel = "pi_model"
   case pseudoLabel = "pseudo_label"
   case selfTraining = "self_training"
-  case supervised, uda
+  case supervised
+  case temporalEnsembling = "temporal_ensembling"
+  case uda, vat
 
   var fields: [Field] {
     switch self {
@@ -169,11 +180,14 @@ enum MethodName: String, CaseIterable, Sendable {
     case .ict: unlabeledFields + InterpolationConsistency.fields
     case .meanTeacher: unlabeledFields + strongViewFields + MeanTeacher.fields
     case .metaPseudoLabels: unlabeledFields + strongViewFields + MetaPseudoLabels.fields
+    case .mixmatch: unlabeledFields + strongViewFields + MixMatch.fields
     case .piModel: unlabeledFields + strongViewFields + PiModel.fields
     case .pseudoLabel: unlabeledFields + PseudoLabel.fields
     case .selfTraining: unlabeledFields + strongViewFields + SelfTraining.fields
     case .supervised: Supervised.fields
+    case .temporalEnsembling: unlabeledFields + strongViewFields + TemporalEnsembling.fields
     case .uda: unlabeledFields + strongViewFields + UnsupervisedDataAugmentation.fields
+    case .vat: unlabeledFields + VirtualAdversarialTraining.fields
     }
   }
 
@@ -201,12 +215,15 @@ enum MethodName: String, CaseIterable, Sendable {
     case .meanTeacher: try MeanTeacher(student: student, average: average, configuration: configuration, seed: seed)
     case .metaPseudoLabels:
       try MetaPseudoLabels(student: student, teacher: teacher(), configuration: configuration, seed: seed)
+    case .mixmatch: try MixMatch(student: student, configuration: configuration, seed: seed)
     case .piModel: try PiModel(student: student, configuration: configuration, seed: seed)
     case .pseudoLabel: try PseudoLabel(student: student, configuration: configuration, seed: seed)
     case .selfTraining:
       try SelfTraining(student: student, teacher: teacher(), configuration: configuration, seed: seed)
     case .supervised: try Supervised(student: student, configuration: configuration, seed: seed)
+    case .temporalEnsembling: try TemporalEnsembling(student: student, configuration: configuration, seed: seed)
     case .uda: try UnsupervisedDataAugmentation(student: student, configuration: configuration, seed: seed)
+    case .vat: try VirtualAdversarialTraining(student: student, configuration: configuration, seed: seed)
     }
   }
 }

@@ -4,6 +4,11 @@
   import Darwin
 #endif
 
+/// For those who import no mathematics.
+func logarithm(_ x: Double) -> Double { log(x) }
+func exponential(_ x: Double) -> Double { exp(x) }
+func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
+
 /// A named stream of a counter-based generator: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
 /// 1, 2, 3", SC 2011).
 ///

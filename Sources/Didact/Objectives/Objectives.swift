@@ -93,13 +93,58 @@ final class Objectives {
   }
 
   /// (1 / N C) Σ_i ‖softmax(logits_i) − targets_i‖² and its gradient with respect to the logits.
-  func squaredDifference(logits: Tensor, targets: Tensor) throws -> LossGradient {
+  /// - Parameter weights: a mask [N] of zeros and ones; nil for ones. The divisor stays N.
+  func squaredDifference(logits: Tensor, targets: Tensor, weights: Tensor? = nil) throws -> LossGradient {
     let p = try softmax(logits), difference = try tensor(logits.shape), cotangent = try tensor(logits.shape)
     kernels.copy(p, to: difference)
     kernels.add(targets, scaledBy: -1, to: difference)
+    if let weights {
+      for row in 0..<weights.count where weights[row] == 0 { kernels.fill(difference.rows(row..<row + 1), 0) }
+    }
     let factor = 1 / Double(max(1, logits.count))
     kernels.softmaxBackward(cotangent, difference, probabilities: p, rowScale: nil, factor: 2 * factor)
     return LossGradient(loss: factor * kernels.dot(difference, difference), cotangent: cotangent)
+  }
+
+  /// The mean of KL(targets_i ‖ softmax(logits_i)) and its gradient with respect to the logits.
+  func divergence(logits: Tensor, targets: Tensor) throws -> LossGradient {
+    let term = try crossEntropy(logits: logits, targets: targets)
+    var entropy = 0.0
+    for index in 0..<targets.count where targets[index] > 0 { entropy -= targets[index] * logarithm(targets[index]) }
+    return LossGradient(loss: term.loss - entropy / Double(logits.rows), cotangent: term.cotangent)
+  }
+
+  /// p_i ⊙ (cotangent_i − ⟨p_i, cotangent_i⟩): the softmax's Jacobian, which is symmetric, times a vector [N, C].
+  func softmaxPullback(_ cotangent: Tensor, probabilities: Tensor) throws -> Tensor {
+    let result = try tensor(cotangent.shape)
+    kernels.softmaxBackward(result, cotangent, probabilities: probabilities, rowScale: nil, factor: 1)
+    return result
+  }
+
+  /// Rows of length 1 in place; rows of zeros stay.
+  func normalizeRows(_ rows: Tensor) {
+    for index in 0..<rows.rows {
+      let row = rows.rows(index..<index + 1), square = kernels.dot(row, row)
+      if square > 0 { kernels.scale(row, by: 1 / square.squareRoot()) }
+    }
+  }
+
+  /// Distributions proportional to weights^(1 / temperature), by row [N, C].
+  func sharpened(_ weights: Tensor, temperature: Double) throws -> Tensor {
+    let logarithms = try tensor(weights.shape)
+    for index in 0..<weights.count { logarithms[index] = logarithm(max(weights[index], 1e-30)) }
+    return try softmax(logarithms, temperature: temperature)
+  }
+
+  /// The rows of several matrices, one after the other.
+  func joined(_ parts: [Tensor]) throws -> Tensor {
+    let joined = try tensor(Shape(parts.reduce(0) { $0 + $1.rows }, parts[0].columns))
+    var start = 0
+    for part in parts {
+      kernels.copy(part, to: joined.rows(start..<start + part.rows))
+      start += part.rows
+    }
+    return joined
   }
 
   /// The mean entropy of softmax(logits) over rows and its gradient with respect to the logits.

@@ -89,6 +89,3 @@ struct Ramp: Sendable, Equatable {
     return shape == .linear || step == 0 ? t : exp(-5 * (1 - t) * (1 - t))
   }
 }
-
-/// e to the power of x, for those who import no mathematics.
-func exponential(_ x: Double) -> Double { exp(x) }

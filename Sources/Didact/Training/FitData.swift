@@ -99,9 +99,10 @@ struct FitBatches {
   mutating func batch(_ step: Int) throws -> Batch {
     let labeled = try labeledBatch(labeledSampler.rows(step: step), draw: UInt64(step))
     guard trainer.method.needsUnlabeled else { return Batch(labeled: labeled, weak: nil, strong: nil) }
-    let kernels = trainer.student.kernels, rows = try gather(unlabeledSampler.rows(step: step))
+    let kernels = trainer.student.kernels, indices = unlabeledSampler.rows(step: step), rows = try gather(indices)
     let weak = try unlabeledView(kernels, rows, draw: UInt64(step))
-    return Batch(labeled: labeled, weak: weak, strong: try strongView?(kernels, rows, draw: UInt64(step)) ?? weak)
+    let strong = try strongView?(kernels, rows, draw: UInt64(step)) ?? weak
+    return Batch(labeled: labeled, weak: weak, strong: strong, unlabeledRows: indices)
   }
 
   /// The labelled rows of a fine-tuning step.

@@ -67,6 +67,7 @@ extension Trainer {
         file.tensors.append(("optimizer.\(learner.role).\(name)", tensor))
       }
     }
+    for (name, tensor) in method.rowTensors { file.tensors.append(("method.\(name)", tensor)) }
     if let movingAverage {
       file.add(movingAverage.network, prefix: "average.")
       file.tensors.append(("average.update_count", movingAverage.updateCount))
@@ -97,6 +98,10 @@ extension Trainer {
     if let movingAverage {
       try file.read(into: movingAverage.network, prefix: "average.")
       movingAverage.updateCount.integer = try file.count("average.update_count")
+    }
+    if let rows = file.tensors.first(where: { $0.name.hasPrefix("method.") })?.tensor.shape[0] {
+      try method.prepare(rows: rows)
+      for (name, tensor) in method.rowTensors { try file.read("method.\(name)", into: tensor, student.kernels) }
     }
     try readStages(file)
     if file.tensors.contains(where: { $0.name == "input.mean" }) {

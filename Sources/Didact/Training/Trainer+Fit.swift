@@ -59,6 +59,7 @@ extension Trainer {
       let digest = Trainer.digest([features, unlabeled].compactMap { $0 }, labels)
       try writing { dataDigest = digest }
       var batches = try FitBatches(self, data)
+      if method.needsUnlabeled { try method.prepare(rows: data.pool.count) }
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity
       let firstStep = self.steps, start = secondsOfClock()
       while count.map({ self.steps < firstStep + $0 }) ?? true {
