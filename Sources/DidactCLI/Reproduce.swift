@@ -38,7 +38,10 @@ struct Reproduce: ParsableCommand {
   ]
 
   private static let rows: [Row] =
-    ["supervised", "pseudo_label", "self_training"].map { Row(name: $0, method: $0) }
+    [
+      "supervised", "pseudo_label", "self_training", "pi_model", "temporal_ensembling", "mean_teacher", "vat", "ict",
+      "mixmatch", "uda", "fixmatch", "distillation",
+    ].map { Row(name: $0, method: $0) }
     + [
       Row(name: "control", method: "meta_pseudo_labels", changes: ["feedback_weight": 0]),
       Row(name: "exact", method: "meta_pseudo_labels", changes: ["feedback": "exact"]),
