@@ -32,6 +32,7 @@ struct PlainOptimizer {
   var first: [Double]
   var second: [Double]
   var steps = 0.0
+  let slots: [(range: Range<Int>, isWeight: Bool)]
 
   init(_ settings: OptimizerSettings, _ network: Network) {
     self.settings = settings
@@ -40,6 +41,7 @@ struct PlainOptimizer {
         repeating: settings.decayExclude == .none || slot.name.hasPrefix("dense") && slot.name.hasSuffix(".weight"),
         count: slot.shape.count)
     }
+    slots = network.parameterSlots.map { ($0.offset..<$0.offset + $0.shape.count, $0.role == .weight) }
     parameters = network.parameters.values
     momentum = parameters.map { _ in 0 }
     first = momentum
@@ -50,7 +52,9 @@ struct PlainOptimizer {
     steps += 1
     var g = gradient
     let decay = decays.map { $0 ? settings.weightDecay : 0 }
-    if settings.decayBeforeClip { for i in g.indices { g[i] += decay[i] * parameters[i] } }
+    if settings.decayBeforeClip || [.adam, .rmsProp].contains(settings.name) {
+      for i in g.indices { g[i] += decay[i] * parameters[i] }
+    }
     if let limit = settings.clipNorm, norm(g) > limit {
       let scale = limit / norm(g)
       for i in g.indices { g[i] *= scale }
@@ -68,6 +72,28 @@ struct PlainOptimizer {
         second[i] = settings.beta2 * second[i] + (1 - settings.beta2) * g[i] * g[i]
         let mean = first[i] / (1 - pow(settings.beta1, steps)), square = second[i] / (1 - pow(settings.beta2, steps))
         parameters[i] -= settings.learningRate * mean / (square.squareRoot() + settings.epsilon)
+      case .adam:
+        first[i] = settings.beta1 * first[i] + (1 - settings.beta1) * g[i]
+        second[i] = settings.beta2 * second[i] + (1 - settings.beta2) * g[i] * g[i]
+        let mean = first[i] / (1 - pow(settings.beta1, steps)), square = second[i] / (1 - pow(settings.beta2, steps))
+        parameters[i] -= settings.learningRate * mean / (square.squareRoot() + settings.epsilon)
+      case .rmsProp:
+        // The mean square begins at 1; `second` begins at 0.
+        if steps == 1 { second[i] = 1 }
+        second[i] = settings.squareDecay * second[i] + (1 - settings.squareDecay) * g[i] * g[i]
+        momentum[i] =
+          settings.momentum * momentum[i] + settings.learningRate * g[i] / (second[i] + settings.epsilon).squareRoot()
+        parameters[i] -= momentum[i]
+      case .lars: break
+      }
+    }
+    guard settings.name == .lars else { return }
+    for (range, isWeight) in slots {
+      if isWeight { for i in range { g[i] += settings.weightDecay * parameters[i] } }
+      let ratio = isWeight ? settings.trustCoefficient * norm(Array(parameters[range])) / norm(Array(g[range])) : 1
+      for i in range {
+        momentum[i] = settings.momentum * momentum[i] + settings.learningRate * ratio * g[i]
+        parameters[i] -= momentum[i]
       }
     }
   }
@@ -102,6 +128,18 @@ struct PlainOptimizer {
         "name": "adamw", "learning_rate": 0.1, "clip_norm": 0.5, "weight_decay": 0.3, "decay_exclude": "bias_and_norm",
         "beta2": 0.9,
       ]),
+    OptimizerCase("adam, clip, decay", ["name": "adam", "learning_rate": 0.1, "clip_norm": 0.5, "weight_decay": 0.3]),
+    OptimizerCase("rmsprop", ["name": "rmsprop", "learning_rate": 0.1]),
+    OptimizerCase(
+      "rmsprop, clip, decay",
+      [
+        "name": "rmsprop", "learning_rate": 0.1, "clip_norm": 0.5, "weight_decay": 0.3, "epsilon": 0.01,
+        "square_decay": 0.7, "momentum": 0.5,
+      ]),
+    OptimizerCase("lars", ["name": "lars", "learning_rate": 3, "trust_coefficient": 0.1]),
+    OptimizerCase(
+      "lars, clip, decay",
+      ["name": "lars", "learning_rate": 3, "trust_coefficient": 0.1, "clip_norm": 0.5, "weight_decay": 0.3]),
   ]
 
   static func makeNetwork(_ elementType: ElementType = .float64) throws -> Network {
@@ -141,6 +179,7 @@ struct PlainOptimizer {
       #expect(optimizer.stepCount.values == [6])
       let expected: [(String, [Double])] = [
         ("momentum", plain.momentum), ("first_moment", plain.first), ("second_moment", plain.second),
+        ("mean_square", plain.second),
       ]
       for vector in optimizer.vectors {
         let values = try #require(expected.first { $0.0 == vector.name }).1
@@ -202,8 +241,8 @@ struct PlainOptimizer {
 
   /// ⟨v, update(g + hd) − update(g − hd)⟩ / 2h = ⟨pullback(v), d⟩, after no, one and several steps.
   @Test(arguments: cases) func pullbackIsTheTransposedJacobian(_ optimizerCase: OptimizerCase) throws {
-    let isAdamW = try optimizerCase.settings().name == .adamW
-    for steps in isAdamW ? [1, 3, 10] : [0, 1, 5] {
+    let isAdam = [.adam, .adamW].contains(try optimizerCase.settings().name)
+    for steps in isAdam ? [1, 3, 10] : [0, 1, 5] {
       let optimizer = try Self.warm(optimizerCase, steps: steps), network = optimizer.network
       let gradient = try Self.gradient(network, 77), v = try randomTensor(gradient.shape, seed: 78)
       /// ⟨v, −parameters⟩ after the step from this state with another gradient.

@@ -550,7 +550,9 @@ enum Training {
     ("name", "adamw", [:]), ("learning_rate", 0.02, [:]), ("momentum", 0.5, [:]), ("nesterov", false, [:]),
     ("weight_decay", 0.1, [:]), ("decay_exclude", "bias_and_norm", ["weight_decay": 0.1]), ("clip_norm", 0.01, [:]),
     ("decay_before_clip", true, ["weight_decay": 0.1, "clip_norm": 0.01]), ("beta1", 0.5, ["name": "adamw"]),
-    ("beta2", 0.9, ["name": "adamw"]), ("epsilon", 0.01, ["name": "adamw"]), ("schedule", "cosine", [:]),
+    ("beta2", 0.9, ["name": "adamw"]), ("epsilon", 0.01, ["name": "adamw"]),
+    ("square_decay", 0.5, ["name": "rmsprop"]), ("trust_coefficient", 0.1, ["name": "lars"]),
+    ("schedule", "cosine", [:]),
     ("wait_steps", 1, [:]), ("warmup_steps", 3, [:]), ("decay_steps", 2, ["schedule": "exponential"]),
     ("decay_factor", 0.5, ["schedule": "exponential"]),
   ]

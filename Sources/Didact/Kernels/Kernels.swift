@@ -112,6 +112,20 @@ protocol Kernels: Sendable {
 
   // MARK: Optimisers (vectors)
 
+  /// One step of RMSProp on d = gradientScale · gradient: meanSquare ← ρ · meanSquare + (1 − ρ) · d²,
+  /// momentum ← μ · momentum + η · d / √(meanSquare + ε), parameters −= momentum.
+  func rmsProp(
+    _ parameters: Tensor, gradient: Tensor, gradientScale: Double, meanSquare: Tensor, momentum: Tensor, decay: Double,
+    momentumFactor: Double, learningRate: Double, epsilon: Double)
+  /// result ← v ⊙ ∂(η · d / √(meanSquare + ε))/∂d, from the mean square after the step.
+  func rmsPropPullback(
+    _ result: Tensor, _ v: Tensor, gradient: Tensor, gradientScale: Double, meanSquare: Tensor, decay: Double,
+    learningRate: Double, epsilon: Double)
+  /// result ← η · d / √(ρ · meanSquare + (1 − ρ) · d² + ε), from the mean square before the step. May be the gradient.
+  func rmsPropEffect(
+    _ result: Tensor, gradient: Tensor, gradientScale: Double, meanSquare: Tensor, decay: Double, learningRate: Double,
+    epsilon: Double)
+
   /// One step of SGD on d = gradientScale · gradient + weightDecay · parameters: momentum ← μ·momentum + d,
   /// parameters −= learningRate · (nesterov ? d + μ·momentum : momentum); without momentum, parameters −= learningRate · d.
   func sgd(

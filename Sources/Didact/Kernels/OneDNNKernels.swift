@@ -314,6 +314,33 @@ struct OneDNNKernels: Kernels {
 
   // MARK: Optimisers
 
+  func rmsProp(
+    _ parameters: Tensor, gradient: Tensor, gradientScale: Double, meanSquare: Tensor, momentum: Tensor, decay: Double,
+    momentumFactor: Double, learningRate: Double, epsilon: Double
+  ) {
+    ReferenceKernels<Float>().rmsProp(
+      parameters, gradient: gradient, gradientScale: gradientScale, meanSquare: meanSquare, momentum: momentum,
+      decay: decay, momentumFactor: momentumFactor, learningRate: learningRate, epsilon: epsilon)
+  }
+
+  func rmsPropPullback(
+    _ result: Tensor, _ v: Tensor, gradient: Tensor, gradientScale: Double, meanSquare: Tensor, decay: Double,
+    learningRate: Double, epsilon: Double
+  ) {
+    ReferenceKernels<Float>().rmsPropPullback(
+      result, v, gradient: gradient, gradientScale: gradientScale, meanSquare: meanSquare, decay: decay,
+      learningRate: learningRate, epsilon: epsilon)
+  }
+
+  func rmsPropEffect(
+    _ result: Tensor, gradient: Tensor, gradientScale: Double, meanSquare: Tensor, decay: Double, learningRate: Double,
+    epsilon: Double
+  ) {
+    ReferenceKernels<Float>().rmsPropEffect(
+      result, gradient: gradient, gradientScale: gradientScale, meanSquare: meanSquare, decay: decay,
+      learningRate: learningRate, epsilon: epsilon)
+  }
+
   func sgd(
     _ parameters: Tensor, gradient: Tensor, gradientScale: Double, momentum: Tensor?, momentumFactor: Double,
     nesterov: Bool, learningRate: Double, weightDecay: Double

@@ -527,6 +527,54 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
+  func rmsProp(
+    _ parameters: Tensor, gradient: Tensor, gradientScale: Double, meanSquare: Tensor, momentum: Tensor, decay: Double,
+    momentumFactor: Double, learningRate: Double, epsilon: Double
+  ) {
+    let count = parameters.count, parameters = elements(parameters), gradient = elements(gradient)
+    let square = elements(meanSquare), momentum = elements(momentum), scale = Element(gradientScale)
+    let kept = Element(decay), fresh = Element(1 - decay), factor = Element(momentumFactor)
+    let rate = Element(learningRate), epsilon = Element(epsilon)
+    for i in 0..<count {
+      let d = scale * gradient[i]
+      square[i] = kept * square[i] + fresh * d * d
+      momentum[i] = factor * momentum[i] + rate * d / (square[i] + epsilon).squareRoot()
+      parameters[i] -= momentum[i]
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func rmsPropPullback(
+    _ result: Tensor, _ v: Tensor, gradient: Tensor, gradientScale: Double, meanSquare: Tensor, decay: Double,
+    learningRate: Double, epsilon: Double
+  ) {
+    let count = result.count, result = elements(result), v = elements(v), gradient = elements(gradient)
+    let square = elements(meanSquare), scale = Element(gradientScale), fresh = Element(1 - decay)
+    let rate = Element(learningRate), epsilon = Element(epsilon)
+    for i in 0..<count {
+      let d = scale * gradient[i], inside = square[i] + epsilon
+      result[i] = v[i] * rate / inside.squareRoot() * (1 - fresh * d * d / inside)
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func rmsPropEffect(
+    _ result: Tensor, gradient: Tensor, gradientScale: Double, meanSquare: Tensor, decay: Double, learningRate: Double,
+    epsilon: Double
+  ) {
+    let count = result.count, result = elements(result), gradient = elements(gradient)
+    let square = elements(meanSquare), scale = Element(gradientScale), kept = Element(decay)
+    let fresh = Element(1 - decay), rate = Element(learningRate), epsilon = Element(epsilon)
+    for i in 0..<count {
+      let d = scale * gradient[i]
+      result[i] = rate * d / (kept * square[i] + fresh * d * d + epsilon).squareRoot()
+    }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
   func sgd(
     _ parameters: Tensor, gradient: Tensor, gradientScale: Double, momentum: Tensor?, momentumFactor: Double,
     nesterov: Bool, learningRate: Double, weightDecay: Double

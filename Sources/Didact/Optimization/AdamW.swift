@@ -1,4 +1,5 @@
-/// Adam (Kingma and Ba, ICLR 2015) with decoupled weight decay (Loshchilov and Hutter, ICLR 2019), in PyTorch's form.
+/// Adam (Kingma and Ba, ICLR 2015) with decoupled weight decay (Loshchilov and Hutter, ICLR 2019), in PyTorch's form; or,
+/// by the name `adam`, with weight decay as a part of the gradient.
 ///
 /// Its update hardly depends on the size of the gradient in the first steps (at the first one m̂/√v̂ is the sign), so
 /// that the exact feedback through it is near 0 there.
@@ -29,7 +30,7 @@ public final class AdamW: Optimizer, @unchecked Sendable {
       kernels.adamW(
         part(network.parameters, segment.range), gradient: part(entered, segment.range), gradientScale: clipScale,
         firstMoment: part(firstMoment, segment.range), secondMoment: part(secondMoment, segment.range), lastStep,
-        weightDecay: segment.weightDecay)
+        weightDecay: settings.name == .adam ? 0 : segment.weightDecay)
     }
   }
 
@@ -39,9 +40,15 @@ public final class AdamW: Optimizer, @unchecked Sendable {
       lastStep)
   }
 
-  override func computeEffect(_ result: Tensor) {
+  override func computeEffect(_ result: Tensor) throws {
     kernels.adamWEffect(
       result, gradient: entered, gradientScale: clipScale, firstMoment: firstMoment, secondMoment: secondMoment,
       currentStep)
+    guard settings.name == .adam, settings.weightDecay > 0 else { return }
+    // update(0) moves by the decay.
+    let decay = try clippedDecay()
+    kernels.adamWEffect(
+      decay, gradient: decay, gradientScale: 1, firstMoment: firstMoment, secondMoment: secondMoment, currentStep)
+    kernels.add(decay, scaledBy: -1, to: result)
   }
 }

@@ -48,7 +48,9 @@ public class Optimizer: @unchecked Sendable {
   public static func make(_ network: Network, _ settings: OptimizerSettings) throws -> Optimizer {
     switch settings.name {
     case .sgd: try SGD(network, settings)
-    case .adamW: try AdamW(network, settings)
+    case .adamW, .adam: try AdamW(network, settings)
+    case .rmsProp: try RMSProp(network, settings)
+    case .lars: try LARS(network, settings)
     }
   }
 
@@ -116,7 +118,7 @@ public class Optimizer: @unchecked Sendable {
         "gradient is \(gradient.elementType) \(gradient.shape); expected \(network.elementType) \(entered.shape)")
     }
     kernels.copy(gradient, to: entered)
-    if settings.decayBeforeClip { addDecay(to: entered) }
+    if settings.decaysBeforeClip { addDecay(to: entered) }
     let norm = kernels.dot(entered, entered).squareRoot()
     guard norm.isFinite else {
       throw DidactError(.diverged, "the gradient is not finite; lower the learning rate or set clip_norm")
@@ -125,7 +127,7 @@ public class Optimizer: @unchecked Sendable {
     clipScale = scale(ofNorm: norm)
     steps &+= 1
     hasStepped = true
-    if let effect { computeEffect(effect) }
+    if let effect { try computeEffect(effect) }
     update()
   }
 
@@ -154,6 +156,14 @@ public class Optimizer: @unchecked Sendable {
     return limit / norm
   }
 
+  /// What the weight decay alone would enter the clip as, already clipped: update(0) of those that decay before it.
+  func clippedDecay() throws -> Tensor {
+    let decay = try Tensor(entered.shape, entered.elementType)
+    addDecay(to: decay)
+    kernels.scale(decay, by: scale(ofNorm: kernels.dot(decay, decay).squareRoot()))
+    return decay
+  }
+
   /// vector += weightDecay · parameters
   func addDecay(to vector: Tensor) {
     for segment in segments where segment.weightDecay != 0 {
@@ -171,27 +181,32 @@ public class Optimizer: @unchecked Sendable {
   /// result ← v through the update, the clip left out.
   func pullbackThroughUpdate(_ v: Tensor, into result: Tensor) {}
   /// result ← update(g) − update(0), before parameters and state move.
-  func computeEffect(_ result: Tensor) {}
+  func computeEffect(_ result: Tensor) throws {}
 }
 
 /// What an optimiser does, as a value.
 public struct OptimizerSettings: Sendable, Equatable {
-  public enum Name: String, Sendable { case sgd, adamW = "adamw" }
+  public enum Name: String, Sendable { case sgd, adam, adamW = "adamw", lars, rmsProp = "rmsprop" }
   public enum DecayExclusion: String, Sendable { case none, biasAndNorm = "bias_and_norm" }
 
   public let name: Name
-  public let learningRate, momentum, weightDecay, beta1, beta2, epsilon: Double
+  public let learningRate, momentum, weightDecay, beta1, beta2, epsilon, squareDecay, trustCoefficient: Double
   public let nesterov, decayBeforeClip: Bool
   public let decayExclude: DecayExclusion
   public let clipNorm: Double?
 
   public static let fields: [Field] = [
-    Field("name", .choice(["sgd", "adamw"]), "sgd", "the optimiser"),
-    Field("learning_rate", .number(.atLeast(0)), .null, "step size; null for 0.05 (sgd) or 0.001 (adamw)"),
-    Field("momentum", .number(.halfOpen(0, 1)), 0.9, "sgd: factor of the momentum buffer", source: "as in PyTorch"),
+    Field("name", .choice(["sgd", "adam", "adamw", "lars", "rmsprop"]), "sgd", "the optimiser"),
+    Field(
+      "learning_rate", .number(.atLeast(0)), .null,
+      "step size; null for 0.05 (sgd), 0.001 (adam, adamw, rmsprop) or 0.2 (lars)"),
+    Field(
+      "momentum", .number(.halfOpen(0, 1)), 0.9, "sgd, lars, rmsprop: factor of the momentum buffer",
+      source: "as in PyTorch"),
     Field("nesterov", .boolean, true, "sgd: look ahead along the momentum", source: "as in PyTorch"),
     Field(
-      "weight_decay", .number(.atLeast(0)), 0, "sgd: added to the gradient; adamw: decoupled",
+      "weight_decay", .number(.atLeast(0)), 0,
+      "added to the gradient (before the clip for adam and rmsprop); adamw: decoupled",
       source: "Loshchilov and Hutter 2019"),
     Field(
       "decay_exclude", .choice(["none", "bias_and_norm"]), "none", "parameters left out of weight decay",
@@ -202,9 +217,29 @@ public struct OptimizerSettings: Sendable, Equatable {
     Field(
       "decay_before_clip", .boolean, false, "sgd: add weight decay before clipping instead of after",
       source: "true in Google's Meta Pseudo Labels code"),
-    Field("beta1", .number(.halfOpen(0, 1)), 0.9, "adamw: decay of the first moment", source: "Kingma and Ba 2015"),
-    Field("beta2", .number(.halfOpen(0, 1)), 0.999, "adamw: decay of the second moment", source: "Kingma and Ba 2015"),
-    Field("epsilon", .number(.above(0)), 1e-8, "adamw: added outside the root", source: "as in PyTorch"),
+    Field(
+      "beta1", .number(.halfOpen(0, 1)), 0.9, "adam, adamw: decay of the first moment", source: "Kingma and Ba 2015"),
+    Field(
+      "beta2", .number(.halfOpen(0, 1)), 0.999, "adam, adamw: decay of the second moment", source: "Kingma and Ba 2015"),
+    Field(
+      "epsilon", .number(.above(0)), .null,
+      "adam, adamw: added outside the root; rmsprop: inside; null for 1e-8, or 1e-3",
+      source: "as in PyTorch; TensorFlow and Noisy Student"),
+    Field(
+      "square_decay", .number(.halfOpen(0, 1)), 0.9, "rmsprop: decay of the mean square", source: "Noisy Student's code"
+    ),
+    Field(
+      "trust_coefficient", .number(.above(0)), 0.001, "lars: η of the ratio η ‖w‖ / ‖g‖", source: "You et al. 2017"),
+  ]
+
+  /// Whether weight decay is a part of the gradient that is clipped.
+  var decaysBeforeClip: Bool { decayBeforeClip || name == .adam || name == .rmsProp }
+
+  /// The optimisers that each of the keys is for, where it is not for all.
+  private static let owners: [String: Set<Name>] = [
+    "momentum": [.sgd, .lars, .rmsProp], "nesterov": [.sgd], "decay_before_clip": [.sgd], "beta1": [.adam, .adamW],
+    "beta2": [.adam, .adamW], "epsilon": [.adam, .adamW, .rmsProp], "square_decay": [.rmsProp],
+    "trust_coefficient": [.lars],
   ]
 
   /// - Throws: `DidactError.invalidArgument` for values out of range, and for ones that the named optimiser would ignore.
@@ -218,14 +253,14 @@ public struct OptimizerSettings: Sendable, Equatable {
   public init(_ object: JSONObject, subject: String) throws {
     let values = try FieldValues(object, fields: Self.fields, subject: subject)
     let name: Name = try values.choice("name")
-    let foreign = name == .sgd ? ["beta1", "beta2", "epsilon"] : ["momentum", "nesterov", "decay_before_clip"]
-    for field in Self.fields where foreign.contains(field.key) {
+    for field in Self.fields where !(Self.owners[field.key]?.contains(name) ?? true) {
       guard try values.value(field.key) == field.defaultValue else {
         throw DidactError(.invalidArgument, "\(subject): \"\(field.key)\" has no effect on \(name.rawValue)")
       }
     }
     self.name = name
-    learningRate = try values.optionalNumber("learning_rate") ?? (name == .sgd ? 0.05 : 0.001)
+    let usualRate = name == .sgd ? 0.05 : name == .lars ? 0.2 : 0.001
+    learningRate = try values.optionalNumber("learning_rate") ?? usualRate
     momentum = try values.number("momentum")
     nesterov = try values.boolean("nesterov")
     weightDecay = try values.number("weight_decay")
@@ -234,6 +269,8 @@ public struct OptimizerSettings: Sendable, Equatable {
     decayBeforeClip = try values.boolean("decay_before_clip")
     beta1 = try values.number("beta1")
     beta2 = try values.number("beta2")
-    epsilon = try values.number("epsilon")
+    epsilon = try values.optionalNumber("epsilon") ?? (name == .rmsProp ? 1e-3 : 1e-8)
+    squareDecay = try values.number("square_decay")
+    trustCoefficient = try values.number("trust_coefficient")
   }
 }

@@ -31,7 +31,7 @@ public final class SGD: Optimizer, @unchecked Sendable {
     kernels.scale(result, by: reach)
   }
 
-  override func computeEffect(_ result: Tensor) {
+  override func computeEffect(_ result: Tensor) throws {
     learningRateOfStep = scheduledRate
     kernels.fill(result, 0)
     if settings.decayBeforeClip {
