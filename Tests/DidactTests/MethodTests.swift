@@ -455,6 +455,27 @@ import Testing
     #expect(abs(variance * 4 * (2 * a + 1) - 1) < 0.05)
   }
 
+  /// Google's released feedback has a loss, and no gradient.
+  @Test func releasedCodeHasNoGradient() throws {
+    let trainer = try trainer("meta_pseudo_labels", ["feedback": "released_code"]), problem = try problem()
+    let exact = try self.trainer("meta_pseudo_labels", ["feedback": "exact"])
+    for _ in 0..<5 {
+      let metrics = try trainer.step(problem.x, problem.labels, unlabeled: problem.u, strong: problem.strong)
+      #expect(metrics["loss/feedback"] != 0 && metrics["feedback"] != 0)
+      #expect(metrics["gradient_norm/feedback"] ?? 1 < 1e-16)
+      for term in ["student", "supervised", "uda"] { #expect(metrics["gradient_norm/\(term)"] ?? 0 > 1e-4) }
+      let other = try exact.step(problem.x, problem.labels, unlabeled: problem.u, strong: problem.strong)
+      #expect(other["gradient_norm/feedback"] ?? 0 > 1e-6)
+    }
+    let control = try self.trainer("meta_pseudo_labels", ["feedback_weight": 0])
+    for _ in 0..<5 { try control.step(problem.x, problem.labels, unlabeled: problem.u, strong: problem.strong) }
+    for (a, b) in zip(
+      try trainer.network("teacher").parameters.values, try control.network("teacher").parameters.values)
+    {
+      #expect(abs(a - b) < 1e-12)
+    }
+  }
+
   // MARK: What methods must equal
 
   private let smallFit: JSONObject = ["steps": 12, "labeled_batch_size": 4, "dtype": "float32"]

@@ -18,8 +18,11 @@ final class MetaPseudoLabels: TwoStepMethod {
     case gradientDot = "gradient_dot"
     /// h = L_l(θ) − L_l(θ′), old − new; otherwise the same.
     case lossDifference = "loss_difference"
+    /// (L_l(θ′) − L_l(θ)) · CE(q, T(u)) with q a constant, on soft labels: what Google's released code computes. Its
+    /// gradient is q − q = 0, which the history shows.
+    case releasedCode = "released_code"
 
-    var samplesLabels: Bool { self != .exact }
+    var samplesLabels: Bool { self == .gradientDot || self == .lossDifference }
   }
   enum View: String, Sendable { case weak, strong }
   enum BatchComposition: String, Sendable { case joint, separate }
@@ -27,8 +30,9 @@ final class MetaPseudoLabels: TwoStepMethod {
   static let fields: [Field] =
     [
       Field(
-        "feedback", .choice(["exact", "gradient_dot", "loss_difference"]), "exact",
-        "how the student's result reaches the teacher; exact labels softly, the others sample hard labels",
+        "feedback", .choice(["exact", "gradient_dot", "loss_difference", "released_code"]), "exact",
+        "how the student's result reaches the teacher; exact labels softly, the next two sample hard labels; "
+          + "released_code is Google's, whose gradient is zero, for comparison",
         source: "Pham et al. 2021, section 2 and appendix A"),
       Field(
         "feedback_weight", .number(.any), 1,
@@ -385,6 +389,12 @@ final class MetaPseudoLabels: TwoStepMethod {
       return FeedbackAnswer(
         term: LossGradient(loss: objective, cotangent: cotangent), improvement: try lossDifference(),
         objective: objective)
+    case .releasedCode:
+      let h = try lossDifference()
+      let term = try objectives.crossEntropy(
+        logits: move.labeling.logits, targets: move.distribution, temperature: teacherTemperature,
+        factor: -h / Double(move.distribution.rows))
+      return FeedbackAnswer(term: term, improvement: h, objective: objective)
     case .gradientDot, .lossDifference:
       guard let pseudoLabels = move.pseudoLabels else {
         throw DidactError(.internalError, "sampled feedback without sampled labels")

@@ -14,7 +14,8 @@ protocol Method: AnyObject {
   /// What a method keeps of each unlabelled row [rows, …], by name.
   var rowTensors: [(name: String, tensor: Tensor)] { get }
   /// Makes room for so many unlabelled rows, before the steps of a fit.
-  func prepare(rows: Int) throws
+  /// - Parameter isNewData: what is kept of rows is of others, and is forgotten.
+  func prepare(rows: Int, isNewData: Bool) throws
   /// Where a step stands in the run of the learning rates' schedules, and how long that run is.
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int)
 }
@@ -23,7 +24,7 @@ extension Method {
   var needsUnlabeled: Bool { true }
   var scalars: [(name: String, value: Tensor)] { [] }
   var rowTensors: [(name: String, tensor: Tensor)] { [] }
-  func prepare(rows: Int) throws {}
+  func prepare(rows: Int, isNewData: Bool) throws {}
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int) { (step, steps) }
 }
 
@@ -197,8 +198,10 @@ enum MethodName: String, CaseIterable, Sendable {
   /// Whether the student's moving average is the method's teacher, or can be.
   var labelsByAverage: Bool { [.fixmatch, .ict, .meanTeacher].contains(self) }
 
-  /// The decay of the student's average where none is given.
-  var averageDecay: JSON { [.ict, .meanTeacher].contains(self) ? 0.999 : .null }
+  /// Defaults of common keys that differ: those whose teacher is the student's average keep one.
+  var defaults: JSONObject {
+    [.ict, .meanTeacher].contains(self) ? ["average_decay": 0.999, "average_warmup": "mean_teacher"] : [:]
+  }
 
   /// - Parameters:
   ///   - teacher: makes the second network, for the methods that have one.

@@ -7,8 +7,7 @@
 ///     (x′, y′), (u′, q′) = β · ((x, y), (a, q), (b, q)) + (1 − β) · W
 ///     θ ← θ − update(∇_θ [ CE(y′, S(x′)) + λ(k) (1 / 2M C) Σ_i ‖softmax(S(u′_i)) − q′_i‖² ])
 ///
-/// One β for each step. λ rises to `unlabeled_weight`. As in the authors' code the labelled rows alone move the running
-/// statistics.
+/// One β for each step. λ rises to `unlabeled_weight`. The labelled rows alone move the running statistics.
 final class MixMatch: Method {
   static let fields: [Field] =
     [

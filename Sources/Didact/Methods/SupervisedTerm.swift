@@ -43,7 +43,7 @@ struct SupervisedTerm {
   }
 }
 
-/// Training-signal annealing (UDA: Xie et al., NeurIPS 2020, section 3): a label counts as long as its probability is at
+/// Training-signal annealing (UDA: Xie et al., NeurIPS 2020): a label counts as long as its probability is at
 /// most a threshold that rises from 1 / C to 1.
 struct SignalAnnealing {
   enum Rise: String, Sendable { case none, linear, exponential, logarithmic }
@@ -52,7 +52,7 @@ struct SignalAnnealing {
     Field(
       "signal_annealing", .choice(["none", "linear", "exponential", "logarithmic"]), "none",
       "leave out labels whose probability is above a threshold, which rises over the `steps` from 1 / C to 1",
-      source: "Xie et al. 2020, section 3"),
+      source: "Xie et al. 2020"),
     Field(
       "signal_annealing_divisor", .choice(["kept", "all"]), "kept",
       "what the labelled loss is divided by under annealing: the labels that count, or all",

@@ -55,8 +55,8 @@ final class TemporalEnsembling: Method {
     [("ensemble", ensemble), ("updates", updates)].compactMap { name, tensor in tensor.map { (name, $0) } }
   }
 
-  func prepare(rows: Int) throws {
-    guard ensemble?.rows != rows else { return }
+  func prepare(rows: Int, isNewData: Bool) throws {
+    guard isNewData || ensemble?.rows != rows else { return }
     ensemble = try Tensor(Shape(rows, student.classes), student.elementType)
     updates = try Tensor(Shape(rows, 1), student.elementType)
   }

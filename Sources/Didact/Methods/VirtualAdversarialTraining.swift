@@ -72,7 +72,8 @@ final class VirtualAdversarialTraining: Method {
         let target = try objectives.softmax(clean.logits)
         let pass = try student.record(
           try adversarialRows(rows, clean, target, draw: draw),
-          mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))
+          // Rows made to confuse do not enter the running statistics.
+          mode: mode)
         let term = try objectives.divergence(logits: pass.logits, targets: target)
         metrics["loss/consistency"] = term.loss
         metrics["gradient_norm/consistency"] = try terms.add(
