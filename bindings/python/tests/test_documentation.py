@@ -110,10 +110,15 @@ def test_every_block_runs(page, tmp_path, monkeypatch):
     assert languages >= ({"python", "sh", "swift"} if page in ("README.md", "docs/tour.md") else {"python"})
 
 
-def test_every_method_is_in_the_readme():
-    state = (CHECKOUT / "README.md").read_text().partition("## State")[2]
+def test_every_method_is_in_the_readme_and_has_a_page():
+    index, _, state = (CHECKOUT / "README.md").read_text().partition("## State")
     for method in didact.build_info()["methods"]:
+        page = f"docs/methods/{method}.md"
         assert f"`{method}`" in state, f"README.md, State: {method} is missing"
+        assert f"[{method}]({page})" in index, f"README.md, Documentation: the page of {method} is missing"
+        text = (CHECKOUT / page).read_text()
+        assert text.startswith(f"# `{method}`\n"), f"{page}: expected the method's name on top"
+        assert f"(../parameters.md#{method})" in text, f"{page}: no link to the keys"
 
 
 def test_lines_that_run_elsewhere_are_on_a_page():
