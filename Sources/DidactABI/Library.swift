@@ -67,8 +67,11 @@ public func didact_preset(
       throw DidactError(
         .invalidArgument, "no preset \"\(data)\"; there are \(Preset.names.joined(separator: ", "))")
     }
-    let configuration = try Preset(data: data).configuration(
-      method: text(method, "method"), columns: Int(columns), classes: Int(classes))
+    guard columns > 0, classes > 0 else {
+      throw DidactError(.invalidArgument, "columns and classes must be positive; got \(columns) and \(classes)")
+    }
+    let configuration = try Preset(data: data, columns: Int(columns)).configuration(
+      method: text(method, "method"), classes: Int(classes))
     try copyOut(JSON.object(configuration).serialized(), out, capacity, length)
   }
 }

@@ -95,8 +95,8 @@ struct Reproduce: ParsableCommand {
     _ row: Row, _ data: String, _ source: DataSource, labels: Int, seed: UInt64
   ) throws -> [(role: String, accuracy: Double)] {
     let dataset = try source.trainingData(labels: labels, seed: seed)
-    var values = try Preset(data: data).configuration(
-      method: row.method, columns: dataset.columns, classes: dataset.classNames.count)
+    var values = try Preset(data: data, columns: dataset.columns).configuration(
+      method: row.method, classes: dataset.classNames.count)
     for (key, value) in row.changes.members { values[key] = value }
     values["seed"] = .integer(Int64(seed))
     let trainer = try Trainer(configuration: values)

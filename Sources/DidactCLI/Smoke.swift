@@ -175,7 +175,7 @@ private struct SmokeRun {
   private func trainer(
     _ dataset: Dataset, method: String = "meta_pseudo_labels", more: JSONObject = [:]
   ) throws -> Trainer {
-    let preset = Preset(data: data)
+    let preset = Preset(data: data, columns: dataset.columns)
     let network = JSONObject().completed(
       columns: dataset.columns, hidden: preset.hidden, classes: dataset.classNames.count)
     let own: JSONObject = [

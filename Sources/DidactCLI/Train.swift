@@ -88,7 +88,7 @@ struct Train: ParsableCommand {
       dataset = try source.trainingData(labels: labels, table: table, for: trainer, seed: trainer.seed)
       try checkFits(trainer, dataset, source)
     } else {
-      let values = try mergedValues()
+      let values = try givenValues()
       let seed = try seed(in: values)
       dataset = try source.trainingData(
         labels: labels, table: table, categorical: TableOptions.columns(categorical), seed: seed)
@@ -99,8 +99,8 @@ struct Train: ParsableCommand {
 
   // MARK: - Configuration
 
-  /// The values of preset, file and options.
-  private func mergedValues() throws -> JSONObject {
+  /// The values of file and options.
+  private func givenValues() throws -> JSONObject {
     let fileValues = try options.fileValues()
     let assigned = try options.setValues()
     var flags = assigned
@@ -122,8 +122,7 @@ struct Train: ParsableCommand {
       throw DidactError(.invalidArgument, "\"method\" must be a name; got \(name.serialized())")
     }
     flags["method"] = name
-    let preset = try Preset(data: data).configuration(method: method)
-    return try Trainer.mergedConfiguration([preset, fileValues, flags], method: method)
+    return try Trainer.mergedConfiguration([fileValues, flags], method: method)
   }
 
   private func hiddenLengths(_ text: String) throws -> [Int] {
@@ -143,7 +142,7 @@ struct Train: ParsableCommand {
     return seed
   }
 
-  private func newTrainer(_ values: JSONObject, _ dataset: Dataset, _ source: DataSource) throws -> Trainer {
+  private func newTrainer(_ given: JSONObject, _ dataset: Dataset, _ source: DataSource) throws -> Trainer {
     let classCount = dataset.classNames.count
     let labeled = Set(dataset.labels)
     if classCount > 1, let empty = (0..<classCount).first(where: { !labeled.contains($0) }) {
@@ -158,12 +157,14 @@ struct Train: ParsableCommand {
       }
       throw DidactError(.data, "\(source.name): \(classCount == 0 ? "no labels" : "labels of a single class")\(hint)")
     }
-    var values = values
+    let preset = Preset(data: source.name, columns: dataset.columns)
+    let method = given["method"]?.text ?? ""
+    var values = try Trainer.mergedConfiguration([preset.configuration(method: method), given], method: method)
     for key in ["network", "student_network"] {
-      let given = values[key]?.members
-      guard given != nil || values[key] == nil && key == "network" else { continue }
-      let specification = (given ?? [:]).completed(
-        columns: dataset.columns, hidden: Preset(data: source.name).hidden, classes: classCount)
+      let network = values[key]?.members
+      guard network != nil || values[key] == nil && key == "network" else { continue }
+      let specification = (network ?? [:]).completed(
+        columns: dataset.columns, hidden: preset.hidden, classes: classCount)
       values[key] = .object(specification)
     }
     let trainer = try Trainer(configuration: values)

@@ -51,11 +51,18 @@ import Testing
 
   @Test(arguments: ["two-moons", "digits", "table.csv"], Trainer.methodNames)
   func presetsFitEveryMethod(data: String, method: String) throws {
-    let preset = Preset(data: data)
+    let preset = Preset(data: data, columns: 2)
     let network = JSONObject().completed(columns: 2, hidden: preset.hidden, classes: 2)
     let layers = [try preset.configuration(method: method), ["method": .string(method), "network": .object(network)]]
     let trainer = try Trainer(configuration: Trainer.mergedConfiguration(layers, method: method))
     #expect(trainer.student.specification.json.members?["hidden"]?.list?.compactMap(\.int) == preset.hidden)
+  }
+
+  @Test func tablesOfFewColumnsGetLessNoise() throws {
+    let noises = try [1, 4, 16, 200].map { columns in
+      try Preset(data: "table", columns: columns).configuration(method: "uda")["strong_noise"]
+    }
+    #expect(noises == [0.15, 0.3, 0.6, 0.6])
   }
 }
 

@@ -76,9 +76,9 @@ extension JSONObject {
 }
 
 extension Preset {
-  /// A whole configuration of a method for data of that shape.
+  /// A whole configuration of a method.
   /// - Throws: `DidactError.invalidArgument` naming the nearest known method.
-  public func configuration(method: String, columns: Int, classes: Int) throws -> JSONObject {
+  public func configuration(method: String, classes: Int) throws -> JSONObject {
     var values = try Trainer.mergedConfiguration([configuration(method: method)], method: method)
     values["method"] = .string(method)
     let network = values["network"]?.members ?? [:]
@@ -86,10 +86,12 @@ extension Preset {
     return values
   }
 
-  /// The values for those keys that a method has.
+  /// The values for those keys that a method has; a warm-up of the average where the method needs an average.
   /// - Throws: `DidactError.invalidArgument` naming the nearest known method.
   public func configuration(method: String) throws -> JSONObject {
-    let keys = Set(try Trainer.fields(method: method).map(\.key))
+    let fields = try Trainer.fields(method: method)
+    let averages = fields.contains { $0.key == "average_decay" && $0.defaultValue != .null }
+    let keys = Set(fields.map(\.key)).filter { $0 != "average_warmup" || averages }
     return JSONObject(values.members.filter { keys.contains($0.key) || $0.key.hasPrefix("network.") })
   }
 }

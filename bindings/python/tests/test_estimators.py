@@ -474,6 +474,27 @@ def test_configuration():
     assert all(values.shape == (60,) for values in classifier.history_.values())
 
 
+@pytest.mark.parametrize("method", ["meta_pseudo_labels", "supervised"])
+def test_defaults_are_the_preset_of_tables(method):
+    X, positions = blobs(columns=5)
+    values = didact.SemiSupervisedClassifier(method, n_jobs=1).fit(X, positions).trainer_.configuration
+    expected = didact.preset("table", method, 5, 3)
+    network = expected.pop("network")
+    assert {key: values[key] for key in expected} == expected
+    assert {key: values["network"][key] for key in network} == network
+
+
+def test_another_optimizer_starts_afresh():
+    X, positions = blobs()
+    given = {"student_optimizer": {"name": "adamw", "beta1": 0.8}}
+    values = make(method="meta_pseudo_labels", configuration=given).fit(X, positions).trainer_.configuration
+    assert values["student_optimizer.learning_rate"] == didact.Trainer(
+        "supervised", didact.mlp(4, [8], 3), student_optimizer={"name": "adamw"}
+    ).configuration["student_optimizer.learning_rate"]
+    assert values["student_optimizer.beta1"] == 0.8 and values["student_optimizer.schedule"] == "constant"
+    assert values["teacher_optimizer.schedule"] == "cosine"
+
+
 @pytest.mark.parametrize("method", didact.build_info()["methods"])
 def test_all_methods(method):
     X, positions = blobs()

@@ -20,8 +20,7 @@ except ImportError as error:
         f"didact.SemiSupervisedClassifier needs scikit-learn 1.3 or newer: pip install didact[sklearn] ({error})"
     ) from error
 
-from .network import mlp
-from .trainer import Trainer, configuration_fields
+from .trainer import Trainer, preset
 
 try:
     from sklearn.utils.validation import validate_data
@@ -39,8 +38,6 @@ _PARAMETERS = {
     "threads": "n_jobs",
     "time_limit": "time_limit",
 }
-# Where the defaults are not the method's.
-_DEFAULTS = {"unlabeled_batch_size": 128}
 # Rows predicted at once, which bounds the memory of large predictions.
 _BLOCK = 8192
 
@@ -57,15 +54,15 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     ----------
     method : str, default="meta_pseudo_labels"
         Any method of `didact.Trainer`, such as ``"supervised"``, which learns from labelled rows alone.
-    hidden_layers : sequence of int, default=(128,)
-        Lengths of the hidden layers.
-    steps : int, default=1000
-        Training steps, each on a batch of labelled and one of unlabelled rows.
+    hidden_layers : sequence of int or None, default=None
+        Lengths of the hidden layers; None for those of ``didact.preset("table", ...)``, which are (64, 64).
+    steps : int or None, default=None
+        Training steps, each on a batch of labelled and one of unlabelled rows; None for the preset's, 1000.
     unlabeled : "auto", None, int or str, default="auto"
         What stands for "no label" in ``y`` beside None and NaN, which always do. ``"auto"``: -1, unless the labels are
         exactly -1 and 1, which is a problem of two classes. None: nothing else. Any other value: that value.
     configuration : dict, default=None
-        Keys of `didact.Trainer` in place of the defaults, such as ``{"uda_weight": 4.0, "student_optimizer":
+        Keys of `didact.Trainer` in place of those of ``didact.preset("table", ...)``, such as ``{"uda_weight": 4.0, "student_optimizer":
         {"learning_rate": 0.1}, "network": {"dropout": 0.2}}``; `didact.configuration_fields` lists them.
     random_state : int, RandomState or None, default=None
         Of initial weights, batches, noise and samples. With an int, the same data, machine and ``n_jobs`` give the
@@ -118,8 +115,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         self,
         method: str = "meta_pseudo_labels",
         *,
-        hidden_layers: Any = (128,),
-        steps: int = 1000,
+        hidden_layers: Any = None,
+        steps: int | None = None,
         unlabeled: Any = "auto",
         configuration: Mapping[str, Any] | None = None,
         random_state: Any = None,
@@ -260,10 +257,11 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         return accuracy_score(_plain(y[labelled]), self.predict(X)[labelled], sample_weight=sample_weight)
 
     def _check_parameters(self) -> None:
-        if not isinstance(self.steps, Integral) or self.steps < 1:
-            raise ValueError(f"steps must be a whole number of at least 1, got {self.steps!r}")
-        if isinstance(self.hidden_layers, str) or not isinstance(self.hidden_layers, (Sequence, np.ndarray)):
-            raise TypeError(f"hidden_layers must be a sequence of lengths, such as (128,), got {self.hidden_layers!r}")
+        if self.steps is not None and not (isinstance(self.steps, Integral) and self.steps >= 1):
+            raise ValueError(f"steps must be None or a whole number of at least 1, got {self.steps!r}")
+        lengths = self.hidden_layers
+        if lengths is not None and (isinstance(lengths, str) or not isinstance(lengths, (Sequence, np.ndarray))):
+            raise TypeError(f"hidden_layers must be None or a sequence of lengths, such as (64, 64), got {lengths!r}")
         threads = self.n_jobs
         if threads is not None and not (isinstance(threads, Integral) and (threads > 0 or threads == -1)):
             raise ValueError(f"n_jobs must be None, -1 or a positive whole number, got {self.n_jobs!r}")
@@ -284,20 +282,25 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         for key, parameter in _PARAMETERS.items():
             if key in given:
                 raise ValueError(f"configuration: {key!r} is set by the parameter {parameter!r}")
-        keys = {field["key"] for field in configuration_fields(self.method)}
-        defaults = {key: value for key, value in _DEFAULTS.items() if key in keys}
-        network = {**mlp(columns, self.hidden_layers, classes), **given.pop("network", {})}
+        defaults = preset("table", self.method, columns, classes)
+        for optimizer in ("student_optimizer.", "teacher_optimizer."):
+            # The preset's values are for sgd.
+            if given.get(f"{optimizer}name", "sgd") != "sgd":
+                defaults = {key: value for key, value in defaults.items() if not key.startswith(optimizer)}
+        network = defaults["network"]
+        if self.hidden_layers is not None:
+            network["hidden"] = list(self.hidden_layers)
+        network.update(given.pop("network", {}))
         if given.get("student_network") is not None:
             given["student_network"] = {**network, **given["student_network"]}
-        return Trainer(
-            self.method,
-            network,
-            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
-            steps=self.steps,
-            threads=0 if self.n_jobs in (None, -1) else self.n_jobs,
-            time_limit=self.time_limit,
-            **{**defaults, **given},
-        )
+        own = {
+            "seed": int(check_random_state(self.random_state).randint(2**31 - 1)),
+            "threads": 0 if self.n_jobs in (None, -1) else self.n_jobs,
+            "time_limit": self.time_limit,
+        }
+        if self.steps is not None:
+            own["steps"] = self.steps
+        return Trainer(**{**defaults, **own, **given})
 
     def _adopt(self, trainer: Trainer, classes: np.ndarray, marker: Any, codes: np.ndarray, rows: list) -> None:
         predicted = np.concatenate([_probabilities(trainer, part).argmax(axis=1) for part in rows])
