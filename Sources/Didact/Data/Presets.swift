@@ -32,7 +32,8 @@ public struct Preset: Sendable {
       "weak_noise": 0, "strong_noise": 0.1, "strong_feature_dropout": 0, "uda_weight": 2, "uda_temperature": 1,
       "uda_threshold": 0, "teacher_optimizer.learning_rate": 0.1, "teacher_optimizer.clip_norm": 1,
       "student_optimizer.learning_rate": 0.05,
-    ])
+    ]
+  )
 
   /// 64 pixels from 0 to 16, which become 0 to 1.
   private static let digits: (hidden: [Int], values: JSONObject) = (
@@ -42,7 +43,8 @@ public struct Preset: Sendable {
       "weak_noise": 0, "strong_noise": 0.3, "strong_feature_dropout": 0.1, "uda_weight": 2, "uda_temperature": 0.4,
       "uda_threshold": 0.8, "teacher_optimizer.learning_rate": 0.2, "teacher_optimizer.clip_norm": 3,
       "student_optimizer.learning_rate": 0.2,
-    ])
+    ]
+  )
 
   /// Columns of mean 0 and deviation 1. What the noise moves along a row's direction to another class is the same for
   /// any number of columns, while the distance between rows grows with its root: rows of few columns need less noise.
@@ -56,8 +58,7 @@ public struct Preset: Sendable {
         "strong_noise": .number(min(0.6, 0.15 * Double(columns).squareRoot())), "strong_feature_dropout": 0,
         "uda_weight": 4, "uda_temperature": 1, "uda_threshold": 0.8, "uda_warmup_steps": 300,
         "average_warmup": "mean_teacher", "teacher_optimizer.learning_rate": 0.2, "teacher_optimizer.clip_norm": 1,
-        "teacher_optimizer.schedule": "cosine", "teacher_optimizer.weight_decay": 0.001,
-        "student_optimizer.learning_rate": 0.2, "student_optimizer.schedule": "cosine",
+        "teacher_optimizer.weight_decay": 0.001, "student_optimizer.learning_rate": 0.2,
         "student_optimizer.weight_decay": 0.001,
       ]
     )
