@@ -58,7 +58,8 @@ public struct Preset: Sendable {
         "strong_noise": .number(min(0.6, 0.15 * Double(columns).squareRoot())), "strong_feature_dropout": 0,
         "uda_weight": 4, "uda_temperature": 1, "uda_threshold": 0.8, "uda_warmup_steps": 300,
         "average_warmup": "mean_teacher", "teacher_optimizer.learning_rate": 0.2, "teacher_optimizer.clip_norm": 1,
-        "teacher_optimizer.weight_decay": 0.001, "student_optimizer.learning_rate": 0.2,
+        "teacher_optimizer.schedule": "cosine", "teacher_optimizer.weight_decay": 0.001,
+        "student_optimizer.learning_rate": 0.2, "student_optimizer.schedule": "cosine",
         "student_optimizer.weight_decay": 0.001,
       ]
     )
