@@ -440,6 +440,9 @@ import Testing
     // (0.6 · 0.4 p₁ + 0.4 p₂) / (1 − 0.6²)
     let mean = zip(first, second).map { zip($0, $1).map { (0.24 * $0 + 0.4 * $1) / 0.64 } }
     try expectGradient(of: trainer.student, before: later, objective(mean), "the third epoch")
+    // Other rows begin anew.
+    try trainer.fit(try features.selectingRows(Array((0..<60).reversed())), labels.reversed(), steps: 1)
+    #expect(trainer.history[3]["loss/consistency"] == 0)
     let problem = try problem()
     #expect(
       Training.error { try trainer.step(problem.x, problem.labels, unlabeled: problem.u) }.code == .unsupported)

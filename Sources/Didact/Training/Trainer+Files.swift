@@ -100,7 +100,7 @@ extension Trainer {
       movingAverage.updateCount.integer = try file.count("average.update_count")
     }
     if let rows = file.tensors.first(where: { $0.name.hasPrefix("method.") })?.tensor.shape[0] {
-      try method.prepare(rows: rows)
+      try method.prepare(rows: rows, isNewData: true)
       for (name, tensor) in method.rowTensors { try file.read("method.\(name)", into: tensor, student.kernels) }
     }
     try readStages(file)

@@ -57,9 +57,10 @@ extension Trainer {
     return try training {
       let data = try FitData(self, features, labels, unlabeled)
       let digest = Trainer.digest([features, unlabeled].compactMap { $0 }, labels)
+      let isNewData = dataDigest != digest
       try writing { dataDigest = digest }
       var batches = try FitBatches(self, data)
-      if method.needsUnlabeled { try method.prepare(rows: data.pool.count) }
+      if method.needsUnlabeled { try method.prepare(rows: data.pool.count, isNewData: isNewData) }
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity
       let firstStep = self.steps, start = secondsOfClock()
       while count.map({ self.steps < firstStep + $0 }) ?? true {

@@ -94,8 +94,7 @@ public final class Trainer: @unchecked Sendable {
       throw DidactError(
         .invalidArgument, "unknown method \"\(method)\".\(suggestion(for: method, among: methodNames))")
     }
-    return commonFields.map { $0.key == "average_decay" ? $0.prefixed("", default: name.averageDecay) : $0 }
-      + name.fields
+    return commonFields.map { $0.prefixed("", default: name.defaults[$0.key]) } + name.fields
   }
 
   /// - Parameter json: an object of configuration keys; `method` and `network` must be there. Nested objects and dotted
