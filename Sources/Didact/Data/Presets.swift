@@ -46,10 +46,9 @@ public struct Preset: Sendable {
     ]
   )
 
-  /// Columns of mean 0 and deviation 1. What the noise moves along a row's direction to another class is the same for
-  /// any number of columns, while the distance between rows grows with its root: rows of few columns need less noise.
-  /// Dropping features would move rows of two columns onto an axis. The target of the consistency loss is not sharpened
-  /// and counts only where it is sure, so that no class is lost to another before the labels have been learned.
+  /// Columns of mean 0 and deviation 1. Rows lie further apart the more columns there are, in proportion to the root, so
+  /// that rows of few columns bear less noise; dropping features would move rows of two columns onto an axis. The target
+  /// of the consistency loss counts only where it is sure, and only after a while: otherwise some runs lose a class.
   private static func table(columns: Int) -> (hidden: [Int], values: JSONObject) {
     (
       [64, 64],
@@ -57,7 +56,7 @@ public struct Preset: Sendable {
         "network.batch_norm": true, "input_scaling": "standard", "steps": 1000, "unlabeled_batch_size": 128,
         "strong_noise": .number(min(0.6, 0.15 * Double(columns).squareRoot())), "strong_feature_dropout": 0,
         "uda_weight": 4, "uda_temperature": 1, "uda_threshold": 0.8, "uda_warmup_steps": 300,
-        "average_warmup": "mean_teacher", "teacher_optimizer.learning_rate": 0.2, "teacher_optimizer.clip_norm": 1,
+        "teacher_optimizer.learning_rate": 0.2, "teacher_optimizer.clip_norm": 1,
         "teacher_optimizer.schedule": "cosine", "teacher_optimizer.weight_decay": 0.001,
         "student_optimizer.learning_rate": 0.2, "student_optimizer.schedule": "cosine",
         "student_optimizer.weight_decay": 0.001,

@@ -86,12 +86,10 @@ extension Preset {
     return values
   }
 
-  /// The values for those keys that a method has; a warm-up of the average where the method needs an average.
+  /// The values for those keys that a method has.
   /// - Throws: `DidactError.invalidArgument` naming the nearest known method.
   public func configuration(method: String) throws -> JSONObject {
-    let fields = try Trainer.fields(method: method)
-    let averages = fields.contains { $0.key == "average_decay" && $0.defaultValue != .null }
-    let keys = Set(fields.map(\.key)).filter { $0 != "average_warmup" || averages }
+    let keys = Set(try Trainer.fields(method: method).map(\.key))
     return JSONObject(values.members.filter { keys.contains($0.key) || $0.key.hasPrefix("network.") })
   }
 }
