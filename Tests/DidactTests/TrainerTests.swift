@@ -566,7 +566,8 @@ enum Training {
       try trainer.fit(features, labels)
       let networks = try trainer.networkRoles.map { try trainer.network($0) }
       let validations = trainer.history.count { $0["validation/accuracy"] != nil }
-      return [[Double(trainer.steps), Double(validations)]] + networks.flatMap { [$0.parameters.values, $0.statistics.values] }
+      return [[Double(trainer.steps), Double(validations)]]
+        + networks.flatMap { [$0.parameters.values, $0.statistics.values] }
     }
     var base = Training.configuration(try Training.fitKeys(method)).setting(["method": .string(method), "steps": 4])
     // No row is as sure as the default demands after so few steps.

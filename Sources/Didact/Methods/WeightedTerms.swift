@@ -18,7 +18,9 @@ struct WeightedTerms {
   func add(_ term: LossGradient, _ name: String, weight: Double, through pass: RecordedPass, draw: UInt64) throws
     -> Double
   {
-    try add(loss: term.loss, [(term.cotangent, pass)], name, weight: weight, draw: draw)
+    try checkFinite(term.loss, term: name, draw: draw)
+    try pass.backward(term.cotangent, into: termGradient)
+    return addTermGradient(weight)
   }
 
   /// The same for a term that reaches the parameters through several passes.
@@ -29,6 +31,10 @@ struct WeightedTerms {
     for (index, part) in parts.enumerated() {
       try part.pass.backward(part.cotangent, into: termGradient, accumulate: index > 0)
     }
+    return addTermGradient(weight)
+  }
+
+  private func addTermGradient(_ weight: Double) -> Double {
     network.kernels.add(termGradient, scaledBy: weight, to: network.gradients)
     return network.kernels.dot(termGradient, termGradient).squareRoot()
   }

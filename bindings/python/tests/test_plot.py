@@ -99,6 +99,7 @@ def recorded():
 @pytest.mark.parametrize("name", DRAWN)
 def test_axes_in_and_out(name, trained, monkeypatch):
     monkeypatch.setattr(plt, "show", lambda *arguments: pytest.fail("show was called"))
+    plt.close("all")
     _, ax = plt.subplots()
     assert DRAWN[name](trained, ax) is ax
     assert plt.get_fignums() == [1]
