@@ -30,13 +30,12 @@ final class FixMatch: Method {
     ]
 
   private let student: Network
+  private let training: StudentTraining
+  private let objectives: Objectives
   /// What labels, if not the student.
   private let average: Network?
-  private let supervised: SupervisedTerm
-  private let threshold, weight: Double
+  private let threshold: Double
   private let weakDropout, strongDropout: RandomStream
-  private let objectives: Objectives
-  private let terms: WeightedTerms
 
   init(student: Network, average: MovingAverage?, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
@@ -45,20 +44,17 @@ final class FixMatch: Method {
       throw DidactError(.invalidArgument, "fixmatch: \"eman\" labels by the student's average; set \"average_decay\"")
     }
     self.average = isEMAN ? average?.network : nil
-    learners = [try Learner("student", student, configuration)]
-    objectives = Objectives(student.kernels)
-    terms = try WeightedTerms(student)
-    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
+    training = try StudentTraining(student, configuration, seed: seed)
+    learners = [training.learner]
+    objectives = training.objectives
     threshold = try configuration.number("pseudo_label_threshold")
-    weight = try configuration.number("unlabeled_weight")
     weakDropout = RandomStream(seed: seed, name: "student/dropout/weak")
     strongDropout = RandomStream(seed: seed, name: "student/dropout/strong")
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    terms.begin()
-    try supervised.add(batch.labeled, to: terms, draw: draw, into: &metrics)
-    let views = try batch.unlabeledViews()
+    try training.begin(batch, draw: draw, into: &metrics)
+    let views = try batch.unlabeledViews(), weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let labeling =
         try average?.record(views.weak, mode: .evaluation)
@@ -71,7 +67,7 @@ final class FixMatch: Method {
         logits: pass.logits, targets: objectives.mostProbable(probabilities), weights: mask)
       metrics["loss/pseudo_label"] = term.loss
       metrics["mask_rate"] = objectives.rate(mask)
-      metrics["gradient_norm/pseudo_label"] = try terms.add(
+      metrics["gradient_norm/pseudo_label"] = try training.terms.add(
         term, "pseudo-label", weight: weight, through: pass, draw: draw)
     }
     try learners[0].step(draw: draw, into: &metrics)

@@ -30,12 +30,10 @@ final class InterpolationConsistency: Method {
     SupervisedTerm.metricNames + ["loss/consistency", "gradient_norm/consistency", "learning_rate/student"]
 
   private let student, teacher: Network
-  private let supervised: SupervisedTerm
-  private let weight, mixingParameter: Double
-  private let ramp: Ramp
-  private let mixing, dropout: RandomStream
+  private let training: StudentTraining
   private let objectives: Objectives
-  private let terms: WeightedTerms
+  private let mixingParameter: Double
+  private let mixing, dropout: RandomStream
 
   init(student: Network, average: MovingAverage?, configuration: FieldValues, seed: UInt64) throws {
     guard let average else {
@@ -43,21 +41,17 @@ final class InterpolationConsistency: Method {
     }
     self.student = student
     teacher = average.network
-    learners = [try Learner("student", student, configuration)]
-    objectives = Objectives(student.kernels)
-    terms = try WeightedTerms(student)
-    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
-    weight = try configuration.number("unlabeled_weight")
+    training = try StudentTraining(student, configuration, seed: seed)
+    learners = [training.learner]
+    objectives = training.objectives
     mixingParameter = try configuration.number("mixing_parameter")
-    ramp = Ramp(steps: try configuration.number("unlabeled_ramp") * Double(try configuration.integer("steps")))
     mixing = RandomStream(seed: seed, name: "mixing")
     dropout = RandomStream(seed: seed, name: "student/dropout/unlabeled")
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    terms.begin()
-    try supervised.add(batch.labeled, to: terms, draw: draw, into: &metrics)
-    let rows = try batch.unlabeledViews().weak, weight = weight * ramp.factor(at: Int(draw))
+    try training.begin(batch, draw: draw, into: &metrics)
+    let rows = try batch.unlabeledViews().weak, weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let beta = mixing.draw(draw, lane: 1).beta(mixingParameter), share = max(beta, 1 - beta)
       let order = mixing.draw(draw).permutation(rows.rows)
@@ -68,7 +62,7 @@ final class InterpolationConsistency: Method {
       let term = try objectives.squaredDifference(
         logits: pass.logits, targets: try objectives.mixed(target, order, share: share))
       metrics["loss/consistency"] = term.loss
-      metrics["gradient_norm/consistency"] = try terms.add(
+      metrics["gradient_norm/consistency"] = try training.terms.add(
         term, "consistency", weight: weight, through: pass, draw: draw)
     }
     try learners[0].step(draw: draw, into: &metrics)

@@ -32,13 +32,10 @@ final class MeanTeacher: Method {
     SupervisedTerm.metricNames + ["loss/consistency", "gradient_norm/consistency", "learning_rate/student"]
 
   private let student, teacher: Network
-  private let supervised: SupervisedTerm
-  private let weight: Double
-  private let ramp: Ramp
+  private let training: StudentTraining
+  private let objectives: Objectives
   private let teacherTrains: Bool
   private let teacherDropout, strongDropout: RandomStream
-  private let objectives: Objectives
-  private let terms: WeightedTerms
 
   init(student: Network, average: MovingAverage?, configuration: FieldValues, seed: UInt64) throws {
     guard let average else {
@@ -46,14 +43,9 @@ final class MeanTeacher: Method {
     }
     self.student = student
     teacher = average.network
-    learners = [try Learner("student", student, configuration)]
-    objectives = Objectives(student.kernels)
-    terms = try WeightedTerms(student)
-    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
-    weight = try configuration.number("unlabeled_weight")
-    ramp = Ramp(
-      steps: try configuration.number("unlabeled_ramp") * Double(try configuration.integer("steps")),
-      shape: .exponential)
+    training = try StudentTraining(student, configuration, seed: seed, ramp: .exponential)
+    learners = [training.learner]
+    objectives = training.objectives
     let isEMAN = try configuration.boolean("eman")
     teacherTrains = try configuration.text("teacher_mode") == "training" && !isEMAN
     teacherDropout = RandomStream(seed: seed, name: "teacher/dropout/weak")
@@ -61,9 +53,8 @@ final class MeanTeacher: Method {
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    terms.begin()
-    try supervised.add(batch.labeled, to: terms, draw: draw, into: &metrics)
-    let views = try batch.unlabeledViews(), weight = weight * ramp.factor(at: Int(draw))
+    try training.begin(batch, draw: draw, into: &metrics)
+    let views = try batch.unlabeledViews(), weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let mode = teacherTrains ? PassMode(normalization: .batch, noise: teacherDropout, draw: draw) : .evaluation
       let target = try objectives.softmax(try teacher.record(views.weak, mode: mode).logits)
@@ -71,7 +62,7 @@ final class MeanTeacher: Method {
         views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))
       let term = try objectives.squaredDifference(logits: pass.logits, targets: target)
       metrics["loss/consistency"] = term.loss
-      metrics["gradient_norm/consistency"] = try terms.add(
+      metrics["gradient_norm/consistency"] = try training.terms.add(
         term, "consistency", weight: weight, through: pass, draw: draw)
     }
     try learners[0].step(draw: draw, into: &metrics)

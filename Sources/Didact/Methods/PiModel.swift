@@ -27,33 +27,24 @@ final class PiModel: Method {
     SupervisedTerm.metricNames + ["loss/consistency", "gradient_norm/consistency", "learning_rate/student"]
 
   private let student: Network
-  private let supervised: SupervisedTerm
-  private let weight: Double
-  private let ramp: Ramp
+  private let training: StudentTraining
+  private let objectives: Objectives
   private let detachesTarget: Bool
   private let weakDropout, strongDropout: RandomStream
-  private let objectives: Objectives
-  private let terms: WeightedTerms
 
   init(student: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
-    learners = [try Learner("student", student, configuration)]
-    objectives = Objectives(student.kernels)
-    terms = try WeightedTerms(student)
-    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
-    weight = try configuration.number("unlabeled_weight")
-    ramp = Ramp(
-      steps: try configuration.number("unlabeled_ramp") * Double(try configuration.integer("steps")),
-      shape: .exponential)
+    training = try StudentTraining(student, configuration, seed: seed, ramp: .exponential)
+    learners = [training.learner]
+    objectives = training.objectives
     detachesTarget = try configuration.boolean("detach_target")
     weakDropout = RandomStream(seed: seed, name: "student/dropout/weak")
     strongDropout = RandomStream(seed: seed, name: "student/dropout/strong")
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    terms.begin()
-    try supervised.add(batch.labeled, to: terms, draw: draw, into: &metrics)
-    let views = try batch.unlabeledViews(), weight = weight * ramp.factor(at: Int(draw))
+    try training.begin(batch, draw: draw, into: &metrics)
+    let views = try batch.unlabeledViews(), weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let weak = try student.record(
         views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw))
@@ -65,10 +56,11 @@ final class PiModel: Method {
       if !detachesTarget {
         let strongProbabilities = try objectives.softmax(strong.logits)
         parts.append(
-          (try objectives.squaredDifference(logits: weak.logits, targets: strongProbabilities).cotangent, weak))
+          (try objectives.squaredDifference(logits: weak.logits, targets: strongProbabilities).cotangent, weak)
+        )
       }
       metrics["loss/consistency"] = term.loss
-      metrics["gradient_norm/consistency"] = try terms.add(
+      metrics["gradient_norm/consistency"] = try training.terms.add(
         loss: term.loss, parts, "consistency", weight: weight, draw: draw)
     }
     try learners[0].step(draw: draw, into: &metrics)

@@ -32,29 +32,23 @@ final class PseudoLabel: Method {
     ]
 
   private let student: Network
-  private let supervised: SupervisedTerm
-  private let threshold, unlabeledWeight: Double
-  private let ramp: Ramp
-  private let dropout: RandomStream
+  private let training: StudentTraining
   private let objectives: Objectives
-  private let terms: WeightedTerms
+  private let threshold: Double
+  private let dropout: RandomStream
 
   init(student: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
-    learners = [try Learner("student", student, configuration)]
-    objectives = Objectives(student.kernels)
-    terms = try WeightedTerms(student)
-    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
+    training = try StudentTraining(student, configuration, seed: seed)
+    learners = [training.learner]
+    objectives = training.objectives
     threshold = try configuration.number("pseudo_label_threshold")
-    unlabeledWeight = try configuration.number("unlabeled_weight")
-    ramp = Ramp(steps: try configuration.number("unlabeled_ramp") * Double(try configuration.integer("steps")))
     dropout = RandomStream(seed: seed, name: "student/dropout/unlabeled")
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    terms.begin()
-    try supervised.add(batch.labeled, to: terms, draw: draw, into: &metrics)
-    let weight = unlabeledWeight * ramp.factor(at: Int(draw))
+    try training.begin(batch, draw: draw, into: &metrics)
+    let weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let unlabeled = try student.record(
         try batch.unlabeledViews().weak, mode: PassMode(normalization: .batch, noise: dropout, draw: draw))
@@ -64,7 +58,7 @@ final class PseudoLabel: Method {
       let term = try objectives.crossEntropy(logits: unlabeled.logits, targets: targets, weights: mask)
       metrics["loss/pseudo_label"] = term.loss
       metrics["mask_rate"] = objectives.rate(mask)
-      metrics["gradient_norm/pseudo_label"] = try terms.add(
+      metrics["gradient_norm/pseudo_label"] = try training.terms.add(
         term, "pseudo-label", weight: weight, through: unlabeled, draw: draw)
     }
     try learners[0].step(draw: draw, into: &metrics)

@@ -28,26 +28,19 @@ final class TemporalEnsembling: Method {
     SupervisedTerm.metricNames + ["loss/consistency", "gradient_norm/consistency", "learning_rate/student"]
 
   private let student: Network
-  private let supervised: SupervisedTerm
-  private let weight, decay: Double
-  private let ramp: Ramp
-  private let dropout: RandomStream
+  private let training: StudentTraining
   private let objectives: Objectives
-  private let terms: WeightedTerms
+  private let decay: Double
+  private let dropout: RandomStream
   /// Z [rows, C], and n [rows].
   private var ensemble, updates: Tensor?
 
   init(student: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
-    learners = [try Learner("student", student, configuration)]
-    objectives = Objectives(student.kernels)
-    terms = try WeightedTerms(student)
-    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
-    weight = try configuration.number("unlabeled_weight")
+    training = try StudentTraining(student, configuration, seed: seed, ramp: .exponential)
+    learners = [training.learner]
+    objectives = training.objectives
     decay = try configuration.number("ensemble_decay")
-    ramp = Ramp(
-      steps: try configuration.number("unlabeled_ramp") * Double(try configuration.integer("steps")),
-      shape: .exponential)
     dropout = RandomStream(seed: seed, name: "student/dropout/strong")
   }
 
@@ -66,13 +59,13 @@ final class TemporalEnsembling: Method {
       throw DidactError(
         .unsupported, "temporal_ensembling must know which rows a batch has: train by fit, not by single steps")
     }
-    terms.begin()
-    try supervised.add(batch.labeled, to: terms, draw: draw, into: &metrics)
+    try training.begin(batch, draw: draw, into: &metrics)
     let kernels = student.kernels
     let pass = try student.record(
       try batch.unlabeledViews().strong,
       mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))
-    let target = try objectives.tensor(pass.logits.shape), mask = try objectives.tensor(Shape(rows.count))
+    let target = try objectives.tensor(pass.logits.shape),
+      mask = try objectives.tensor(Shape(rows.count))
     kernels.gather(target, ensemble, rows: rows)
     for (position, row) in rows.enumerated() {
       mask[position] = updates[row] > 0 ? 1 : 0
@@ -80,11 +73,11 @@ final class TemporalEnsembling: Method {
         kernels.scale(target.rows(position..<position + 1), by: 1 / (1 - power(decay, updates[row])))
       }
     }
-    let weight = weight * ramp.factor(at: Int(draw))
+    let weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let term = try objectives.squaredDifference(logits: pass.logits, targets: target, weights: mask)
       metrics["loss/consistency"] = term.loss
-      metrics["gradient_norm/consistency"] = try terms.add(
+      metrics["gradient_norm/consistency"] = try training.terms.add(
         term, "consistency", weight: weight, through: pass, draw: draw)
     }
     let probabilities = try objectives.softmax(pass.logits)

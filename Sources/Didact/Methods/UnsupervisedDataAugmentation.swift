@@ -43,37 +43,31 @@ final class UnsupervisedDataAugmentation: Method {
     ]
 
   private let student: Network
-  private let supervised: SupervisedTerm
-  private let annealing: SignalAnnealing?
-  private let weight, temperature, threshold, entropyWeight: Double
-  private let looksAtSharpened, dividesByKept: Bool
-  private let ramp: Ramp
-  private let weakDropout, strongDropout: RandomStream
+  private let training: StudentTraining
   private let objectives: Objectives
-  private let terms: WeightedTerms
+  private let annealing: SignalAnnealing?
+  private let temperature, threshold, entropyWeight: Double
+  private let looksAtSharpened, dividesByKept: Bool
+  private let weakDropout, strongDropout: RandomStream
 
   init(student: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
-    learners = [try Learner("student", student, configuration)]
-    objectives = Objectives(student.kernels)
-    terms = try WeightedTerms(student)
-    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
+    training = try StudentTraining(student, configuration, seed: seed)
+    learners = [training.learner]
+    objectives = training.objectives
     annealing = try SignalAnnealing(configuration)
-    weight = try configuration.number("unlabeled_weight")
     temperature = try configuration.number("uda_temperature")
     threshold = try configuration.number("uda_threshold")
     entropyWeight = try configuration.number("entropy_weight")
     looksAtSharpened = try configuration.text("uda_confidence") == "sharpened"
     dividesByKept = try configuration.text("uda_divisor") == "kept"
-    ramp = Ramp(steps: try configuration.number("unlabeled_ramp") * Double(try configuration.integer("steps")))
     weakDropout = RandomStream(seed: seed, name: "student/dropout/weak")
     strongDropout = RandomStream(seed: seed, name: "student/dropout/strong")
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    terms.begin()
-    try supervised.add(batch.labeled, to: terms, annealing: annealing, draw: draw, into: &metrics)
-    let views = try batch.unlabeledViews(), weight = weight * ramp.factor(at: Int(draw))
+    try training.begin(batch, annealing: annealing, draw: draw, into: &metrics)
+    let views = try batch.unlabeledViews(), weight = training.unlabeledWeight(at: draw)
     if weight > 0 || entropyWeight > 0 {
       let weak = try student.record(
         views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw))
@@ -81,7 +75,7 @@ final class UnsupervisedDataAugmentation: Method {
       if entropyWeight > 0 {
         let entropy = try objectives.entropy(logits: weak.logits)
         metrics["loss/entropy"] = entropy.loss
-        metrics["gradient_norm/entropy"] = try terms.add(
+        metrics["gradient_norm/entropy"] = try training.terms.add(
           entropy, "entropy", weight: entropyWeight, through: weak, draw: draw)
       }
     }
@@ -102,6 +96,7 @@ final class UnsupervisedDataAugmentation: Method {
       logits: pass.logits, targets: target, weights: mask, factor: 1 / divisor)
     metrics["loss/uda"] = term.loss
     metrics["mask_rate"] = rate
-    metrics["gradient_norm/uda"] = try terms.add(term, "consistency", weight: weight, through: pass, draw: draw)
+    metrics["gradient_norm/uda"] = try training.terms.add(
+      term, "consistency", weight: weight, through: pass, draw: draw)
   }
 }

@@ -38,33 +38,27 @@ final class VirtualAdversarialTraining: Method {
     ]
 
   private let student: Network
-  private let supervised: SupervisedTerm
-  private let weight, radius, entropyWeight: Double
-  private let iterations: Int
-  private let ramp: Ramp
-  private let dropout, directions: RandomStream
+  private let training: StudentTraining
   private let objectives: Objectives
-  private let terms: WeightedTerms
+  private let radius, entropyWeight: Double
+  private let iterations: Int
+  private let dropout, directions: RandomStream
 
   init(student: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
-    learners = [try Learner("student", student, configuration)]
-    objectives = Objectives(student.kernels)
-    terms = try WeightedTerms(student)
-    supervised = try SupervisedTerm(student, objectives, configuration, seed: seed)
-    weight = try configuration.number("unlabeled_weight")
+    training = try StudentTraining(student, configuration, seed: seed)
+    learners = [training.learner]
+    objectives = training.objectives
     radius = try configuration.number("adversarial_radius")
     entropyWeight = try configuration.number("entropy_weight")
     iterations = try configuration.integer("power_iterations")
-    ramp = Ramp(steps: try configuration.number("unlabeled_ramp") * Double(try configuration.integer("steps")))
     dropout = RandomStream(seed: seed, name: "student/dropout/unlabeled")
     directions = RandomStream(seed: seed, name: "adversarial directions")
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    terms.begin()
-    try supervised.add(batch.labeled, to: terms, draw: draw, into: &metrics)
-    let rows = try batch.unlabeledViews().weak, weight = weight * ramp.factor(at: Int(draw))
+    try training.begin(batch, draw: draw, into: &metrics)
+    let rows = try batch.unlabeledViews().weak, weight = training.unlabeledWeight(at: draw)
     if weight > 0 || entropyWeight > 0 {
       let mode = PassMode(normalization: .batch, noise: dropout, draw: draw)
       let clean = try student.record(rows, mode: mode)
@@ -76,13 +70,13 @@ final class VirtualAdversarialTraining: Method {
           mode: mode)
         let term = try objectives.divergence(logits: pass.logits, targets: target)
         metrics["loss/consistency"] = term.loss
-        metrics["gradient_norm/consistency"] = try terms.add(
+        metrics["gradient_norm/consistency"] = try training.terms.add(
           term, "consistency", weight: weight, through: pass, draw: draw)
       }
       if entropyWeight > 0 {
         let entropy = try objectives.entropy(logits: clean.logits)
         metrics["loss/entropy"] = entropy.loss
-        metrics["gradient_norm/entropy"] = try terms.add(
+        metrics["gradient_norm/entropy"] = try training.terms.add(
           entropy, "entropy", weight: entropyWeight, through: clean, draw: draw)
       }
     }
@@ -94,7 +88,8 @@ final class VirtualAdversarialTraining: Method {
     let direction = try objectives.zeros(rows.shape)
     student.kernels.addNormal(direction, deviation: 1, directions.draw(draw))
     objectives.normalizeRows(direction)
-    let still = try objectives.zeros(student.parameters.shape), unused = try objectives.tensor(student.parameters.shape)
+    let still = try objectives.zeros(student.parameters.shape),
+      unused = try objectives.tensor(student.parameters.shape)
     for _ in 0..<iterations {
       let change = try clean.tangent(still, inputDirection: direction)
       let cotangent = try objectives.softmaxPullback(change, probabilities: p)
