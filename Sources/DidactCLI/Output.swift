@@ -14,6 +14,15 @@ func writeOutput(_ text: String) throws {
   }
 }
 
+/// - Throws: `DidactError.file` where writing `path` would replace the data that was read.
+func checkDiffer(_ path: String, _ option: String, _ data: String) throws {
+  var written = stat(), read = stat()
+  guard stat(path, &written) == 0, stat(data, &read) == 0 else { return }
+  guard written.st_ino != read.st_ino || written.st_dev != read.st_dev else {
+    throw DidactError(.file, "\(option) \(path) would replace the data; give another file")
+  }
+}
+
 /// Writes to standard error, at once. There is nobody to tell where that fails.
 func writeError(_ text: String) { _ = write(text, to: STDERR_FILENO) }
 

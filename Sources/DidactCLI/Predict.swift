@@ -36,6 +36,10 @@ struct Predict: ParsableCommand {
   func run() throws {
     let source = try DataSource(named: data)
     try source.check(table)
+    if let output {
+      try checkDiffer(output, "--output", data)
+      try checkDiffer(output, "--output", model)
+    }
     let trainer = try Trainer(loading: model)
     let rows = try source.rowsToPredict(for: trainer, table, seed: try checkedSeed(seed) ?? trainer.seed)
     let probabilities: Tensor

@@ -80,7 +80,12 @@ struct Train: ParsableCommand {
   func run() throws {
     let source = try DataSource(named: data)
     try source.check(table, categorical: categorical)
-    if let model { try checkWritable(model) }
+    if let model {
+      try checkWritable(model)
+      try checkDiffer(model, "--model", data)
+    }
+    // A reader of our output that goes away must not cost the model.
+    signal(SIGPIPE, SIG_IGN)
 
     let trainer: Trainer, dataset: Dataset
     if let resume {
@@ -203,6 +208,12 @@ struct Train: ParsableCommand {
     if let seed, UInt64(exactly: seed) != trainer.seed {
       throw DidactError(
         .invalidArgument, "\(path) was trained with seed \(trainer.seed), not \(seed); leave --seed out")
+    }
+    guard !trainer.isFinished else {
+      throw DidactError(
+        .invalidArgument,
+        "\(path) is trained to its end, after \(trainer.steps) steps: early stopping or fine-tuning is over"
+      )
     }
     let last = steps ?? trainer.plannedSteps
     guard last > trainer.steps else {

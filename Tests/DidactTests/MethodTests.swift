@@ -449,7 +449,7 @@ import Testing
   }
 
   /// Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1)).
-  @Test(arguments: [0.1, 0.5, 1, 4]) func betaValues(a: Double) {
+  @Test(arguments: [0.1, 0.5, 1, 4, 1e4]) func betaValues(a: Double) {
     let stream = RandomStream(seed: 1, name: "beta"), values = (0..<20_000).map { stream.draw(UInt64($0)).beta(a) }
     #expect(values.allSatisfy { $0 >= 0 && $0 <= 1 })
     let mean = values.reduce(0, +) / 20_000

@@ -29,12 +29,12 @@ public final class Network: @unchecked Sendable {
   /// Where each name stands: parameters, then statistics.
   private let slotIndices: [String: Int]
   /// Draws made by training-mode passes that did not say which draw they are.
-  package let draws = Mutex<UInt64>(0)
+  package let draws = Locked<UInt64>(0)
   /// Compiled for the batch shapes and modes seen lately, the last used one last.
-  private let plans = Mutex<[Plan]>([])
+  private let plans = Locked<[Plan]>([])
   private static let keptPlans = 16
   /// Passes to use again, the last used one last. One that nobody else refers to is free.
-  private let passes = Mutex<[RecordedPass]>([])
+  private let passes = Locked<[RecordedPass]>([])
   private static let keptPasses = 16
 
   /// - Parameters:

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// A network compiled for one batch shape and mode: where each value of a pass stands in its workspace, and, with kernels
 /// that record, its forward, backward and tangent as programs.
 final class Plan: @unchecked Sendable {
@@ -15,7 +13,7 @@ final class Plan: @unchecked Sendable {
   private let parameterShape, statisticShape: Shape
   private let recording: OneDNNKernels?
   /// Made when first needed, by what they are.
-  private let programs = Mutex<[ProgramKind: Program]>([:])
+  private let programs = Locked<[ProgramKind: Program]>([:])
 
   enum ProgramKind: Hashable {
     case forward

@@ -86,15 +86,23 @@ public struct RandomDraw: Sendable {
     Int(bits(index).multipliedFullWidth(by: UInt64(bound)).high)
   }
 
-  /// Beta(a, a), by the ratio of two powers of uniform values (Jöhnk, 1964).
+  /// Beta(a, a): x / (x + y) with x and y of the Gamma distribution.
   public func beta(_ a: Double) -> Double {
     var index = 0
+    let x = logarithmOfGamma(a, &index), y = logarithmOfGamma(a, &index)
+    return 1 / (1 + exp(y - x))
+  }
+
+  /// The logarithm of a value of Gamma(a, 1) (Marsaglia and Tsang, 2000), from the values at `index` on. In logarithms,
+  /// because small a make values of 0.
+  private func logarithmOfGamma(_ a: Double, _ index: inout Int) -> Double {
+    let d = (a < 1 ? a + 1 : a) - 1 / 3.0, c = 1 / (9 * d).squareRoot()
     while true {
-      let x = log(1 - uniform(index)) / a, y = log(1 - uniform(index + 1)) / a
-      // In logarithms, because small a make powers of 0.
-      let largest = max(x, y), sum = largest + log(exp(x - largest) + exp(y - largest))
-      if sum <= 0 { return exp(x - sum) }
-      index += 2
+      let x = normal(index), v = 1 + c * x, u = 1 - uniform(index + 2), boost = 1 - uniform(index + 3)
+      index += 4
+      guard v > 0, log(u) < x * x / 2 + d - d * v * v * v + 3 * d * log(v) else { continue }
+      let value = log(d) + 3 * log(v)
+      return a < 1 ? value + log(boost) / a : value
     }
   }
 

@@ -90,6 +90,12 @@ extension Trainer {
     }
   }
 
+  /// Whether a fit would make no more steps, whatever it is asked for: early stopping or fine-tuning ended them.
+  public var isFinished: Bool {
+    guard let finetuning else { return selection?.isOver ?? false }
+    return finetuning.start.map { steps >= $0 + finetuning.steps } ?? false
+  }
+
   /// Whether the method's own steps are over, all of them or by early stopping.
   private var isMethodDone: Bool { steps >= scheduledSteps || (selection?.isOver ?? false) }
 

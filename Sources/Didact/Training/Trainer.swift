@@ -1,5 +1,3 @@
-import Synchronization
-
 /// A method at work on its networks: step by step, or by `fit`.
 ///
 /// Training calls exclude each other: a second one on a busy trainer throws `DidactError.busy`. Predictions may run from
@@ -44,10 +42,10 @@ public final class Trainer: @unchecked Sendable {
   /// What keeps the best network of a fit, if that is wanted.
   let selection: Selection?
   /// The network that predicts, and its role.
-  private let predicting: Mutex<(role: String, network: Network)>
+  private let predicting: Locked<(role: String, network: Network)>
   /// As before the last completed step, whose losses were finite, and as before the one at work.
   private var lastGood, current: RestorePoint?
-  private let isTraining = Mutex(false)
+  private let isTraining = Locked(false)
   /// The rows of steps, in the networks' element type.
   private let batchMemory = TensorPool()
   /// All networks, whose locks a step takes in this order.
@@ -153,7 +151,7 @@ public final class Trainer: @unchecked Sendable {
     finetuning = try Finetuning(student, configuration, seed: seed)
     selection = try Selection(student, configuration)
     let average = movingAverage?.network
-    predicting = Mutex(average.map { ("average", $0) } ?? ("student", student))
+    predicting = Locked(average.map { ("average", $0) } ?? ("student", student))
     networks =
       self.method.learners.map(\.network) + [average, selection?.network, finetuning?.network].compactMap { $0 }
     metricNames =

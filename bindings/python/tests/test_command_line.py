@@ -649,3 +649,31 @@ def test_a_class_that_only_the_test_part_has(tmp_path):
 def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "table.csv")
     assert "pipe" in failure("train", "--data", tmp_path / "table.csv", code=1)
+
+
+def test_data_is_not_overwritten(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,b,label\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(40)))
+    content, model = table.read_text(), tmp_path / "model.safetensors"
+    arguments = ["--data", str(table), "--steps", "3"]
+    assert "would replace the data" in failure("train", *arguments, "--model", table, code=1)
+    didact("train", *arguments, "--model", model)
+    for output in (table, model):
+        message = failure("predict", "--model", model, "--data", table, "--output", output, code=1)
+        assert "would replace the data" in message
+    assert table.read_text() == content
+
+
+def test_a_finished_training_is_not_resumed(tmp_path):
+    model = tmp_path / "model.safetensors"
+    data = ["--data", "two-moons", "--labels", "6"]
+    didact("train", *data, "--steps", "5", "--set", "finetune_steps=2", "--model", model)
+    message = failure("train", *data, "--resume", model, "--steps", "50", code=64)
+    assert "trained to its end, after 7 steps" in message
+
+
+def test_a_reader_that_leaves_costs_no_model(tmp_path):
+    model = tmp_path / "model.safetensors"
+    line = f'"$0" train --data two-moons --labels 6 --steps 20 --model "{model}" | head -c 1 > /dev/null'
+    subprocess.run(["sh", "-c", line, str(COMMAND)], check=True)
+    assert model.exists()
