@@ -140,4 +140,14 @@ import Testing
     #expect(try read(texts.map { "\($0),1\n" }.joined()).features.values == numbers.flatMap { [$0, 1] })
     #expect(try read("-0,1\n").features[0].sign == .minus)
   }
+
+  /// A number of a column is not taken for a name where the first line is a row.
+  @Test func labelColumnsByNumberInFilesWithoutHeader() throws {
+    let directory = try TemporaryDirectory()
+    let zeros = try Dataset(csv: directory.write("0,0,0\n1,1,1\n", to: "zeros.csv"), labelColumn: "0")
+    #expect(zeros.rows == 2 && zeros.classNames == ["0", "1"])
+    // In a header a name that is a number is a name.
+    let named = try Dataset(csv: directory.write("a,0,c\n1,x,3\n2,y,4\n", to: "named.csv"), labelColumn: "0")
+    #expect(named.rows == 2 && named.classNames == ["x", "y"])
+  }
 }

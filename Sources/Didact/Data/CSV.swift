@@ -115,6 +115,10 @@ private struct CSVTable {
         if case .text = first[index].value { index != ignored } else { false }
       }
     }
+    // Where all cells are numbers, the first line is a row, and a number is a column's.
+    if let index = labelColumn.flatMap({ Int($0) }), cells.indices.contains(index), !isHeader(ignoring: nil) {
+      return (nil, index)
+    }
     let name = labelColumn ?? usual.first { cells.contains($0) }
     let named = cells.indices.filter { cells[$0] == name }
     guard named.count < 2 else {
