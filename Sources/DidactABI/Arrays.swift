@@ -26,6 +26,10 @@ func borrow(_ array: UnsafePointer<didact_array>?, _ name: String) throws -> Bor
   } catch let error as DidactError {
     throw error.at(name)
   }
+  // More than processes can address: nobody has such an array.
+  guard shape.count <= (1 << 47) / elementType.byteCount else {
+    throw DidactError(.outOfMemory, "\(name): no memory holds an array of shape \(shape)")
+  }
   // An array without elements may be nowhere.
   guard let data = array.data ?? (shape.count == 0 ? UnsafeMutableRawPointer(bitPattern: 64) : nil) else {
     throw DidactError(.invalidArgument, "\(name): data is null")
