@@ -16,7 +16,7 @@ let package = Package(
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CDidact"),
     .target(
-      name: "CKernels", exclude: ["loops.h", "internal.h"],
+      name: "CKernels", exclude: ["loops", "internal.h"],
       linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("gomp", .when(platforms: [.linux])), .linkedLibrary("m")]),
     .target(name: "Didact", dependencies: ["CKernels", "CZlib"]),
     .target(name: "DidactABI", dependencies: ["Didact", "CDidact"], exclude: ["didact.map", "header-guide.txt"]),

@@ -8,6 +8,6 @@
 #define LANES 8
 #define PANEL 2
 #define TILE 6
-#include "loops.h"
+#include "loops/loops.h"
 #pragma clang attribute pop
 #endif

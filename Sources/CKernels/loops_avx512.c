@@ -8,6 +8,6 @@
 #define LANES 16
 #define PANEL 4
 #define TILE 6
-#include "loops.h"
+#include "loops/loops.h"
 #pragma clang attribute pop
 #endif

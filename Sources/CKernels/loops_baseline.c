@@ -6,4 +6,4 @@
 #define LANES 4
 #define PANEL 2
 #define TILE 4
-#include "loops.h"
+#include "loops/loops.h"

@@ -58,6 +58,11 @@ enum DataSource {
       return try Dataset(
         csv: path, labelColumn: table?.labelColumn, ignoring: table?.ignored ?? [], categorical: categorical)
     }
+    if case .csv = self, dataset.classNames.count > 2, dataset.classNames.contains("-1") {
+      writeError(
+        "didact: warning: \(name): -1 is taken for a class; where it means that there is no label, leave the cell empty\n"
+      )
+    }
     guard let labels else { return dataset }
     do {
       return try dataset.keepingLabels(labels, seed: seed)

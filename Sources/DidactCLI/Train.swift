@@ -18,7 +18,7 @@ struct Train: ParsableCommand {
       none), X_unlabeled, X_test and y_test.
 
       Of a CSV file, columns of numbers are taken as they are, and columns of text become a feature a category. An \
-      empty cell is a missing value: the column's mean, or a category of its own; an empty label is none. The model \
+      empty cell is a missing value: the column's mean, or a category of its own; a missing label is none. The model \
       keeps all that a prediction needs of this.
 
       Configuration values come from a preset for the data, the file of --config, and --set and the other options; \

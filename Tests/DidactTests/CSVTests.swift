@@ -47,6 +47,11 @@ import Testing
     #expect(try read("1,2,9\n3,4,8\n", labelColumn: "2").classNames == ["8", "9"])
     // A number in a header is a name.
     #expect(try read("a,0\n1,7\n2,6\n", labelColumn: "0").featureNames == ["a"])
+    // Texts in the label column alone make no header, also where a value of the first line is the number given.
+    let texts = try read("2,3,c\n1,1,a\n4,5,\n", labelColumn: "2")
+    #expect(texts.classNames == ["a", "c"] && texts.labels == [1, 0, -1])
+    #expect(try read("2,3,c\n1,1,\n4,5,a\n", labelColumn: "2").labels == [1, -1, 0])
+    #expect(try read("2,3,c\n1,1,7\n4,5,8\n", labelColumn: "2").featureNames == ["3", "c"])
   }
 
   @Test func sortsClassesByValueOrCharacters() throws {

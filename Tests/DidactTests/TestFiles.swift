@@ -55,6 +55,18 @@ func fixture(_ name: String, testFile: String = #filePath) -> String {
 
 func readBytes(_ path: String) throws -> [UInt8] { try readFile(path).withBytes { Array($0) } }
 
+/// Rewrites a model file with its description changed.
+func changeDescription(of path: String, _ change: (inout JSONObject) throws -> Void) throws {
+  var file = try SafetensorsFile(reading: path)
+  let text = try #require(file.metadata(named: "didact.description"))
+  var description = try #require(JSON(parsing: text).members)
+  try change(&description)
+  file.metadata = file.metadata.map {
+    ($0.key, $0.key == "didact.description" ? JSON.object(description).serialized() : $0.value)
+  }
+  try file.write(to: path)
+}
+
 /// Expects an error of this kind whose message has all these parts.
 func expectError(
   _ code: DidactError.Code, containing parts: String..., sourceLocation: SourceLocation = #_sourceLocation,

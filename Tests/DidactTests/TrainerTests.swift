@@ -391,6 +391,21 @@ enum Training {
     }
   }
 
+  @Test func stagesBeyondTheStepsAreRefused() throws {
+    let trainer = try fitted([nil], Self.stages), directory = try TemporaryDirectory()
+    let path = directory.path("model.safetensors")
+    for (key, member) in [("finetune_start", nil), ("selection", "step"), ("selection", "waited")] {
+      try trainer.save(to: path)
+      try changeDescription(of: path) { description in
+        guard let member else { return description[key] = 27 }
+        var members = try #require(description[key]?.members)
+        members[member] = 27
+        description[key] = .object(members)
+      }
+      expectError(.format, containing: path, key) { _ = try Trainer(loading: path) }
+    }
+  }
+
   @Test func finetuningStartsFromWhatPredicts() throws {
     let changes: JSONObject = ["steps": 5, "finetune_steps": 1, "finetune_learning_rate": 0]
     let (features, labels) = try Training.points()

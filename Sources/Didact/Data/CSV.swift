@@ -3,7 +3,7 @@ extension Dataset {
   /// become features: see `encoding`.
   ///
   /// The first line is a header if any cell of it outside the label column is neither a number nor missing. Features
-  /// are float64. An empty label is none; the classes are the distinct labels, sorted by value where all are integers,
+  /// are float64. A missing label is none; the classes are the distinct labels, sorted by value where all are integers,
   /// else by character. Blank lines are skipped, and so are blanks around cells without quotes.
   ///
   /// A column of numbers is numeric. A column with text is categorical, unless half of its values or more are numbers:
@@ -74,6 +74,9 @@ private struct CSVTable {
     _ bytes: UnsafeRawBufferPointer, labelColumn: String?, ignoring ignored: [String], encoding: TableEncoding? = nil
   ) throws {
     self.bytes = bytes
+    guard bytes.contains(UInt8(ascii: "\n")) || !bytes.contains(UInt8(ascii: "\r")) else {
+      throw DidactError(.data, "its lines end in carriage returns alone; convert them to line feeds")
+    }
     var reader = CSVReader(bytes), first: [CSVCell] = []
     guard let line = try reader.readRecord(into: &first) else { throw DidactError(.data, "the file is empty") }
     let cells = try first.map { try $0.text(line: line) }
@@ -81,7 +84,9 @@ private struct CSVTable {
     let usual = [encoding?.labelColumn, "label"].compactMap(\.self).filter { name in
       !ignored.contains(name) && encoding?.columns.contains { $0.name == name } != true
     }
-    let (header, label) = try CSVTable.interpret(first, cells, labelColumn, usual: usual)
+    var second: [CSVCell] = []
+    _ = try reader.readRecord(into: &second)
+    let (header, label) = try CSVTable.interpret(first, cells, above: second, labelColumn, usual: usual)
     self.header = header
     self.labelColumn = label
     columnCount = cells.count
@@ -106,17 +111,20 @@ private struct CSVTable {
   // MARK: Columns
 
   /// Whether the first line is a header, and which column has the labels.
-  /// - Parameter usual: names that the label column may have where none is given.
+  /// - Parameters:
+  ///   - second: the line below, empty where there is none.
+  ///   - usual: names that the label column may have where none is given.
   private static func interpret(
-    _ first: [CSVCell], _ cells: [String], _ labelColumn: String?, usual: [String]
+    _ first: [CSVCell], _ cells: [String], above second: [CSVCell], _ labelColumn: String?, usual: [String]
   ) throws -> (header: [String]?, labelColumn: Int?) {
     func isHeader(ignoring ignored: Int?) -> Bool {
-      first.indices.contains { index in
-        if case .text = first[index].value { index != ignored } else { false }
-      }
+      first.indices.contains { $0 != ignored && first[$0].isText }
     }
-    // Where all cells are numbers, the first line is a row, and a number is a column's.
-    if let index = labelColumn.flatMap({ Int($0) }), cells.indices.contains(index), !isHeader(ignoring: nil) {
+    // Where no other cell is a text, the first line is a row and a number is a column's, unless a text stands above a
+    // number: in `2,3,c` the cell "2" is a value if `1,1,a` follows, and a name if `1,1,7` does.
+    if let index = labelColumn.flatMap({ Int($0) }), cells.indices.contains(index), !isHeader(ignoring: index),
+      !zip(first, second).contains(where: { $0.isText && $1.isNumber })
+    {
       return (nil, index)
     }
     let name = labelColumn ?? usual.first { cells.contains($0) }
@@ -231,13 +239,13 @@ private struct CSVTable {
     try forEachRow { line, cells in
       try encoder.encode(cells, line: line, into: values)
       values += columns
-      let label = try labelColumn.map { try cells[$0].text(line: line) } ?? ""
-      if label.isEmpty {
-        labels.append(-1)
-      } else {
+      if let cell = labelColumn.map({ cells[$0] }), !cell.isMissing {
+        let label = try cell.text(line: line)
         let next = provisional.count
         labels.append(provisional[label, default: next])
         provisional[label] = labels[labels.count - 1]
+      } else {
+        labels.append(-1)
       }
     }
 

@@ -43,6 +43,8 @@ struct CSVCell {
   }
 
   var isMissing: Bool { bytes.isEmpty || isMissingWord }
+  var isText: Bool { if case .text = value { true } else { false } }
+  var isNumber: Bool { if case .number = value { true } else { false } }
 
   private var isMissingWord: Bool {
     bytes.count <= 4 && CSVCell.missingBytes.contains { bytes.elementsEqual($0) }

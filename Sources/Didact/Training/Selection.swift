@@ -60,11 +60,11 @@ final class Selection {
   }
 
   /// - Throws: `DidactError.format` for what `description` does not write.
-  func read(_ description: JSON) throws {
+  func read(_ description: JSON, steps: Int) throws {
     let members = description.members
     guard let accuracy = members?["accuracy"]?.double, let loss = members?["loss"]?.double,
       let step = members?["step"]?.int, let waited = members?["waited"]?.int,
-      (0...1).contains(accuracy), loss >= 0, (0..<1 << 38).contains(step), (0..<1 << 38).contains(waited)
+      (0...1).contains(accuracy), loss >= 0, (0...steps).contains(step), (0...steps).contains(waited)
     else { throw DidactError(.format, "didact.description: \"selection\" is not one") }
     best = Score(accuracy: accuracy, loss: loss)
     bestStep = step

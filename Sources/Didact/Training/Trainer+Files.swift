@@ -103,6 +103,7 @@ extension Trainer {
       try method.prepare(rows: rows, isNewData: true)
       for (name, tensor) in method.rowTensors { try file.read("method.\(name)", into: tensor, student.kernels) }
     }
+    steps = try file.describedCount("steps")
     try readStages(file)
     if file.tensors.contains(where: { $0.name == "input.mean" }) {
       let mean = try Tensor(Shape(student.inputs), .float64), scale = try Tensor(Shape(student.inputs), .float64)
@@ -134,7 +135,6 @@ extension Trainer {
       throw DidactError(.format, "table: its features are not those of feature_names")
     }
     dataDigest = file.description["data_digest"]?.int.map { UInt64(bitPattern: Int64($0)) }
-    steps = try file.describedCount("steps")
     try readHistory(file)
     let known = Set(try modelFile().tensors.map(\.name))
     if let stranger = file.tensors.first(where: { !known.contains($0.name) }) {
@@ -145,11 +145,15 @@ extension Trainer {
   /// The stages around the method, as far as they had begun.
   private func readStages(_ file: ModelFile) throws {
     if let finetuning, let start = file.description["finetune_start"], start != .null {
-      finetuning.start = try file.describedCount("finetune_start")
+      let begin = try file.describedCount("finetune_start")
+      guard begin <= steps else {
+        throw DidactError(.format, "didact.description: \"finetune_start\" is \(begin), after \(steps) steps")
+      }
+      finetuning.start = begin
       try file.read(into: finetuning.network, prefix: "finetuned.")
     }
     if let selection, let description = file.description["selection"], description != .null {
-      try selection.read(description)
+      try selection.read(description, steps: steps)
       if selection.best != nil { try file.read(into: selection.network, prefix: "best.") }
     }
     choosePredictor()

@@ -68,7 +68,7 @@ extension Trainer {
           try writing { finetuning.begin(with: predictor, at: self.steps) }
           choosePredictor()
         }
-        guard secondsOfClock() - start < timeLimit else { break }
+        guard self.steps == firstStep || secondsOfClock() - start < timeLimit else { break }
         if let finetuning, let begin = finetuning.start {
           guard self.steps < begin + finetuning.steps else { break }
           try finetune(try batches.finetuning(self.steps), finetuning)

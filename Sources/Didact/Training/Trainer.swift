@@ -75,7 +75,9 @@ public final class Trainer: @unchecked Sendable {
           + "min(decay, 1 − 1 / (k + 1))",
         source: "TensorFlow, in Google's Meta Pseudo Labels code; Mean Teacher's code"),
       Field("steps", .integer(.closed(0, 1e11)), 1000, "fit: steps in all, which learning rate schedules run over"),
-      Field("time_limit", .number(.above(0)), .null, "fit: seconds after which a fit makes no more steps"),
+      Field(
+        "time_limit", .number(.above(0)), .null,
+        "fit: seconds after which a fit makes no more steps; it makes at least one"),
       Field("labeled_batch_size", .integer(.atLeast(1)), 64, "fit: labelled rows a step, at most all of them"),
       Field(
         "input_scaling", .choice(["standard", "unit", "none"]), "standard",

@@ -483,6 +483,19 @@ def test_an_unseen_category_is_none_with_a_warning(tmp_path, mixed_model):
     assert 'column "shop" has 1 cell ' in shop and '"9", line 4' in shop
 
 
+def test_labels_that_say_none(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("x,label\n1,0\n2,1\n3,?\n4,NA\n" + "5,\n6,1\n" * 2)
+    train = ["train", "--method", "supervised", "--steps", 2, "--data", table, "--model", tmp_path / "model.didact"]
+    result = didact(*train)
+    assert "2 classes" in result.stdout + result.stderr and not result.stderr.count("warning")
+    # A class as often as not, so that it is no error.
+    table.write_text("x,label\n1,0\n2,1\n3,-1\n4,-1\n")
+    assert "-1 is taken for a class" in didact(*train).stderr
+    table.write_text("x,label\r1,0\r2,1\r")
+    assert "carriage returns" in failure(*train, code=1)
+
+
 def test_wrong_tables_are_refused(tmp_path, mixed_model):
     _, model = mixed_model
     table = tmp_path / "table.csv"

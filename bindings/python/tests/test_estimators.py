@@ -515,6 +515,8 @@ def test_all_methods(method):
     ({"configuration": {"seed": 1}}, ValueError, "random_state"),
     ({"configuration": {"threads": 1}}, ValueError, "n_jobs"),
     ({"configuration": {"network": {"hiden": [3]}}}, ValueError, "hidden"),
+    ({"configuration": {"network": 5}}, TypeError, "'network' must be a dict"),
+    ({"configuration": {"student_network": "mlp"}}, TypeError, "'student_network' must be a dict"),
     ({"hidden_layers": 8}, TypeError, "hidden_layers"),
     ({"hidden_layers": (0,)}, ValueError, "hidden"),
 ])  # fmt: skip
@@ -522,6 +524,15 @@ def test_parameters_that_are_refused(parameters, error, message):
     X, positions = blobs(rows=12)
     with pytest.raises(error, match=message):
         make(**parameters).fit(X, positions)
+
+
+@pytest.mark.parametrize("labels, message", [
+    ([0, 2**70], "64 bits"),
+    (["a", "\ud800"], "valid Unicode"),
+])  # fmt: skip
+def test_labels_that_no_model_file_holds(labels, message):
+    with pytest.raises(ValueError, match=message):
+        make().fit([[0.0], [1.0]], np.array(labels, dtype=object))
 
 
 def test_verbose(capsys):
@@ -566,6 +577,7 @@ def test_time_limit():
     X, positions = blobs()
     classifier = make(steps=10_000_000, time_limit=0.2).fit(X, positions)
     assert 0 < classifier.n_iter_ < 10_000_000
+    assert make(time_limit=1e-9).fit(X, positions).n_iter_ == 1
     both = make(steps=10_000_000, time_limit=60, callback=lambda progress: progress["step"] == 3).fit(X, positions)
     assert both.n_iter_ == 3
 

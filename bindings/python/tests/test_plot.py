@@ -390,7 +390,7 @@ def test_missing_values():
     np.testing.assert_allclose(line.get_ydata(), [1, 2, 3, 4, 6, 6])
 
 
-@pytest.mark.parametrize("window", [2, 3, 7, 50, 101, 500])
+@pytest.mark.parametrize("window", [2, 3, 7, 50, 101, 500, 10**12])
 def test_smoothing(window, trained):
     values = trained.history["loss/student"]
     ax = plot.curves(trained, terms=["student"], smooth=window)
@@ -409,6 +409,8 @@ def test_smoothing_is_checked(trained):
         plot.curves(trained, smooth=0)
     with pytest.raises(TypeError, match="smooth must be a whole number"):
         plot.curves(trained, smooth=0.9)
+    with pytest.raises(TypeError, match="ax must be"):
+        plot.curves(trained, ax=5)
 
 
 def test_log_scale():

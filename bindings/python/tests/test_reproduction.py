@@ -44,6 +44,12 @@ def test_unknown_names():
         didact.reproduce(data=["moons"])
     with pytest.raises(ValueError, match="self_training"):
         didact.reproduce(rows=["selftraining"])
+    with pytest.raises(TypeError, match="seeds"):
+        didact.reproduce("two-moons")
+    with pytest.raises(TypeError, match="data"):
+        didact.reproduce(data="two-moons")
+    with pytest.raises(ValueError, match="seeds"):
+        didact.reproduce(seeds=[])
 
 
 def test_the_command_agrees():

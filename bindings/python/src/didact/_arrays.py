@@ -241,6 +241,8 @@ def to_json(value: Any) -> bytes:
 
     try:
         return json.dumps(value, default=plain, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{error.object[error.start]!r} is half a character; text must be valid Unicode") from None
     except ValueError:
         # JSON has no NaN and no infinity; say which key has one.
         keys = [key for key, item in value.items() if _is_odd(item)] if isinstance(value, Mapping) else []

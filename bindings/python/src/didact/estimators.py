@@ -290,9 +290,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         network = defaults["network"]
         if self.hidden_layers is not None:
             network["hidden"] = list(self.hidden_layers)
-        network.update(given.pop("network", {}))
+        network.update(_network_changes(given, "network"))
         if given.get("student_network") is not None:
-            given["student_network"] = {**network, **given["student_network"]}
+            given["student_network"] = {**network, **_network_changes(given, "student_network")}
         own = {
             "seed": int(check_random_state(self.random_state).randint(2**31 - 1)),
             "threads": 0 if self.n_jobs in (None, -1) else self.n_jobs,
@@ -328,6 +328,13 @@ def _dotted(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, Any
         else:
             flat[name] = value
     return flat
+
+
+def _network_changes(given: dict[str, Any], key: str) -> Mapping[str, Any]:
+    changes = given.pop(key, {})
+    if not isinstance(changes, Mapping):
+        raise TypeError(f"configuration: {key!r} must be a dict such as {{\"dropout\": 0.2}}, got {changes!r}")
+    return changes
 
 
 # Labels
@@ -406,6 +413,8 @@ def _plain(known: np.ndarray) -> np.ndarray:
         return known
     for types, dtype in (((bool, np.bool_), np.bool_), (Integral, np.int64), (Real, np.float64), (str, object)):
         if all(isinstance(value, types) for value in known):
+            if dtype is np.int64 and not all(-(2**63) <= value < 2**63 for value in known):
+                raise ValueError("y: a label has more than 64 bits; write such labels as text")
             return known.astype(dtype)
     names = sorted({type(value).__name__ for value in known})
     raise TypeError(f"y: labels must all be text, all whole numbers or all booleans, got {' and '.join(names)}")

@@ -329,6 +329,8 @@ def _lines(
     window = max(1, len(steps) // 50) if smooth is None else whole_number(smooth, "smooth")
     if window < 1:
         raise ValueError(f"smooth must be at least 1, got {smooth}")
+    # Wider ones average over all steps anyway.
+    window = min(window, 2 * len(steps))
 
     ax = _axes(ax)
     symmetric = log and any((values[term] < 0).any() for term in chosen)
@@ -412,6 +414,8 @@ def _history(source: Any) -> Mapping[str, Any]:
 
 def _axes(ax: Axes | None) -> Axes:
     if ax is not None:
+        if not hasattr(ax, "set_xlabel"):
+            raise TypeError(f"ax must be matplotlib's Axes or None, got {type(ax).__name__}")
         return ax
     try:
         import matplotlib.pyplot as plt

@@ -184,7 +184,11 @@ def reproduce(
     dict
         By data, row and role (student, teacher, average, finetuned), an accuracy in [0, 1] for each seed.
     """
+    if isinstance(seeds, str):
+        raise TypeError(f"seeds: expected a number or a sequence of numbers, got {seeds!r}")
     seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    if not seeds:
+        raise ValueError("seeds: give at least one")
     chosen = _chosen(data, DATA, "data")
     known = [*PEERS, CLASSIFIER_SUPERVISED, CLASSIFIER, *METHODS]
     names = _chosen(rows, known, "rows")
@@ -221,6 +225,8 @@ def reproduce(
 def _chosen(wanted: Sequence[str] | None, known: Sequence[str], name: str) -> list[str]:
     if wanted is None:
         return list(known)
+    if isinstance(wanted, str):
+        raise TypeError(f"{name}: expected a sequence of names, such as [{wanted!r}]")
     for item in wanted:
         if item not in known:
             raise ValueError(f"{name}: no {item!r}; there are {', '.join(known)}")

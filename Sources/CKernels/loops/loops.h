@@ -1,0 +1,404 @@
+/* The loops, for one instruction set: included once for each, with SUFFIX, LANES (floats in a vector), PANEL (vectors
+ * that stand side by side in a tile of a product) and TILE (rows of such a tile) defined. No include guard.
+ *
+ * Vector loads may read up to 64 bytes past the end of a buffer; every buffer has that much padding. Stores never
+ * leave it. */
+
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+#define NAME(name) JOIN(name, SUFFIX)
+#define INLINE static inline __attribute__((always_inline))
+#define DOUBLES (LANES / 2)
+
+typedef float vector __attribute__((vector_size(LANES * 4)));
+typedef float unaligned_vector __attribute__((vector_size(LANES * 4), aligned(4)));
+typedef double double_vector __attribute__((vector_size(LANES * 4)));
+typedef int64_t long_vector __attribute__((vector_size(LANES * 4)));
+typedef uint64_t ulong_vector __attribute__((vector_size(LANES * 4)));
+
+INLINE vector load(const float *x) { return *(const unaligned_vector *)x; }
+INLINE void store(float *x, vector v) { *(unaligned_vector *)x = v; }
+INLINE void store_first(float *x, vector v, int64_t count) {
+  for (int64_t i = 0; i < count; i++) x[i] = v[i];
+}
+
+/* Where the condition holds `a`, elsewhere `b`. */
+INLINE double_vector choose(long_vector condition, double_vector a, double_vector b) {
+  return (double_vector)(((long_vector)a & condition) | ((long_vector)b & ~condition));
+}
+
+#include "functions.h"
+#include "products.h"
+#include "activations.h"
+#include "random.h"
+#include "logits.h"
+#include "optimizers.h"
+
+/* MARK: Operations on a range of rows
+ *
+ * `scratch` is the operation's own part of the thread's scratch memory. */
+
+static const product_end plain_end = {0, false, 0};
+
+/* What a layer's activation does to the product, where `kernels_plan` joined the two. */
+INLINE product_end end_of(const kernels_operation *o, const float *gate) {
+  product_end end = {gate, o->joined == KERNELS_JOINED_ACTIVATION, (float)o->scalars[0]};
+  return o->joined ? end : plain_end;
+}
+
+/* Where a thread adds up parameter cotangents: the first one in place. */
+INLINE float *weight_sums(const kernels_operation *o, const kernels_run *run, float *scratch, int thread) {
+  return thread == 0 ? operand(o, run, 0) : scratch;
+}
+INLINE float *bias_sums(const kernels_operation *o, const kernels_run *run, float *scratch, int thread) {
+  return thread == 0 ? operand(o, run, 1) : scratch + o->inner * o->columns;
+}
+
+/* What a thread does before its first rows: weights transposed, sums zeroed. */
+static void NAME(prepare)(const kernels_operation *o, const kernels_run *run, float *scratch, int thread) {
+  switch (o->code) {
+    case KERNELS_DENSE:
+      if (needs_transpose(o)) transpose(o->columns, o->inner, operand(o, run, 2), scratch, padded(o->columns));
+      break;
+    case KERNELS_DENSE_TANGENT:
+      if (!needs_transpose(o)) break;
+      transpose(o->columns, o->inner, operand(o, run, 4), scratch, padded(o->columns));
+      if (o->operands[1]) {
+        transpose(
+            o->columns, o->inner, operand(o, run, 3), scratch + padded(o->columns) * o->inner, padded(o->columns));
+      }
+      break;
+    case KERNELS_DENSE_PARAMETER_COTANGENTS:
+      if (thread == 0 && run->accumulate) break;
+      memset(weight_sums(o, run, scratch, thread), 0, (size_t)(o->inner * o->columns) * sizeof(float));
+      if (o->operands[1]) memset(bias_sums(o, run, scratch, thread), 0, (size_t)o->columns * sizeof(float));
+      break;
+  }
+}
+
+/* output[N, O] = start + input[N, I] · weight[O, I]ᵀ */
+static void dense_product(
+    const kernels_operation *o, int64_t rows, float *output, const float *input, const float *weight,
+    const float *transposed, int start, const float *bias, product_end end) {
+  if (needs_transpose(o)) {
+    product(
+        rows, o->columns, o->inner, input, o->inner, 1, transposed, padded(o->columns), output, o->columns, start, bias,
+        end);
+  } else {
+    product_by_dots(rows, o->columns, o->inner, input, o->inner, weight, o->inner, output, o->columns, start, bias);
+  }
+}
+
+static void dense_parameter_cotangents(
+    int64_t rows, int64_t outputs, int64_t inputs, const float *cotangent, const float *input, float *weight,
+    float *bias) {
+  if (inputs >= LANES || outputs < LANES || outputs > KERNELS_NARROW) {
+    product(outputs, inputs, rows, cotangent, 1, outputs, input, inputs, weight, inputs, START_ADD, 0, plain_end);
+  } else {
+    /* Few inputs: the transpose has long rows. */
+    float turned[LANES * KERNELS_NARROW];
+    product(inputs, outputs, rows, input, 1, inputs, cotangent, outputs, turned, outputs, START_ZERO, 0, plain_end);
+    for (int64_t i = 0; i < inputs; i++) {
+      for (int64_t o = 0; o < outputs; o++) weight[o * inputs + i] += turned[i * outputs + o];
+    }
+  }
+  if (!bias) return;
+  int64_t o = 0;
+  for (; o + 4 * LANES <= outputs; o += 4 * LANES) {
+    vector sums[4];
+    for (int v = 0; v < 4; v++) sums[v] = load(bias + o + v * LANES);
+    for (int64_t n = 0; n < rows; n++) {
+      for (int v = 0; v < 4; v++) sums[v] += load(cotangent + n * outputs + o + v * LANES);
+    }
+    for (int v = 0; v < 4; v++) store(bias + o + v * LANES, sums[v]);
+  }
+  for (; o < outputs; o++) {
+    float sum = bias[o];
+    for (int64_t n = 0; n < rows; n++) sum += cotangent[n * outputs + o];
+    bias[o] = sum;
+  }
+}
+
+/* MARK: The operations by rows */
+
+static void NAME(rows)(
+    const kernels_operation *o, const kernels_run *run, float *scratch, int thread, int64_t first, int64_t last) {
+  int64_t rows = last - first, columns = o->columns, start = first * columns, count = rows * columns;
+  float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
+  float *x4 = operand(o, run, 4), *x5 = operand(o, run, 5), *x6 = operand(o, run, 6), *x7 = operand(o, run, 7);
+  float scalar = (float)o->scalars[0];
+  switch (o->code) {
+    case KERNELS_FILL: for (int64_t i = start; i < start + count; i++) x0[i] = scalar; break;
+    case KERNELS_COPY: memcpy(x0 + start, x1 + start, (size_t)count * 4); break;
+    case KERNELS_SCALE: for (int64_t i = start; i < start + count; i++) x0[i] *= scalar; break;
+    case KERNELS_ADD: {
+      float *restrict y = x0;
+      for (int64_t i = start; i < start + count; i++) y[i] += scalar * x1[i];
+      break;
+    }
+    case KERNELS_MULTIPLY: {
+      float *restrict y = x0;
+      for (int64_t i = start; i < start + count; i++) y[i] = x1[i] * x2[i];
+      break;
+    }
+    case KERNELS_MOVING_AVERAGE: {
+      float *restrict y = x0;
+      for (int64_t i = start; i < start + count; i++) y[i] = scalar * y[i] + (1 - scalar) * x1[i];
+      break;
+    }
+    case KERNELS_ACTIVATION: activation(o->option, count, x0 + start, x1 + start); break;
+    case KERNELS_ACTIVATION_DERIVATIVE:
+      activation_derivative(o->option, count, x0 + start, x1 + start, x2 + start, x3 + start);
+      break;
+    case KERNELS_DROPOUT_MASK: dropout_mask(o, run, start, start + count, x0); break;
+    case KERNELS_ADD_NORMAL: add_normal(o, run, start, start + count, x0); break;
+
+    case KERNELS_SGD: sgd(o, count, x0 + start, x1 + start, x2 ? x2 + start : 0); break;
+    case KERNELS_ADAMW: adamw(o, count, x0 + start, x1 + start, x2 + start, x3 + start); break;
+    case KERNELS_ADAMW_PULLBACK:
+      adamw_pullback(o, count, x0 + start, x1 + start, x2 + start, x3 + start, x4 + start);
+      break;
+    case KERNELS_ADAMW_EFFECT: adamw_effect(o, count, x0 + start, x1 + start, x2 + start, x3 + start); break;
+
+    case KERNELS_DENSE:
+      dense_product(
+          o, rows, x0 + start, x1 + first * o->inner, x2, scratch, x3 ? START_BIAS : START_ZERO, x3, end_of(o, 0));
+      break;
+    case KERNELS_DENSE_INPUT_COTANGENT:
+      product(
+          rows, o->inner, columns, x1 + start, columns, 1, x2, o->inner, x0 + first * o->inner, o->inner, START_ZERO, 0,
+          end_of(o, x7 + first * o->inner));
+      break;
+    case KERNELS_DENSE_PARAMETER_COTANGENTS:
+      dense_parameter_cotangents(
+          rows, columns, o->inner, x2 + start, x3 + first * o->inner, weight_sums(o, run, scratch, thread),
+          o->operands[1] ? bias_sums(o, run, scratch, thread) : 0);
+      break;
+    case KERNELS_DENSE_TANGENT:
+      dense_product(
+          o, rows, x0 + start, x2 + first * o->inner, x4, scratch, x5 ? START_BIAS : START_ZERO, x5,
+          x1 ? plain_end : end_of(o, x7 + start));
+      if (x1) {
+        dense_product(
+            o, rows, x0 + start, x1 + first * o->inner, x3, scratch + padded(columns) * o->inner, START_ADD, 0,
+            end_of(o, x7 + start));
+      }
+      break;
+
+    case KERNELS_NORMALIZATION: {
+      const double *sums = (const double *)x6;
+      for (int64_t n = first; n < last; n++) {
+        for (int64_t c = 0; c < columns; c++) {
+          int64_t i = n * columns + c;
+          x4[i] = (float)((x1[i] - sums[c]) * sums[columns + c]);
+          x0[i] = x2[c] * x4[i] + x3[c];
+        }
+      }
+      break;
+    }
+    case KERNELS_NORMALIZATION_BACKWARD: {
+      const double *sums = (const double *)x5;
+      for (int64_t n = first; n < last; n++) {
+        for (int64_t c = 0; c < columns; c++) {
+          int64_t i = n * columns + c;
+          x0[i] = (float)((double)(x2[c] * x4[c]) * (x1[i] - sums[c] - x3[i] * sums[columns + c]));
+        }
+      }
+      break;
+    }
+    case KERNELS_NORMALIZATION_TANGENT: {
+      const double *sums = (const double *)x7;
+      for (int64_t n = first; n < last; n++) {
+        for (int64_t c = 0; c < columns; c++) {
+          int64_t i = n * columns + c;
+          double through = x1 ? x6[c] * (x1[i] - sums[c] - x5[i] * sums[columns + c]) : 0;
+          x0[i] = (float)(x2[c] * through + x3[c] * x5[i] + x4[c]);
+        }
+      }
+      break;
+    }
+
+    case KERNELS_SOFTMAX:
+    case KERNELS_SOFTMAX_BACKWARD:
+    case KERNELS_CROSS_ENTROPY: logits_rows(o, run, first, last); break;
+    case KERNELS_SAMPLE: sample(o, run, first, last, x0, x1); break;
+    case KERNELS_SMOOTH: {
+      float kept = (float)(1 - o->scalars[0]), spread = (float)(o->scalars[0] / (double)o->inner);
+      for (int64_t i = start; i < start + count; i++) x0[i] = kept * x0[i] + spread;
+      break;
+    }
+    case KERNELS_CONFIDENCE_MASK:
+      for (int64_t n = first; n < last; n++) {
+        float largest = 0;
+        for (int64_t c = 0; c < columns; c++) largest = x1[n * columns + c] > largest ? x1[n * columns + c] : largest;
+        x0[n] = (double)largest >= o->scalars[0];
+      }
+      break;
+  }
+}
+
+/* MARK: The operations by columns */
+
+/* sums[c] = Σ_n d[n, c], sums[columns + c] = Σ_n d[n, c] · e[n, c] (e may be none), for a range of columns. */
+static void column_sums(
+    int64_t rows, int64_t columns, int64_t first, int64_t last, const float *restrict d, const float *restrict e,
+    double *restrict sums) {
+  for (int64_t c = first; c < last; c++) sums[c] = sums[columns + c] = 0;
+  for (int64_t n = 0; n < rows; n++) {
+    for (int64_t c = first; c < last; c++) {
+      double value = d[n * columns + c];
+      sums[c] += value;
+      if (e) sums[columns + c] += value * e[n * columns + c];
+    }
+  }
+}
+
+static void NAME(columns)(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
+  int64_t rows = o->rows, columns = o->columns;
+  float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
+  float *x4 = operand(o, run, 4);
+  switch (o->code) {
+    /* The bias alone, beside a large product. */
+    case KERNELS_DENSE_PARAMETER_COTANGENTS:
+      for (int64_t c = first; c < last && !run->accumulate; c++) x1[c] = 0;
+      for (int64_t n = 0; n < rows; n++) {
+        for (int64_t c = first; c < last; c++) x1[c] += x2[n * columns + c];
+      }
+      break;
+    case KERNELS_NORMALIZATION_STATISTICS: {
+      double *restrict mean = (double *)x4, *restrict inverse = mean + columns;
+      double epsilon = o->scalars[0], momentum = o->scalars[1];
+      if (o->option == 0) {
+        for (int64_t c = first; c < last; c++) {
+          mean[c] = x1[c];
+          inverse[c] = x2[c];
+        }
+      } else {
+        column_sums(rows, columns, first, last, x0, 0, mean);
+        for (int64_t c = first; c < last; c++) mean[c] /= (double)rows;
+        for (int64_t n = 0; n < rows; n++) {
+          for (int64_t c = first; c < last; c++) {
+            double difference = x0[n * columns + c] - mean[c];
+            inverse[c] += difference * difference;
+          }
+        }
+        for (int64_t c = first; c < last; c++) inverse[c] /= (double)rows;
+        if (o->option == 2) {
+          double unbiased = (double)rows / (double)(rows - 1);
+          for (int64_t c = first; c < last; c++) {
+            x1[c] = (float)((1 - momentum) * x1[c] + momentum * mean[c]);
+            x2[c] = (float)((1 - momentum) * x2[c] + momentum * inverse[c] * unbiased);
+          }
+        }
+      }
+      for (int64_t c = first; c < last; c++) {
+        inverse[c] = 1 / __builtin_sqrt(inverse[c] + epsilon);
+        x3[c] = (float)inverse[c];
+      }
+      break;
+    }
+    case KERNELS_NORMALIZATION_BACKWARD_SUMS: {
+      double *restrict sums = (double *)x2;
+      column_sums(rows, columns, first, last, x0, x1, sums);
+      for (int64_t c = first; c < last; c++) {
+        x3[c] = (float)sums[columns + c] + (run->accumulate ? x3[c] : 0);
+        x4[c] = (float)sums[c] + (run->accumulate ? x4[c] : 0);
+        sums[c] = o->option ? sums[c] / (double)rows : 0;
+        sums[columns + c] = o->option ? sums[columns + c] / (double)rows : 0;
+      }
+      break;
+    }
+    case KERNELS_NORMALIZATION_TANGENT_SUMS: {
+      double *restrict sums = (double *)x2;
+      column_sums(rows, columns, first, last, x0, x1, sums);
+      for (int64_t c = first; c < last; c++) {
+        sums[c] = o->option ? sums[c] / (double)rows : 0;
+        sums[columns + c] = o->option ? sums[columns + c] / (double)rows : 0;
+      }
+      break;
+    }
+  }
+}
+
+/* MARK: Sums over all elements, chunk by chunk */
+
+static double dot(int64_t count, const float *a, const float *b) {
+  double_vector sums[4] = {{}, {}, {}, {}};
+  int64_t i = 0;
+  for (; i + 4 * DOUBLES <= count; i += 4 * DOUBLES) {
+    for (int j = 0; j < 4; j++) {
+      double_vector left, right;
+      for (int l = 0; l < DOUBLES; l++) {
+        left[l] = a[i + j * DOUBLES + l];
+        right[l] = b[i + j * DOUBLES + l];
+      }
+      sums[j] += left * right;
+    }
+  }
+  double_vector all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  double sum = 0;
+  for (int l = 0; l < DOUBLES; l++) sum += all[l];
+  for (; i < count; i++) sum += (double)a[i] * (double)b[i];
+  return sum;
+}
+
+/* Whether all are finite: x − x is 0 for finite x and NaN for others. */
+INLINE bool all_finite(int64_t count, const float *x) {
+  int32_t odd = 0;
+  for (int64_t i = 0; i < count; i++) odd |= x[i] - x[i] != 0;
+  return !odd;
+}
+
+/* output ← (input − mean) / scale by column, from element `start` on. */
+#define CONVERT(type)                                                                                            \
+  {                                                                                                              \
+    const type *from = (const type *)input;                                                                      \
+    if (!mean) {                                                                                                 \
+      for (int64_t i = start; i < start + count; i++) output[i] = (float)from[i];                                \
+    } else {                                                                                                     \
+      for (int64_t i = start, c = start % columns; i < start + count; i++, c = c + 1 == columns ? 0 : c + 1) {   \
+        output[i] = (float)(((double)from[i] - mean[c]) / scale[c]);                                             \
+      }                                                                                                          \
+    }                                                                                                            \
+    break;                                                                                                       \
+  }
+
+static void convert(
+    int type, int64_t start, int64_t count, int64_t columns, float *restrict output, const void *input,
+    const double *mean, const double *scale) {
+  switch (type) {
+    case 1: CONVERT(float)
+    case 2: CONVERT(double)
+    case 3: CONVERT(int64_t)
+    case 4: CONVERT(uint8_t)
+  }
+}
+
+static double NAME(chunk)(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
+  float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1);
+  switch (o->code) {
+    case KERNELS_DOT: return dot(last - first, x0 + first, x1 + first);
+    case KERNELS_ALL_FINITE: return all_finite(last - first, x0 + first) ? 0 : 1;
+    case KERNELS_CONVERT:
+      convert(
+          o->option, first, last - first, o->columns, x0, x1, (double *)operand(o, run, 2),
+          (double *)operand(o, run, 3));
+      return all_finite(last - first, x0 + first) ? 0 : 1;
+  }
+  return 0;
+}
+
+/* target += partial: what another thread added up. */
+static void NAME(reduce)(int64_t count, float *restrict target, const float *partial) {
+  for (int64_t i = 0; i < count; i++) target[i] += partial[i];
+}
+
+const kernels_loops NAME(kernels_loops) = {
+    NAME(prepare), NAME(rows), NAME(columns), NAME(chunk), NAME(reduce),
+};
+
+#undef JOIN_
+#undef JOIN
+#undef NAME
+#undef INLINE
+#undef DOUBLES

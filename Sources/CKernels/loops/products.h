@@ -1,0 +1,180 @@
+/* Included by loops.h once for each instruction set. No include guard. */
+
+/* MARK: Products
+ *
+ * c[m, n] (+)= Σ_k a[m, k] b[k, n], with a at any strides and rows of b and c side by side; then, unless the gate is none,
+ * times `slope` where the gate is not positive. The gate has the shape of c, or is the result itself. */
+
+enum { START_ZERO, START_BIAS, START_ADD };
+
+typedef struct {
+  const float *gate;
+  bool is_own_gate;
+  float slope;
+} product_end;
+
+INLINE vector gated(vector v, vector gate, float slope) {
+  typedef int32_t int_vector __attribute__((vector_size(LANES * 4)));
+  int_vector open = gate > 0;
+  // Written so that NaN stays NaN: it is not positive, and keeps its slope.
+  vector other = slope == 0 ? (vector)((int_vector)v & (v != v)) : v * slope;
+  return (vector)(((int_vector)v & open) | ((int_vector)other & ~open));
+}
+
+/* `rows` rows by `width` vectors, of which the last counts `tail` lanes; all accumulators in registers. */
+INLINE void product_tile(
+    int rows, int width, int64_t tail, int64_t inner, const float *a, int64_t a_row, int64_t a_column, const float *b,
+    int64_t b_row, float *c, int64_t c_row, int start, const float *bias, product_end end) {
+  vector sums[TILE][PANEL];
+  for (int m = 0; m < rows; m++) {
+    for (int v = 0; v < width; v++) {
+      sums[m][v] = start == START_ZERO ? (vector){}
+                 : start == START_BIAS ? load(bias + v * LANES) : load(c + m * c_row + v * LANES);
+    }
+  }
+  for (int64_t k = 0; k < inner; k++) {
+    vector right[PANEL];
+    for (int v = 0; v < width; v++) right[v] = load(b + k * b_row + v * LANES);
+    for (int m = 0; m < rows; m++) {
+      float left = a[m * a_row + k * a_column];
+      for (int v = 0; v < width; v++) sums[m][v] += left * right[v];
+    }
+  }
+  if (end.gate || end.is_own_gate) {
+    for (int m = 0; m < rows; m++) {
+      for (int v = 0; v < width; v++) {
+        vector gate = end.is_own_gate ? sums[m][v] : load(end.gate + m * c_row + v * LANES);
+        sums[m][v] = gated(sums[m][v], gate, end.slope);
+      }
+    }
+  }
+  for (int m = 0; m < rows; m++) {
+    for (int v = 0; v < width - 1; v++) store(c + m * c_row + v * LANES, sums[m][v]);
+    float *last = c + m * c_row + (width - 1) * LANES;
+    if (tail == LANES) {
+      store(last, sums[m][width - 1]);
+    } else {
+      store_first(last, sums[m][width - 1], tail);
+    }
+  }
+}
+
+INLINE void product_panel(
+    int width, int64_t tail, int64_t rows, int64_t inner, const float *a, int64_t a_row, int64_t a_column,
+    const float *b, int64_t b_row, float *c, int64_t c_row, int start, const float *bias, product_end end) {
+  for (; rows >= TILE; rows -= TILE) {
+    product_tile(TILE, width, tail, inner, a, a_row, a_column, b, b_row, c, c_row, start, bias, end);
+    a += TILE * a_row;
+    c += TILE * c_row;
+    if (end.gate) end.gate += TILE * c_row;
+  }
+  switch (rows) {
+#define CASE(count) \
+  case count: product_tile(count, width, tail, inner, a, a_row, a_column, b, b_row, c, c_row, start, bias, end); break;
+#if TILE > 4
+    CASE(5)
+    CASE(4)
+#endif
+    CASE(3)
+    CASE(2)
+    CASE(1)
+#undef CASE
+  }
+}
+
+static void product(
+    int64_t rows, int64_t columns, int64_t inner, const float *a, int64_t a_row, int64_t a_column, const float *b,
+    int64_t b_row, float *c, int64_t c_row, int start, const float *bias, product_end end) {
+  for (int64_t n = 0; n < columns; n += PANEL * LANES) {
+    int64_t left = columns - n;
+    int64_t width = left >= PANEL * LANES ? PANEL : (left + LANES - 1) / LANES;
+    int64_t tail = left >= PANEL * LANES ? LANES : left - (width - 1) * LANES;
+    const float *bias_panel = bias ? bias + n : 0;
+    product_end panel_end = end;
+    if (end.gate) panel_end.gate += n;
+#define CASE(count)                                                                                                  \
+  case count:                                                                                                        \
+    product_panel(                                                                                                   \
+        count, tail, rows, inner, a, a_row, a_column, b + n, b_row, c + n, c_row, start, bias_panel, panel_end);     \
+    break;
+    switch (width) {
+#if PANEL > 2
+      CASE(4)
+      CASE(3)
+#endif
+      CASE(2)
+      CASE(1)
+    }
+#undef CASE
+  }
+}
+
+INLINE float sum_of_lanes(vector v) {
+  for (int half = LANES / 2; half > 0; half /= 2) {
+    vector other = v;
+    for (int i = 0; i < half; i++) other[i] = v[i + half];
+    v += other;
+  }
+  return v[0];
+}
+
+INLINE void dots_tile(
+    int rows, int columns, int64_t inner, const float *a, int64_t a_row, const float *b, int64_t b_row, float *c,
+    int64_t c_row, int start, const float *bias) {
+  vector sums[2][4];
+  for (int m = 0; m < rows; m++) {
+    for (int n = 0; n < columns; n++) sums[m][n] = (vector){};
+  }
+  int64_t k = 0;
+  for (; k + LANES <= inner; k += LANES) {
+    for (int m = 0; m < rows; m++) {
+      vector left = load(a + m * a_row + k);
+      for (int n = 0; n < columns; n++) sums[m][n] += left * load(b + n * b_row + k);
+    }
+  }
+  for (int m = 0; m < rows; m++) {
+    for (int n = 0; n < columns; n++) {
+      float sum = sum_of_lanes(sums[m][n]);
+      for (int64_t i = k; i < inner; i++) sum += a[m * a_row + i] * b[n * b_row + i];
+      float *to = c + m * c_row + n;
+      *to = sum + (start == START_ZERO ? 0 : start == START_BIAS ? bias[n] : *to);
+    }
+  }
+}
+
+/* c[m, n] (+)= Σ_k a[m, k] b[n, k], for few rows or few columns: both operands are read along k, so that nothing needs
+ * to be transposed. */
+static void product_by_dots(
+    int64_t rows, int64_t columns, int64_t inner, const float *a, int64_t a_row, const float *b, int64_t b_row,
+    float *c, int64_t c_row, int start, const float *bias) {
+  for (int64_t m = 0; m < rows; m += 2) {
+    for (int64_t n = 0; n < columns; n += 4) {
+      const float *a_tile = a + m * a_row, *b_tile = b + n * b_row, *bias_tile = bias ? bias + n : 0;
+      float *c_tile = c + m * c_row + n;
+#define CASE(m_count, n_count)                                                                                    \
+  case (m_count) * 8 + (n_count):                                                                                 \
+    dots_tile(m_count, n_count, inner, a_tile, a_row, b_tile, b_row, c_tile, c_row, start, bias_tile);            \
+    break;
+      switch ((rows - m > 1 ? 2 : 1) * 8 + (columns - n > 3 ? 4 : columns - n)) {
+        CASE(1, 1) CASE(1, 2) CASE(1, 3) CASE(1, 4) CASE(2, 1) CASE(2, 2) CASE(2, 3) CASE(2, 4)
+      }
+#undef CASE
+    }
+  }
+}
+
+/* to[c, r] = from[r, c]; the rows of `to` are `stride` apart, and zero from `rows` on. */
+static void transpose(int64_t rows, int64_t columns, const float *from, float *to, int64_t stride) {
+  int64_t r = 0;
+  for (; r + LANES <= rows; r += LANES) {
+    for (int64_t c = 0; c < columns; c++) {
+      vector v;
+      for (int i = 0; i < LANES; i++) v[i] = from[(r + i) * columns + c];
+      store(to + c * stride + r, v);
+    }
+  }
+  for (int64_t c = 0; c < columns; c++) {
+    for (int64_t i = r; i < rows; i++) to[c * stride + i] = from[i * columns + c];
+    for (int64_t i = rows; i < stride; i++) to[c * stride + i] = 0;
+  }
+}
