@@ -563,6 +563,18 @@ didact_status didact_trainer_predict(didact_array *probabilities, didact_trainer
  */
 didact_status didact_trainer_predict_by(didact_array *probabilities, didact_trainer *trainer, const didact_array *x, const char *role);
 
+/**
+ * Stores what a network predicts for all rows that a student will learn from, for "reduced_meta_pseudo_labels": the matrix
+ * `distributions` [rows of x and of unlabeled, classes] in a safetensors file. Completes or leaves the old file.
+ *
+ * @param trainer the trainer.
+ * @param x [N, inputs], any element type, as a fit takes it.
+ * @param unlabeled more rows [M, inputs]; null for none.
+ * @param role as above; null for the network that predicts.
+ * @param path of the file.
+ */
+didact_status didact_trainer_store_distributions(didact_trainer *trainer, const didact_array *x, const didact_array *unlabeled, const char *role, const char *path);
+
 /** The student, as a handle of its own that keeps it alive; free it with `didact_network_free`, in any order. */
 didact_status didact_trainer_student(didact_network **out, didact_trainer *trainer);
 

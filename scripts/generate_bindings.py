@@ -299,7 +299,7 @@ def parameters(fields):
         for field in listed:
             if "_optimizer." not in field["key"]:
                 users.setdefault(json.dumps(field), []).append(method)
-        for role in ("student_optimizer.", "teacher_optimizer."):
+        for role in ("student_optimizer.", "teacher_optimizer.", "corrector_optimizer."):
             rows = [{**f, "key": f["key"][len(role):]} for f in listed if f["key"].startswith(role)]
             if rows:
                 optimizers.setdefault(json.dumps(rows), {}).setdefault(role, []).append(method)
@@ -331,10 +331,21 @@ def parameters(fields):
         page = f"methods/{method}.md"
         link = [f"Its page: [{page}]({page}).", ""] if (ROOT / "docs" / page).exists() else []
         out += [f"## `{method}`", "", *link, *(table(rows) if rows else ["No keys but those above.", ""])]
-    for rows, roles in optimizers.items():
+    shown = None
+    for text, roles in optimizers.items():
+        rows = json.loads(text)
         where = [f"{code(role + '*')} in {', '.join(map(code, methods))}" for role, methods in roles.items()]
-        out += [f"## {' and '.join(code(role + '*') for role in roles)}", "", "; ".join(where) + ".", ""]
-        out += table(json.loads(rows))
+        if shown is None:
+            shown = rows
+            out += [f"## {' and '.join(code(role + '*') for role in roles)}", "", "; ".join(where) + ".", ""]
+            out += table(rows)
+        else:
+            other = [
+                f"{code(row['key'])} {code(json.dumps(row['default']))}"
+                for row, usual in zip(rows, shown, strict=True)
+                if row["default"] != usual["default"]
+            ]
+            out += [f"{'; '.join(where)}: the same keys, with the defaults {', '.join(other)}.", ""]
     return "\n".join(out).rstrip() + "\n"
 
 

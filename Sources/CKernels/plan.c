@@ -33,6 +33,7 @@ static double cost_of_row(const kernels_operation *o) {
     case KERNELS_DENSE_PARAMETER_COTANGENTS: return columns * (double)o->inner;
     case KERNELS_DROPOUT_MASK: return columns * 300;
     case KERNELS_ADD_NORMAL: return columns * 500;
+    case KERNELS_LOGARITHM: return columns * 60;
     case KERNELS_SAMPLE: return columns * 8 + 600;
     case KERNELS_SOFTMAX:
     case KERNELS_CROSS_ENTROPY: return columns * 100 + 100;
@@ -134,6 +135,7 @@ const char *kernels_code_name(int32_t code) {
     [KERNELS_ADD] = "add",
     [KERNELS_MULTIPLY] = "multiply",
     [KERNELS_MOVING_AVERAGE] = "moving_average",
+    [KERNELS_LOGARITHM] = "logarithm",
     [KERNELS_ACTIVATION] = "activation",
     [KERNELS_ACTIVATION_DERIVATIVE] = "activation_derivative",
     [KERNELS_DROPOUT_MASK] = "dropout_mask",

@@ -265,6 +265,28 @@ public func didact_trainer_predict_by(
   }
 }
 
+/// Stores what a network predicts for all rows that a student will learn from, for "reduced_meta_pseudo_labels": the matrix
+/// `distributions` [rows of x and of unlabeled, classes] in a safetensors file. Completes or leaves the old file.
+///
+/// - Parameters:
+///   - trainer: the trainer.
+///   - x: [N, inputs], any element type, as a fit takes it.
+///   - unlabeled: more rows [M, inputs]; null for none.
+///   - role: as above; null for the network that predicts.
+///   - path: of the file.
+@_cdecl("didact_trainer_store_distributions")
+public func didact_trainer_store_distributions(
+  _ trainer: didact_trainer?, _ x: UnsafePointer<didact_array>?, _ unlabeled: UnsafePointer<didact_array>?,
+  _ role: UnsafePointer<CChar>?, _ path: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    try trainer.storeDistributions(
+      of: borrow(x, "x"), unlabeled: borrowOptional(unlabeled, "unlabeled"), by: role.map { try text($0, "role") },
+      to: text(path, "path"))
+  }
+}
+
 /// The student, as a handle of its own that keeps it alive; free it with `didact_network_free`, in any order.
 @_cdecl("didact_trainer_student")
 public func didact_trainer_student(

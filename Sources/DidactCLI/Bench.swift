@@ -80,6 +80,12 @@ struct Bench: ParsableCommand {
     return benchmark.secondsWithTimes - times.waiting - times.rows.reduce(0) { $0 + $1.seconds }
   }
 
+  /// Of all products of the step, against the floor's.
+  private func productRate(_ times: KernelTimes) -> Double {
+    let products = times.rows.filter { $0.operation.hasPrefix("dense") }
+    return products.reduce(0) { $0 + $1.floor } / products.reduce(0) { $0 + $1.seconds }
+  }
+
   private func table(_ benchmark: StepBenchmark) -> String {
     let times = benchmark.times
     var rows = [["operation", "calls", "µs a step", "share", "floor", "÷ floor"]]
@@ -101,8 +107,8 @@ struct Bench: ParsableCommand {
       (10 % \(formatted("%.1f", 1e6 * benchmark.quantile(0.1))), 90 % \(formatted("%.1f", 1e6 * benchmark.quantile(0.9))))
 
       \(aligned(rows))
-      Calls are blocks of rows of the first thread; taking times makes a step \
-      \(formatted("%.1f", microseconds(benchmark, benchmark.secondsWithTimes))) µs.
+      Products run at \(percent(productRate(times))) of the rate of their floor. Calls are blocks of rows of the first \
+      thread; taking times makes a step \(formatted("%.1f", microseconds(benchmark, benchmark.secondsWithTimes))) µs.
 
       """
   }
@@ -120,7 +126,8 @@ struct Bench: ParsableCommand {
       "build": buildInformation, "steps": .integer(Int64(steps)),
       "median_microseconds": .number(1e6 * benchmark.quantile(0.5)),
       "low_microseconds": .number(1e6 * benchmark.quantile(0.1)),
-      "high_microseconds": .number(1e6 * benchmark.quantile(0.9)), "operations": .array(operations),
+      "product_rate_of_floor": .number(productRate(times)), "high_microseconds": .number(1e6 * benchmark.quantile(0.9)),
+      "operations": .array(operations),
       "waiting_microseconds": .number(microseconds(benchmark, times.waiting)),
       "elsewhere_microseconds": .number(microseconds(benchmark, elsewhere(benchmark))),
     ]

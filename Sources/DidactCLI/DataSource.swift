@@ -6,6 +6,7 @@ enum DataSource {
   case digits
   case csv(String)
   case npz(String)
+  case npy(String)
 
   /// - Throws: `DidactError.invalidArgument` for anything but a built-in name and a file name of a known kind.
   init(named name: String) throws {
@@ -15,10 +16,11 @@ enum DataSource {
     case "digits": self = .digits
     case _ where lowercased.hasSuffix(".csv"): self = .csv(name)
     case _ where lowercased.hasSuffix(".npz"): self = .npz(name)
+    case _ where lowercased.hasSuffix(".npy"): self = .npy(name)
     default:
       throw DidactError(
         .invalidArgument,
-        "unknown data \"\(name)\": give two-moons, digits, or a file ending in .csv or .npz."
+        "unknown data \"\(name)\": give two-moons, digits, or a file ending in .csv, .npz or .npy."
           + nearest(to: name, among: ["two-moons", "digits"]))
     }
   }
@@ -28,12 +30,16 @@ enum DataSource {
     switch self {
     case .twoMoons: "two-moons"
     case .digits: "digits"
-    case .csv(let path), .npz(let path): path
+    case .csv(let path), .npz(let path), .npy(let path): path
     }
   }
 
   /// - Throws: `DidactError.invalidArgument` for options about columns of data that have none to choose from.
   func check(_ table: TableOptions, categorical: String? = nil) throws {
+    if case .npy = self {
+    } else if table.labelFile != nil {
+      throw DidactError(.invalidArgument, "--label-file is for data in an .npy file; \(name) has its labels in place")
+    }
     if case .csv = self { return }
     for (option, value) in [
       ("label-column", table.labelColumn), ("ignore", table.ignoredList), ("categorical", categorical),
@@ -53,7 +59,7 @@ enum DataSource {
   func trainingData(
     labels: Int?, table: TableOptions? = nil, categorical: [String] = [], for trainer: Trainer? = nil, seed: UInt64
   ) throws -> Dataset {
-    let dataset = try complete(seed: seed) { path in
+    let dataset = try complete(seed: seed, table) { path in
       if let trainer { return try self.table(path, for: trainer, table) }
       return try Dataset(
         csv: path, labelColumn: table?.labelColumn, ignoring: table?.ignored ?? [], categorical: categorical)
@@ -72,7 +78,7 @@ enum DataSource {
   }
 
   /// All data with all its labels, the built-in sets split.
-  private func complete(seed: UInt64, readCSV: (String) throws -> Dataset) throws -> Dataset {
+  private func complete(seed: UInt64, _ options: TableOptions?, readCSV: (String) throws -> Dataset) throws -> Dataset {
     switch self {
     case .twoMoons:
       var dataset = try Dataset.twoMoons(perMoon: 1000, noise: 0.1, seed: seed)
@@ -83,6 +89,7 @@ enum DataSource {
     case .digits: return try Dataset.digits().stratifiedSplit(testFraction: 0.25, seed: seed)
     case .csv(let path): return try readCSV(path)
     case .npz(let path): return try Dataset(npz: path)
+    case .npy(let path): return try Dataset(npy: path, labels: options?.labelFile)
     }
   }
 
@@ -93,7 +100,7 @@ enum DataSource {
     if case .digits = self {
       dataset = try Dataset.digits()
     } else {
-      dataset = try complete(seed: seed) { try table($0, for: trainer, options) }
+      dataset = try complete(seed: seed, options) { try table($0, for: trainer, options) }
     }
     return try checked(dataset.features, for: trainer)
   }
@@ -103,7 +110,7 @@ enum DataSource {
   func rowsToEvaluate(
     for trainer: Trainer, _ options: TableOptions, seed: UInt64
   ) throws -> (features: Tensor, labels: [Int]) {
-    let dataset = try complete(seed: seed) { try table($0, for: trainer, options) }
+    let dataset = try complete(seed: seed, options) { try table($0, for: trainer, options) }
     if let features = dataset.testFeatures, let labels = dataset.testLabels {
       return (try checked(features, for: trainer), try dataset.labels(labels, asIn: trainer, source: self))
     }
@@ -111,6 +118,7 @@ enum DataSource {
     guard !rows.isEmpty else {
       var hint = ""
       if case .csv = self, options.labelColumn == nil { hint = "; --label-column names the column that has them" }
+      if case .npy = self { hint = "; --label-file names the file that has them" }
       throw DidactError(.data, "\(name): no row has a label to compare with\(hint)")
     }
     let labels = try dataset.labels(rows.map { dataset.labels[$0] }, asIn: trainer, source: self)

@@ -21,7 +21,7 @@ struct Evaluate: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "two-moons, digits, or a file: a table ending in .csv, or arrays ending in .npz.", valueName: "data"))
+      "two-moons, digits, or a file: a table ending in .csv, or arrays ending in .npz or .npy.", valueName: "data"))
   var data: String
 
   @OptionGroup var table: TableOptions
@@ -66,7 +66,7 @@ struct Evaluate: ParsableCommand {
   private func hiddenReport(_ trainer: Trainer, _ source: DataSource, seed: UInt64) throws -> AccuracyReport? {
     guard let labels else { return nil }
     switch source {
-    case .csv, .npz:
+    case .csv, .npz, .npy:
       throw DidactError(.invalidArgument, "--labels is for two-moons and digits; in a file, hidden labels are unknown")
     case .twoMoons, .digits: break
     }

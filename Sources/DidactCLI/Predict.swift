@@ -12,9 +12,13 @@ struct Predict: ParsableCommand {
       table have a header, else by position; a label column is left out. A category that training did not see counts \
       as none, with a warning on standard error. Of an .npz file X is taken.
 
+      With --distributions the class probabilities of all rows that train would learn from go into a safetensors file, \
+      for a student of reduced_meta_pseudo_labels: train --set teacher_distributions=FILE.
+
       EXAMPLES:
         didact predict --model species.safetensors --data more.csv --output predictions.csv
         didact predict --model species.safetensors --data more.csv --ignore id,remarks
+        didact predict --model teacher.safetensors --data digits --distributions teacher-labels.safetensors
       """)
 
   @Option(help: ArgumentHelp("A model that train wrote.", valueName: "file"))
@@ -22,11 +26,15 @@ struct Predict: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "two-moons, digits, or a file: a table ending in .csv, or arrays ending in .npz.", valueName: "data"))
+      "two-moons, digits, or a file: a table ending in .csv, or arrays ending in .npz or .npy.", valueName: "data"))
   var data: String
 
   @Option(help: ArgumentHelp("Where to write; standard output by default.", valueName: "file"))
   var output: String?
+
+  @Option(
+    help: ArgumentHelp("Where to store the probabilities of the training rows; no CSV is written.", valueName: "file"))
+  var distributions: String?
 
   @OptionGroup var table: TableOptions
 
@@ -36,11 +44,20 @@ struct Predict: ParsableCommand {
   func run() throws {
     let source = try DataSource(named: data)
     try source.check(table)
-    if let output {
-      try checkDiffer(output, "--output", data)
-      try checkDiffer(output, "--output", model)
+    for (option, file) in [("--output", output), ("--distributions", distributions)] {
+      guard let file else { continue }
+      try checkDiffer(file, option, data)
+      try checkDiffer(file, option, model)
     }
     let trainer = try Trainer(loading: model)
+    if let distributions {
+      guard output == nil else {
+        throw DidactError(.invalidArgument, "--distributions writes no CSV; leave --output out")
+      }
+      let dataset = try source.trainingData(
+        labels: nil, table: table, for: trainer, seed: try checkedSeed(seed) ?? trainer.seed)
+      return try trainer.storeDistributions(of: dataset.features, unlabeled: dataset.unlabeled, to: distributions)
+    }
     let rows = try source.rowsToPredict(for: trainer, table, seed: try checkedSeed(seed) ?? trainer.seed)
     let probabilities: Tensor
     do {

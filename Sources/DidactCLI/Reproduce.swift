@@ -47,11 +47,16 @@ struct Reproduce: ParsableCommand {
       Row(name: "exact", method: "meta_pseudo_labels", changes: ["feedback": "exact"]),
       Row(name: "gradient_dot", method: "meta_pseudo_labels", changes: ["feedback": "gradient_dot"]),
       Row(name: "loss_difference", method: "meta_pseudo_labels", changes: ["feedback": "loss_difference"]),
+      Row(name: "EMAN, exact", method: "meta_pseudo_labels", changes: ["feedback": "exact", "eman": true]),
     ].map { row in
       var row = row
       for (key, value) in stages.members { row.changes[key] = value }
       return row
     }
+    + [
+      Row(name: "reduced, control", method: "reduced_meta_pseudo_labels", changes: ["feedback_weight": 0]),
+      Row(name: "reduced, exact", method: "reduced_meta_pseudo_labels", changes: ["feedback": "exact"]),
+    ]
 
   private static let roles = ["student", "teacher", "average", "finetuned"]
 
@@ -95,12 +100,34 @@ struct Reproduce: ParsableCommand {
     _ row: Row, _ data: String, _ source: DataSource, labels: Int, seed: UInt64
   ) throws -> [(role: String, accuracy: Double)] {
     let dataset = try source.trainingData(labels: labels, seed: seed)
+    var row = row
+    if row.method == "reduced_meta_pseudo_labels" {
+      // From the stored distributions of the teacher of the exact row.
+      guard let full = Self.rows.first(where: { $0.name == "exact" }) else { return [] }
+      let directory = try TemporaryDirectory()
+      defer { directory.remove() }
+      let path = directory.path("teacher.safetensors")
+      try fitted(full, data, dataset, seed: seed).storeDistributions(
+        of: dataset.features, unlabeled: dataset.unlabeled, by: "teacher", to: path)
+      row.changes["teacher_distributions"] = .string(path)
+      return try evaluated(fitted(row, data, dataset, seed: seed), dataset, data)
+    }
+    return try evaluated(fitted(row, data, dataset, seed: seed), dataset, data)
+  }
+
+  private func fitted(_ row: Row, _ data: String, _ dataset: Dataset, seed: UInt64) throws -> Trainer {
     var values = try Preset(data: data, columns: dataset.columns).configuration(
       method: row.method, classes: dataset.classNames.count)
     for (key, value) in row.changes.members { values[key] = value }
     values["seed"] = .integer(Int64(seed))
     let trainer = try Trainer(configuration: values)
     try trainer.fit(dataset.features, dataset.labels, unlabeled: dataset.unlabeled)
+    return trainer
+  }
+
+  private func evaluated(
+    _ trainer: Trainer, _ dataset: Dataset, _ data: String
+  ) throws -> [(role: String, accuracy: Double)] {
     guard let features = dataset.testFeatures, let labels = dataset.testLabels else {
       throw DidactError(.internalError, "\(data) has no test part")
     }

@@ -188,26 +188,3 @@ private struct SmokeRun {
     return trainer
   }
 }
-
-/// A directory for a few files.
-private struct TemporaryDirectory {
-  private let path: String
-
-  init() throws {
-    let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-    var template = Array("\(parent)/didact-smoke-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else {
-      throw DidactError(.file, "could not make a directory in \(parent): \(String(cString: strerror(errno)))")
-    }
-    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
-
-  func path(_ name: String) -> String { path + "/" + name }
-
-  func remove() {
-    for name in ["saved.safetensors", "interrupted.safetensors", "predictions.csv", "damaged.safetensors"] {
-      unlink(path(name))
-    }
-    rmdir(path)
-  }
-}

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Didact
 
-/// Which columns of a CSV file are what.
+/// Where the labels of a file are, and which columns of a CSV file are what.
 struct TableOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
@@ -15,6 +15,12 @@ struct TableOptions: ParsableArguments {
       "CSV columns that are no features, by name or number, with commas between; a model remembers names.",
       valueName: "columns"))
   var ignoredList: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "An .npy file with a label for each row of the .npy file of --data; -1 or an empty text for none.",
+      valueName: "file"))
+  var labelFile: String?
 
   /// The columns of `--ignore`.
   var ignored: [String] { TableOptions.columns(ignoredList) }

@@ -15,7 +15,7 @@ struct Train: ParsableCommand {
     discussion: """
       Built-in data: two-moons (1,000 points a moon, noise 0.1, tested on 2,000 fresh points) and digits (1,797 images \
       of 8×8 pixels, tested on a stratified quarter of them). Files: .csv, and .npz with the arrays X, y (-1 or "" for \
-      none), X_unlabeled, X_test and y_test.
+      none), X_unlabeled, X_test and y_test; .npy, whose rows stay in the file, with --label-file.
 
       Of a CSV file, columns of numbers are taken as they are, and columns of text become a feature a category. An \
       empty cell is a missing value: the column's mean, or a category of its own; a missing label is none. The model \
@@ -40,7 +40,7 @@ struct Train: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "two-moons, digits, or a file: a table ending in .csv, or arrays ending in .npz.", valueName: "data"))
+      "two-moons, digits, or a file: a table ending in .csv, or arrays ending in .npz or .npy.", valueName: "data"))
   var data: String
 
   @Option(help: ArgumentHelp("Labels to keep in all, balanced over the classes; all by default.", valueName: "n"))
@@ -83,6 +83,7 @@ struct Train: ParsableCommand {
     if let model {
       try checkWritable(model)
       try checkDiffer(model, "--model", data)
+      if let labelFile = table.labelFile { try checkDiffer(model, "--model", labelFile) }
     }
     // A reader of our output that goes away must not cost the model.
     signal(SIGPIPE, SIG_IGN)

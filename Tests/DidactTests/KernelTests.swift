@@ -56,6 +56,10 @@ import Testing
     bench.expect(product, [5.5, 4.75, 6])
     kernels.movingAverage(product, of: x, decay: 0)
     bench.expect(product, [1, -2, 3])
+    kernels.logarithm(product, try bench.vector([1, 0, -3]), least: 0.25)
+    bench.expect(product, [0, log(0.25), log(0.25)])
+    kernels.logarithm(product, try bench.vector([exp(2), .nan, 0.5]), least: 1e-30)
+    #expect(abs(product[0] - 2) < 1e-6 && product[1].isNaN && abs(product[2] - log(0.5)) < 1e-7)
     #expect(kernels.allFinite(x))
     for value in [Double.nan, .infinity, -.infinity] {
       #expect(!kernels.allFinite(try bench.vector([1, value, 3])))
@@ -384,6 +388,10 @@ import Testing
       },
       Operation("moving average") { bench, n, c in
         bench.kernels.movingAverage(try bench.matrix(n, c), of: try bench.matrix(n, c), decay: 0.9)
+      },
+      Operation("logarithm") { bench, n, c in
+        bench.kernels.logarithm(
+          try bench.matrix(n, c), try bench.tensor(Shape(n, c), positive: true), least: 1e-3)
       },
       Operation("convert") { bench, n, c in
         let mean = try bench.tensor(Shape(c), .float64), scale = try bench.tensor(Shape(c), .float64, positive: true)

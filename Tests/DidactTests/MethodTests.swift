@@ -479,6 +479,185 @@ import Testing
     }
   }
 
+  // MARK: Reduced Meta Pseudo Labels
+
+  /// What `fixture` says of the points of these tests.
+  private func storedRows(_ rows: [Int]) throws -> Tensor {
+    let file = try SafetensorsFile(reading: fixture("distributions.safetensors"))
+    let stored = try #require(file.tensor(named: "distributions"))
+    return try Tensor(stored.selectingRows(rows).values, shape: Shape(rows.count, 3))
+  }
+
+  /// The corrector's step against central differences of the moved student's labelled loss, with momentum and clipping in
+  /// the student's step.
+  @Test(arguments: ["exact", "gradient_dot", "loss_difference"]) func reducedGradient(feedback: String) throws {
+    let temperature = 1.3, smoothing = 0.1, threshold = 0.5
+    let trainer = try trainer(
+      "reduced_meta_pseudo_labels",
+      [
+        "feedback": .string(feedback), "feedback_weight": 1, "teacher_temperature": .number(temperature),
+        "label_smoothing": .number(smoothing), "pseudo_label_threshold": .number(threshold),
+        "corrector_hidden": [4], "corrector_activation": "tanh",
+        "teacher_distributions": .string(fixture("distributions.safetensors")),
+        "corrector_optimizer": ["name": "sgd", "learning_rate": .number(Self.rate), "momentum": 0, "nesterov": false],
+        "student_optimizer": ["learning_rate": 0.5, "momentum": 0.9, "nesterov": true, "clip_norm": 0.2],
+      ])
+    let corrector = try trainer.network("corrector"), rows = [3, 50, 17, 8, 9, 31, 22, 40, 59]
+    #expect(try corrector.parameter("dense1.weight").values.allSatisfy { $0 == 0 }, "it begins as the identity")
+    trainer.student.kernels.uniform(
+      corrector.parameters, low: -0.5, high: 0.5, RandomStream(seed: 1, name: "test").draw(0))
+    let (points, _) = try Training.points(), problem = try problem()
+    try trainer.method.prepare(
+      UnlabeledRows(count: points.rows, isNew: true, digest: 1, classNames: ["a", "b", "c"]))
+    func step() throws -> Metrics {
+      try trainer.step(
+        Batch(
+          labeled: LabeledBatch(inputs: problem.x, labels: try Tensor(problem.labels)), weak: problem.u,
+          strong: problem.strong, unlabeledRows: rows))
+      return trainer.lastMetrics
+    }
+    _ = try step()
+
+    let before = try corrector.copy(), student = try trainer.student.copy()
+    let optimizer = try trainer.optimizer("student").copy(for: student), p = try storedRows(rows)
+    func distributions(_ corrector: Network) throws -> [[Double]] {
+      let correction = try corrector.forward(p)
+      let logits = try Tensor(
+        zip(p.values, correction.values).map { (log(max($0, 1e-8)) + $1) / temperature }, shape: p.shape)
+      return softmax(logits)
+    }
+    let mask = try distributions(before).map { ($0.max() ?? 0) >= threshold ? 1.0 : 0 }
+    #expect(mask.contains(0) && mask.contains(1))
+    /// L_l of the student after a step on these targets.
+    func movedLoss(_ targets: [[Double]]) throws -> Double {
+      let moved = try student.copy(), own = try optimizer.copy(for: moved)
+      let pass = try moved.record(problem.strong, training: true)
+      let smoothed = targets.map { $0.map { (1 - smoothing) * $0 + smoothing / 3 } }
+      let cotangent = try Tensor(
+        zip(zip(softmax(pass.logits), smoothed), mask).flatMap { row, m in zip(row.0, row.1).map { m * ($0 - $1) / 9 }
+        },
+        shape: pass.logits.shape)
+      try pass.backward(cotangent)
+      try own.step()
+      return try labeledLoss(moved, problem)
+    }
+    let metrics = try step()
+    #expect(metrics["gradient_norm/feedback"] ?? 0 > 1e-4)
+    if feedback == "exact" {
+      try expectGradient(of: corrector, before: before, { try movedLoss(distributions($0)) }, "exact")
+      return
+    }
+    // Sampled labels: h · Σ CE(ŷ_i, q_i), with h and ŷ as they were.
+    let q = try distributions(before)
+    let sample = try Tensor(Shape(9, 3), .float64)
+    student.kernels.sample(
+      sample, probabilities: try Tensor(q.flatMap { $0 }, shape: Shape(9, 3)),
+      RandomStream(seed: 5, name: "pseudo_labels").draw(1))
+    let hard = (0..<9).map { n in (0..<3).map { sample[n * 3 + $0] } }
+    let h = try #require(metrics["feedback"])
+    if feedback == "loss_difference" {
+      #expect(abs(h - (try labeledLoss(student.copy(), problem) - movedLoss(hard))) < 1e-12)
+    }
+    try expectGradient(
+      of: corrector, before: before,
+      { network in
+        let q = try distributions(network)
+        return h * zip(hard, q).reduce(0) { sum, row in sum - zip(row.0, row.1).reduce(0) { $0 + $1.0 * log($1.1) } }
+      }, "sampled")
+  }
+
+  /// Two pairs of classes are swapped in what is stored; feedback alone puts them right.
+  @Test(.enabled(if: isOptimizedBuild), arguments: ["exact", "gradient_dot", "loss_difference"])
+  func reducedFeedbackCorrectsWhatIsStored(feedback: String) throws {
+    let digits = try Dataset.digits().stratifiedSplit(seed: 0), directory = try TemporaryDirectory()
+    let labeled = try digits.keepingLabels(100, seed: 0), path = directory.path("stored.safetensors")
+    let swapped = [0, 1, 2, 8, 9, 5, 6, 7, 3, 4], stored = try Tensor(Shape(digits.rows, 10), .float32)
+    for (row, label) in digits.labels.enumerated() {
+      for c in 0..<10 { stored[row * 10 + c] = 0.01 + (swapped[label] == c ? 0.9 : 0) }
+    }
+    try SafetensorsFile(tensors: [("distributions", stored)]).write(to: path)
+    func accuracy(weight: Double) throws -> Double {
+      let configuration: JSONObject = [
+        "method": "reduced_meta_pseudo_labels",
+        "network": ["type": "mlp", "inputs": 64, "hidden": [32], "classes": 10],
+        "teacher_distributions": .string(path), "input_scaling": "unit", "steps": 1500, "unlabeled_batch_size": 64,
+        "labeled_batch_size": 100, "weak_noise": 0, "strong_noise": 0, "strong_feature_dropout": 0,
+        "student_optimizer": ["learning_rate": 0.5, "momentum": 0, "nesterov": false],
+        "feedback": .string(feedback), "feedback_weight": .number(weight), "threads": 1,
+      ]
+      let trainer = try Trainer(configuration: configuration)
+      try trainer.fit(digits.features, labeled.labels)
+      let predicted = try trainer.predict(try #require(digits.testFeatures)), expected = try #require(digits.testLabels)
+      return Double(zip(predicted, expected).count { $0 == $1 }) / Double(expected.count)
+    }
+    let control = try accuracy(weight: 0), corrected = try accuracy(weight: 1), reversed = try accuracy(weight: -1)
+    #expect((0.55...0.65).contains(control), "\(control)")
+    #expect(corrected >= 0.93, "\(corrected)")
+    #expect(reversed < 0.2, "\(reversed)")
+  }
+
+  @Test func distributionsOfOtherDataAreRefused() throws {
+    let directory = try TemporaryDirectory(), path = directory.path("stored.safetensors")
+    let (features, labels) = try Training.points()
+    func student(_ path: JSON, classes: [String] = []) throws -> Trainer {
+      let trainer = try trainer(
+        "reduced_meta_pseudo_labels", smallFit.setting(["teacher_distributions": path, "unlabeled_batch_size": 9]))
+      trainer.classNames = classes
+      return trainer
+    }
+    func refusal(_ trainer: Trainer, _ features: Tensor, _ words: String...) {
+      let error = Training.error { try trainer.fit(features, labels) }
+      for word in words { #expect(error.message.contains(word), "\(error.message)") }
+      #expect(trainer.steps == 0)
+    }
+    let teacher = try trainer("supervised", smallFit)
+    try teacher.fit(features, labels)
+    teacher.classNames = ["a", "b", "c"]
+    try teacher.storeDistributions(of: features, to: path)
+    let stored = try SafetensorsFile(mapping: path)
+    #expect(stored.tensor(named: "distributions")?.bytes == (try teacher.predictProbabilities(features).bytes))
+    try student(.string(path), classes: ["a", "b", "c"]).fit(features, labels)
+    try student(.string(path)).fit(features, labels)
+
+    refusal(try student(nil), features, "teacher_distributions", "store_distributions")
+    refusal(try student(.string(directory.path("none"))), features, "none")
+    refusal(try student(.string(path), classes: ["b", "a", "c"]), features, path, "classes")
+    let others = try features.copy()
+    others[5] += 1
+    refusal(try student(.string(path)), others, path, "other rows")
+    refusal(try student(.string(fixture("little_f4.npy"))), features, "little_f4")
+    refusal(try student(.string(fixture("official.safetensors"))), features, "no tensor \"distributions\"")
+    let more = try randomTensor(Shape(2, 3), seed: 1)
+    expectError(.data, containing: "60 rows", "62") {
+      try student(.string(path)).fit(features, labels, unlabeled: more)
+    }
+    // In two parts as in one.
+    try teacher.storeDistributions(
+      of: features.rows(0..<20), unlabeled: features.rows(20..<60), by: "student", to: path)
+    try student(.string(path)).fit(features, labels)
+
+    func write(_ change: (Tensor) -> Void, _ shape: Shape = Shape(60, 3)) throws {
+      let matrix = try Tensor(Array(repeating: 1 / Double(shape[1]), count: shape.count), shape: shape)
+      change(matrix)
+      try SafetensorsFile(tensors: [("distributions", matrix)]).write(to: path)
+    }
+    for value in [2, -0.5, .nan, .infinity] {
+      try write { $0[3 * 7] = value }
+      refusal(try student(.string(path)), features, path, "row 7")
+    }
+    try write({ _ in }, Shape(60, 4))
+    refusal(try student(.string(path)), features, "4 classes", "3")
+
+    let reduced = try student(.string(fixture("distributions.safetensors"))), problem = try problem()
+    expectError(.unsupported, containing: "fit") {
+      try reduced.step(problem.x, problem.labels, unlabeled: problem.u)
+    }
+    expectError(.unsupported, containing: "corrector") {
+      _ = try reduced.predictProbabilities(features, by: "corrector")
+    }
+    #expect(reduced.networkRoles == ["student"])
+  }
+
   // MARK: What methods must equal
 
   private let smallFit: JSONObject = ["steps": 12, "labeled_batch_size": 4, "dtype": "float32"]
@@ -516,7 +695,8 @@ import Testing
 
   @Test(arguments: Trainer.methodNames) func averageOfDecayZeroIsTheStudent(method: String) throws {
     let (features, labels) = try Training.points()
-    let trainer = try trainer(method, smallFit.setting(["average_decay": 0, "average_statistics": true]))
+    let trainer = try trainer(
+      method, Training.fitKeys(method).setting(smallFit).setting(["average_decay": 0, "average_statistics": true]))
     try trainer.fit(features, labels)
     let average = try trainer.network("average")
     #expect(average.parameters.bytes == trainer.student.parameters.bytes)
@@ -581,7 +761,7 @@ import Testing
     let x = try rows(6, 1), u = try rows(9, 2), test = try rows(5, 3), labels = [0, 1, 2, 1, 0, 2]
     let usesUnlabeled = try trainer(method).method.needsUnlabeled
     // These mix rows, or draw for them, in their order; or are for fits alone.
-    if ["ict", "mixmatch", "vat", "temporal_ensembling"].contains(method) { return }
+    if ["ict", "mixmatch", "vat", "temporal_ensembling", "reduced_meta_pseudo_labels"].contains(method) { return }
     let known = try Trainer.fields(method: method).map(\.key)
     let all: JSONObject = ["pseudo_label_threshold": 0, "uda_threshold": 0, "unlabeled_ramp": 0]
     let changes = JSONObject(all.members.filter { known.contains($0.key) })

@@ -5,6 +5,33 @@ import Testing
 @Suite("NumPy files") struct NumPyFileTests {
   // MARK: npy
 
+  /// Rows as tensors have them stay where they are; others are converted.
+  @Test func featuresStayInTheirFile() throws {
+    let directory = try TemporaryDirectory(), path = directory.path("rows.npy")
+    let rows = try randomTensor(Shape(5, 3), .float32, seed: 1)
+    try writeNPY(rows, to: path)
+    let dataset = try Dataset(npy: path)
+    #expect(dataset.features.values == rows.values && dataset.labels == Array(repeating: -1, count: 5))
+    #expect(dataset.features.buffer.byteCount == (try readBytes(path)).count, "the tensor is a part of the file")
+    let labels = directory.path("labels.npy")
+    try writeNPY(Tensor([7, -1, 3, 7, 3]), to: labels)
+    let labeled = try Dataset(npy: path, labels: labels)
+    #expect(labeled.labels == [1, -1, 0, 1, 0] && labeled.classNames == ["3", "7"])
+    let converted = try Dataset(npy: fixture("little_i2.npy"))
+    #expect(converted.features.values == [0, 1, 2, 3, 4, 5] && converted.features.elementType == .int64)
+    expectError(.shape, containing: "fortran.npy") { _ = try Dataset(npy: fixture("fortran.npy")) }
+    expectError(.data, containing: "text.npy") { _ = try Dataset(npy: fixture("text.npy")) }
+    expectError(.shape, containing: path, "2 labels") {
+      try writeNPY(Tensor([0, 1]), to: labels)
+      _ = try Dataset(npy: path, labels: labels)
+    }
+    expectError(.file, containing: "none.npy") { _ = try Dataset(npy: directory.path("none.npy")) }
+    expectError(.format) { _ = try Dataset(npy: directory.write([UInt8](), to: "empty.npy")) }
+    expectError(.format, containing: "cut off") {
+      _ = try Dataset(npy: directory.write(Array(readBytes(path).dropLast()), to: "short.npy"))
+    }
+  }
+
   @Test(arguments: [
     ("little_f4", ElementType.float32), ("little_f8", .float64), ("little_i8", .int64), ("little_i4", .int64),
     ("little_i2", .int64), ("i1", .int64), ("u1", .uint8), ("little_u2", .int64), ("little_u4", .int64),

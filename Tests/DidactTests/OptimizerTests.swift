@@ -245,6 +245,8 @@ struct PlainOptimizer {
     for steps in isAdam ? [1, 3, 10] : [0, 1, 5] {
       let optimizer = try Self.warm(optimizerCase, steps: steps), network = optimizer.network
       let gradient = try Self.gradient(network, 77), v = try randomTensor(gradient.shape, seed: 78)
+      // As a schedule may change them on the way.
+      if steps == 3 { optimizer.betas = (0.6, 0.97) }
       /// ⟨v, −parameters⟩ after the step from this state with another gradient.
       func objective(_ gradient: Tensor) throws -> Double {
         let copy = try network.copy()

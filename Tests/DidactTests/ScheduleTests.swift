@@ -4,7 +4,9 @@ import Testing
 
 /// Corner values of learning rates, ramps and warm-ups.
 @Suite struct ScheduleTests {
-  private func schedule(_ values: JSONObject) throws -> Schedule { try Schedule(values, subject: "optimizer") }
+  private func schedule(_ values: JSONObject) throws -> Schedule {
+    try Schedule(values, for: .adam, subject: "optimizer")
+  }
 
   @Test func waitAndWarmup() throws {
     let schedule = try schedule(["wait_steps": 3, "warmup_steps": 4])
@@ -26,6 +28,34 @@ import Testing
   @Test func decaysAreThirdsByDefault() throws {
     let schedule = try schedule(["schedule": "step"])
     #expect([9, 10, 19, 20].map { schedule.factor(at: $0, of: 30) } == [1, 0.1, 0.1, 0.010000000000000002])
+  }
+
+  /// Laine and Aila's schedules, with Mean Teacher's β2.
+  @Test func rampsOfAdam() throws {
+    let schedule = try schedule([
+      "schedule": "ramp_down", "decay_steps": 20, "warmup_steps": 10, "warmup_shape": "exponential", "final_beta1": 0.5,
+      "early_beta2": 0.99, "early_beta2_steps": 10,
+    ])
+    let factors: [(Int, Double)] = [
+      (0, 0), (5, 0.2865047969), (10, 1), (80, 1), (90, 0.0439369336), (100, 3.7266531720786e-6),
+      (150, 3.7266531720786e-6),
+    ]
+    for (step, value) in factors { #expect(abs(schedule.factor(at: step, of: 100) - value) < 1e-9, "at \(step)") }
+    let betas = [0, 9, 10, 80, 90, 100].map { schedule.betas(0.9, 0.999, at: $0, of: 100) }
+    #expect(betas.map(\.1) == [0.99, 0.99, 0.999, 0.999, 0.999, 0.999])
+    for (found, value) in zip(betas.map(\.0), [0.9, 0.9, 0.9, 0.9, 0.5175747734, 0.5000014907]) {
+      #expect(abs(found - value) < 1e-9)
+    }
+    #expect(try Schedule([:], for: .sgd, subject: "optimizer").betas(0.9, 0.999, at: 7, of: 10) == (0.9, 0.999))
+
+    let refused: [(JSONObject, OptimizerSettings.Name, String)] = [
+      (["final_beta1": 0.5], .adam, "ramp_down"), (["final_beta1": 0.5, "schedule": "ramp_down"], .sgd, "sgd"),
+      (["early_beta2": 0.9], .adamW, "early_beta2_steps"), (["early_beta2_steps": 3], .adamW, "early_beta2"),
+      (["early_beta2": 0.9, "early_beta2_steps": 3], .rmsProp, "rmsprop"),
+    ]
+    for (values, name, word) in refused {
+      expectError(.invalidArgument, containing: word) { _ = try Schedule(values, for: name, subject: "optimizer") }
+    }
   }
 
   @Test func ramp() {

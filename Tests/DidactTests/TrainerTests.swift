@@ -34,9 +34,12 @@ enum Training {
     return (features, (0..<rows).map { $0 < 6 ? $0 % 3 : -1 })
   }
 
-  /// Small batches, for the keys that the method has.
+  /// Small batches and what a teacher said of `points`, for the keys that the method has.
   static func fitKeys(_ method: String = "meta_pseudo_labels") throws -> JSONObject {
-    let keys: JSONObject = ["labeled_batch_size": 4, "unlabeled_batch_size": 9]
+    let keys: JSONObject = [
+      "labeled_batch_size": 4, "unlabeled_batch_size": 9,
+      "teacher_distributions": .string(fixture("distributions.safetensors")),
+    ]
     let known = try Trainer.fields(method: method).map(\.key)
     return JSONObject(keys.members.filter { known.contains($0.key) })
   }
@@ -548,7 +551,8 @@ enum Training {
     ("detach_target", true, [:]), ("teacher_share", 0.25, [:]), ("distillation_weight", 0.5, [:]),
     ("distillation_temperature", 4, [:]), ("mixing_parameter", 5, [:]), ("sharpening_temperature", 2, [:]),
     ("ensemble_decay", 0.9, [:]), ("adversarial_radius", 0.3, [:]), ("power_iterations", 3, [:]), ("rounds", 2, [:]),
-    ("soft_labels", true, [:]),
+    ("soft_labels", true, [:]), ("corrector_hidden", [8, 8], [:]), ("corrector_activation", "tanh", [:]),
+    ("teacher_distributions", .string(fixture("other_distributions.safetensors")), [:]),
     ("unlabeled_weight", 2, [:]), ("unlabeled_ramp", 1, [:]),
     ("finetune_steps", 2, [:]), ("finetune_learning_rate", 0.1, ["finetune_steps": 2]),
     ("finetune_batch_size", 3, ["finetune_steps": 2]), ("validation_fraction", 0.3, [:]),
@@ -560,7 +564,7 @@ enum Training {
     ),
   ]
 
-  /// The same for the keys under `student_optimizer` and `teacher_optimizer`.
+  /// The same for the keys under `student_optimizer`, `teacher_optimizer` and `corrector_optimizer`.
   private static let optimizerAlternatives: [(key: String, value: JSON, context: JSONObject)] = [
     ("name", "adamw", [:]), ("learning_rate", 0.02, [:]), ("momentum", 0.5, [:]), ("nesterov", false, [:]),
     ("weight_decay", 0.1, [:]), ("decay_exclude", "bias_and_norm", ["weight_decay": 0.1]), ("clip_norm", 0.01, [:]),
@@ -569,7 +573,10 @@ enum Training {
     ("square_decay", 0.5, ["name": "rmsprop"]), ("trust_coefficient", 0.1, ["name": "lars"]),
     ("schedule", "cosine", [:]),
     ("wait_steps", 1, [:]), ("warmup_steps", 3, [:]), ("decay_steps", 2, ["schedule": "exponential"]),
-    ("decay_factor", 0.5, ["schedule": "exponential"]),
+    ("decay_factor", 0.5, ["schedule": "exponential"]), ("warmup_shape", "exponential", ["warmup_steps": 3]),
+    ("final_beta1", 0.5, ["name": "adam", "schedule": "ramp_down", "decay_steps": 3]),
+    ("early_beta2", 0.5, ["name": "adam", "early_beta2": 0.9, "early_beta2_steps": 2]),
+    ("early_beta2_steps", 1, ["name": "adam", "early_beta2": 0.9, "early_beta2_steps": 2]),
   ]
 
   private static let withoutEffect: Set<String> = ["method", "threads", "term_gradient_norms", "time_limit"]
@@ -579,7 +586,7 @@ enum Training {
     func fingerprint(_ configuration: JSONObject) throws -> [[Double]] {
       let trainer = try Trainer(configuration: configuration)
       try trainer.fit(features, labels)
-      let networks = try trainer.networkRoles.map { try trainer.network($0) }
+      let networks = try trainer.networkRoles.map { try trainer.network($0) } + trainer.method.learners.map(\.network)
       let validations = trainer.history.count { $0["validation/accuracy"] != nil }
       return [[Double(trainer.steps), Double(validations)]]
         + networks.flatMap { [$0.parameters.values, $0.statistics.values] }
@@ -591,10 +598,11 @@ enum Training {
     if method == "temporal_ensembling" { base["steps"] = 24 }
     if method == "uda" { base["uda_threshold"] = 0.3 }
     if method == "distillation" { base["distillation_weight"] = 0.9 }
+    if method == "reduced_meta_pseudo_labels" { base["corrector_optimizer.name"] = "sgd" }
     #expect(try fingerprint(base) == fingerprint(base))
     for field in try Trainer.fields(method: method) where !Self.withoutEffect.contains(field.key) {
       var alternative = Self.alternatives.first { $0.key == field.key }
-      for role in ["student", "teacher"] where field.key.hasPrefix("\(role)_optimizer.") {
+      for role in ["student", "teacher", "corrector"] where field.key.hasPrefix("\(role)_optimizer.") {
         let prefix = "\(role)_optimizer.", key = field.key.dropFirst(prefix.count)
         guard let found = Self.optimizerAlternatives.first(where: { $0.key == key }) else { continue }
         let context = JSONObject(found.context.members.map { (prefix + $0.key, $0.value) })

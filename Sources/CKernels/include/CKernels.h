@@ -17,6 +17,7 @@ typedef enum {
   KERNELS_ADD,            /* y, x; factor: y += factor · x */
   KERNELS_MULTIPLY,       /* output, a, b */
   KERNELS_MOVING_AVERAGE, /* average, value; decay */
+  KERNELS_LOGARITHM,      /* result, x; least: log(max(x, least)) */
   KERNELS_ACTIVATION,            /* output, input; function */
   KERNELS_ACTIVATION_DERIVATIVE, /* result, direction, input, output; function */
   KERNELS_DROPOUT_MASK,          /* mask; rate; lane. Key and draw are the run's. */

@@ -81,3 +81,13 @@ INLINE double_vector logarithm_of_doubles(double_vector x) {
   double_vector result = s * square * p + 2 * s + e * 0.69314718055994530942;
   return choose(x - x == 0, result, x);
 }
+
+/* y = log(max(x, least)); NaN stays NaN. */
+static void logarithms(int64_t count, float *restrict y, const float *x, double least) {
+  for (int64_t i = 0; i < count; i += DOUBLES) {
+    double_vector v;
+    for (int lane = 0; lane < DOUBLES; lane++) v[lane] = x[i + lane] < least ? least : x[i + lane];
+    v = logarithm_of_doubles(v);
+    for (int lane = 0; lane < DOUBLES && i + lane < count; lane++) y[i + lane] = (float)v[lane];
+  }
+}

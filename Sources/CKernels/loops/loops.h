@@ -146,6 +146,7 @@ static void NAME(rows)(
       for (int64_t i = start; i < start + count; i++) y[i] = scalar * y[i] + (1 - scalar) * x1[i];
       break;
     }
+    case KERNELS_LOGARITHM: logarithms(count, x0 + start, x1 + start, o->scalars[0]); break;
     case KERNELS_ACTIVATION: activation(o->option, count, x0 + start, x1 + start); break;
     case KERNELS_ACTIVATION_DERIVATIVE:
       activation_derivative(o->option, count, x0 + start, x1 + start, x2 + start, x3 + start);

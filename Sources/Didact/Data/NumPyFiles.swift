@@ -90,6 +90,43 @@ extension Dataset {
     try validate()
   }
 
+  /// Reads features from an `.npy` file, and labels from another.
+  ///
+  /// The features, a matrix [rows, columns] of float32, float64 or uint8 in row-major order, stay in the file and are read
+  /// where they are, so that they may be larger than memory: neither file may be shortened meanwhile. Other types and orders
+  /// are converted in memory.
+  /// - Parameter labelPath: integers, −1 for none, or strings, empty for none, one for each row; nil for no labels.
+  /// - Throws: as for `.npz` files.
+  public init(npy path: String, labels labelPath: String? = nil) throws {
+    let features: Tensor
+    do {
+      guard case .numbers(let tensor) = try NumPyArray(mapFile(path), isShared: true) else {
+        throw DidactError(.data, "it holds text; features must be numbers")
+      }
+      features = tensor
+    } catch let error as DidactError {
+      throw error.at(path)
+    }
+    var classes: [Label] = [], column: LabelColumn?
+    if let labelPath {
+      do {
+        column = try LabelColumn(NumPyArray(readFile(labelPath)), called: "the array")
+        classes = try LabelColumn.classes(of: [column].compactMap { $0 })
+      } catch let error as DidactError {
+        throw error.at(labelPath)
+      }
+    }
+    self.init(
+      features: features,
+      labels: column?.indices(in: classes) ?? Array(repeating: -1, count: features.shape[0]),
+      classNames: classes.map(\.description))
+    do {
+      try validate()
+    } catch let error as DidactError {
+      throw error.at(path)
+    }
+  }
+
   /// A misspelt array would silently be left out.
   private static func checkNames(of archive: ZipArchive) throws {
     for entry in archive.entries {
@@ -124,6 +161,10 @@ private struct LabelColumn {
   /// Nil where the archive has no such array.
   init?(named name: String, in archive: ZipArchive) throws {
     guard let array = try NumPyArray(named: name, in: archive) else { return nil }
+    try self.init(array, called: name)
+  }
+
+  init(_ array: NumPyArray, called name: String) throws {
     let shape: Shape
     switch array {
     case .text(let strings, let textShape):
@@ -169,10 +210,12 @@ extension Tensor {
 
 extension NumPyArray {
   /// The content of an `.npy` file.
-  init(_ content: Buffer) throws {
+  /// - Parameter isShared: whether numbers that are as tensors have them share the memory of the content.
+  init(_ content: Buffer, isShared: Bool = false) throws {
     self = try content.withBytes { bytes in
       let header = try NumPyHeader(bytes)
       try header.checkLength(of: bytes.count)
+      if isShared, let tensor = header.sharedTensor(content) { return .numbers(tensor) }
       return try NumPyArray(header, bytes)
     }
   }
@@ -300,6 +343,16 @@ struct NumPyHeader {
   }
 
   // MARK: Elements
+
+  /// A view of a file's elements, where they are as a tensor has them.
+  func sharedTensor(_ content: Buffer) -> Tensor? {
+    let types: [(Element, ElementType)] = [
+      (.float32, .float32), (.float64, .float64), (.int64, .int64), (.uint8, .uint8),
+    ]
+    guard let (_, type) = types.first(where: { $0.0 == element }), !isFortranOrder, dataOffset % type.byteCount == 0
+    else { return nil }
+    return Tensor(shape, type, buffer: content, offset: dataOffset / type.byteCount)
+  }
 
   /// - Parameter convert: from what the file holds to `elementType`'s Swift type.
   func tensor<Source: BitwiseCopyable, Target: BitwiseCopyable>(

@@ -9,14 +9,9 @@
 /// The whole content of a regular file.
 /// - Throws: `DidactError.file` with the path and the system's reason; `.outOfMemory`.
 package func readFile(_ path: String) throws -> Buffer {
-  let descriptor = try openFile(path, O_RDONLY | O_CLOEXEC, mode: 0)
+  let (descriptor, length) = try openRegularFile(path)
   defer { close(descriptor) }
-  var status = stat()
-  guard fstat(descriptor, &status) == 0 else { throw fileError("could not read", path, errno) }
-  guard status.st_mode & S_IFMT == S_IFREG else {
-    throw DidactError(.file, "could not read \(path): it is a directory, a pipe or a device; give a regular file")
-  }
-  let content = try Buffer(byteCount: Int(status.st_size))
+  let content = try Buffer(byteCount: length)
   var filled = 0
   while filled < content.byteCount {
     let length = min(content.byteCount - filled, largestTransfer)
@@ -27,6 +22,22 @@ package func readFile(_ path: String) throws -> Buffer {
     filled += count
   }
   return content
+}
+
+/// Opens a file to read from; the caller closes it.
+func openRegularFile(_ path: String) throws -> (descriptor: Int32, length: Int) {
+  let descriptor = try openFile(path, O_RDONLY | O_CLOEXEC, mode: 0)
+  var status = stat()
+  guard fstat(descriptor, &status) == 0 else {
+    let code = errno
+    close(descriptor)
+    throw fileError("could not read", path, code)
+  }
+  guard status.st_mode & S_IFMT == S_IFREG else {
+    close(descriptor)
+    throw DidactError(.file, "could not read \(path): it is a directory, a pipe or a device; give a regular file")
+  }
+  return (descriptor, Int(status.st_size))
 }
 
 // MARK: - Writing
@@ -186,6 +197,6 @@ private func directory(of path: String) -> String {
   return slash == path.startIndex ? "/" : String(path[..<slash])
 }
 
-private func fileError(_ what: String, _ path: String, _ code: Int32) -> DidactError {
+func fileError(_ what: String, _ path: String, _ code: Int32) -> DidactError {
   DidactError(.file, "\(what) \(path): \(String(cString: strerror(code)))")
 }

@@ -193,6 +193,7 @@ public struct FieldValues: Sendable, Equatable {
   func text(_ key: String) throws -> String { try typed(key, \.text) }
   func integers(_ key: String) throws -> [Int] { try typed(key) { $0.list?.compactMap(\.int) } }
   func optionalNumber(_ key: String) throws -> Double? { try value(key) == .null ? nil : number(key) }
+  func optionalText(_ key: String) throws -> String? { try value(key) == .null ? nil : text(key) }
   func choice<Choice: RawRepresentable>(_ key: String) throws -> Choice where Choice.RawValue == String {
     try typed(key) { $0.text.flatMap(Choice.init(rawValue:)) }
   }

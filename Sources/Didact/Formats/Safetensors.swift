@@ -56,12 +56,27 @@ extension SafetensorsFile {
     }
   }
 
+  /// Reads a file whose tensors stay where they are, so that they may be larger than memory: see `mapFile`. Those that are
+  /// not aligned to their elements are copied.
+  /// - Throws: as `init(reading:)`.
+  init(mapping path: String) throws {
+    let content = try mapFile(path)
+    do {
+      self = try content.withBytes { try SafetensorsFile(bytes: $0, in: content) }
+    } catch let error as DidactError {
+      throw error.at(path)
+    }
+  }
+
   /// Reads a file's content; the tensors have memory of their own.
   /// - Throws: `DidactError.format` for a header that is cut off, longer than 16 MiB or not a JSON object; a key that
   ///   appears twice; metadata other than text; an element type other than F32, F64, I64 and U8; more than four
   ///   dimensions; a shape that does not fit the number of bytes; tensors that overlap, leave a hole, or do not cover
   ///   the data exactly.
-  public init(bytes: UnsafeRawBufferPointer) throws {
+  public init(bytes: UnsafeRawBufferPointer) throws { try self.init(bytes: bytes, in: nil) }
+
+  /// - Parameter content: what the bytes are the whole of, for tensors that share its memory.
+  private init(bytes: UnsafeRawBufferPointer, in content: Buffer?) throws {
     let (header, data) = try SafetensorsFile.split(bytes)
     self.init()
     var entries: [TensorEntry] = []
@@ -76,6 +91,12 @@ extension SafetensorsFile {
     entries.sort { ($0.begin, $0.end) < ($1.begin, $1.end) }
     try SafetensorsFile.checkCoverage(entries, dataLength: data.count)
     for entry in entries {
+      let offset = bytes.count - data.count + entry.begin, size = entry.elementType.byteCount
+      if let content, offset % size == 0 {
+        let shared = Tensor(entry.shape, entry.elementType, buffer: content, offset: offset / size)
+        tensors.append((entry.name, shared))
+        continue
+      }
       let tensor = try Tensor(entry.shape, entry.elementType)
       UnsafeMutableRawBufferPointer(start: tensor.address, count: tensor.byteCount)
         .copyMemory(from: UnsafeRawBufferPointer(rebasing: data[entry.begin..<entry.end]))
@@ -210,24 +231,41 @@ extension SafetensorsFile {
   public func write(to path: String) throws { try write(to: path, fault: nil) }
 
   package func write(to path: String, fault: FileFault?) throws {
+    try Self.write(
+      to: path, metadata: metadata,
+      tensors: tensors.map { ($0.name, $0.tensor.elementType, $0.tensor.shape) }, fault: fault
+    ) { write in
+      for (_, tensor) in tensors { try write(tensor) }
+    }
+  }
+
+  /// The same for tensors that need not be in memory as a whole.
+  /// - Parameter body: passes their elements, in order, to its argument.
+  static func write(
+    to path: String, metadata: [(key: String, value: String)],
+    tensors: [(name: String, elementType: ElementType, shape: Shape)], fault: FileFault? = nil,
+    _ body: ((Tensor) throws -> Void) throws -> Void
+  ) throws {
     let header: [UInt8]
     do {
-      header = try serializedHeader()
+      header = try serializedHeader(metadata, tensors)
     } catch let error as DidactError {
       throw error.at(path)
     }
     try writeFileAtomically(to: path, fault: fault) { writer in
       try header.withUnsafeBytes { try writer.write($0) }
-      for (_, tensor) in tensors {
-        try withExtendedLifetime(tensor.buffer) {
-          try writer.write(UnsafeRawBufferPointer(start: tensor.address, count: tensor.byteCount))
+      try body { part in
+        try withExtendedLifetime(part.buffer) {
+          try writer.write(UnsafeRawBufferPointer(start: part.address, count: part.byteCount))
         }
       }
     }
   }
 
   /// The length and the header, as they stand in the file.
-  private func serializedHeader() throws -> [UInt8] {
+  private static func serializedHeader(
+    _ metadata: [(key: String, value: String)], _ tensors: [(name: String, elementType: ElementType, shape: Shape)]
+  ) throws -> [UInt8] {
     var header = JSONObject()
     var seen: Set<String> = [SafetensorsFile.metadataKey]
     if !metadata.isEmpty {
@@ -239,17 +277,17 @@ extension SafetensorsFile {
       header.members.append((SafetensorsFile.metadataKey, .object(JSONObject(texts))))
     }
     var end = 0
-    for (name, tensor) in tensors {
+    for (name, elementType, shape) in tensors {
       guard seen.insert(name).inserted else {
         throw DidactError(.invalidArgument, "two tensors are called \"\(name)\", or the name is reserved")
       }
       let begin = end
-      let (sum, overflow) = begin.addingReportingOverflow(tensor.byteCount)
+      let (sum, overflow) = begin.addingReportingOverflow(shape.count * elementType.byteCount)
       guard !overflow else { throw DidactError(.invalidArgument, "the tensors are too large for one file") }
       end = sum
       let description: JSONObject = [
-        "dtype": .string(tensor.elementType.safetensorsName),
-        "shape": .array(tensor.shape.dimensions.map { .integer(Int64($0)) }),
+        "dtype": .string(elementType.safetensorsName),
+        "shape": .array(shape.dimensions.map { .integer(Int64($0)) }),
         "data_offsets": [.integer(Int64(begin)), .integer(Int64(end))],
       ]
       header.members.append((name, .object(description)))

@@ -26,6 +26,8 @@ protocol Kernels: Sendable {
   func sumOfDifferences(_ a: Tensor, _ b: Tensor) -> Double
   /// average ← decay · average + (1 − decay) · value
   func movingAverage(_ average: Tensor, of value: Tensor, decay: Double)
+  /// result ← log(max(x, least)), least > 0
+  func logarithm(_ result: Tensor, _ x: Tensor, least: Double)
   /// Whether every element is finite.
   func allFinite(_ x: Tensor) -> Bool
 

@@ -113,6 +113,11 @@ struct OneDNNKernels: Kernels {
       (decay, 0, 0, 0, 0, 0, 0, 0))
   }
 
+  func logarithm(_ result: Tensor, _ x: Tensor, least: Double) {
+    elementwise(
+      KERNELS_LOGARITHM, x.count, (bits(result), bits(x), 0, 0, 0, 0, 0, 0), (least, 0, 0, 0, 0, 0, 0, 0))
+  }
+
   func allFinite(_ x: Tensor) -> Bool {
     call(KERNELS_ALL_FINITE, rows: x.count, columns: 1, (bits(x), 0, 0, 0, 0, 0, 0, 0)) == 0
   }

@@ -91,6 +91,14 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
+  func logarithm(_ result: Tensor, _ x: Tensor, least: Double) {
+    let count = x.count, result = elements(result), x = elements(x)
+    // Written so that NaN stays NaN.
+    for i in 0..<count { result[i] = Element(Didact.logarithm(Double(x[i]) < least ? least : Double(x[i]))) }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
   func allFinite(_ x: Tensor) -> Bool {
     let count = x.count, x = elements(x)
     for i in 0..<count where !x[i].isFinite { return false }

@@ -13,9 +13,8 @@ protocol Method: AnyObject {
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws
   /// What a method keeps of each unlabelled row [rows, …], by name.
   var rowTensors: [(name: String, tensor: Tensor)] { get }
-  /// Makes room for so many unlabelled rows, before the steps of a fit.
-  /// - Parameter isNewData: what is kept of rows is of others, and is forgotten.
-  func prepare(rows: Int, isNewData: Bool) throws
+  /// Gets ready for the unlabelled rows of a fit, before its steps.
+  func prepare(_ rows: UnlabeledRows) throws
   /// Where a step stands in the run of the learning rates' schedules, and how long that run is.
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int)
 }
@@ -24,7 +23,7 @@ extension Method {
   var needsUnlabeled: Bool { true }
   var scalars: [(name: String, value: Tensor)] { [] }
   var rowTensors: [(name: String, tensor: Tensor)] { [] }
-  func prepare(rows: Int, isNewData: Bool) throws {}
+  func prepare(_ rows: UnlabeledRows) throws {}
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int) { (step, steps) }
 }
 
@@ -58,10 +57,11 @@ struct Learner {
   let network: Network
   let optimizer: Optimizer
   let schedule: Schedule
+  private let rateName: String
 
   /// The optimiser's step, and what it reports.
   func step(draw: UInt64, into metrics: inout Metrics) throws {
-    metrics[role == "student" ? "learning_rate/student" : "learning_rate/teacher"] = optimizer.scheduledRate
+    metrics[rateName] = optimizer.scheduledRate
     try stepOptimizer(optimizer, of: role, draw: draw)
   }
 
@@ -71,10 +71,18 @@ struct Learner {
     let values = configuration.nested("\(subject).").members
     self.role = role
     self.network = network
+    rateName = "learning_rate/\(role)"
     optimizer = try Optimizer.make(
       network,
       OptimizerSettings(JSONObject(values.filter { !scheduleKeys.contains($0.key) }), subject: subject))
-    schedule = try Schedule(JSONObject(values.filter { scheduleKeys.contains($0.key) }), subject: subject)
+    schedule = try Schedule(
+      JSONObject(values.filter { scheduleKeys.contains($0.key) }), for: optimizer.settings.name, subject: subject)
+  }
+
+  /// Gives the optimiser what the schedule says of a step.
+  func apply(step: Int, of steps: Int) {
+    optimizer.scheduleFactor = schedule.factor(at: step, of: steps)
+    optimizer.betas = schedule.betas(optimizer.settings.beta1, optimizer.settings.beta2, at: step, of: steps)
   }
 }
 
@@ -100,6 +108,17 @@ struct Batch {
     }
     return (weak, strong)
   }
+}
+
+/// What a method can know of all unlabelled rows before it sees a batch of them.
+struct UnlabeledRows {
+  let count: Int
+  /// Whether what is kept of rows is of others, and is to be forgotten.
+  let isNew: Bool
+  /// A number that differs, but for chance, where values or their order do.
+  let digest: UInt64
+  /// Of the labelled rows; empty if they have none.
+  let classNames: [String]
 }
 
 /// What a step reports, by name, in order.
@@ -169,6 +188,7 @@ enum MethodName: String, CaseIterable, Sendable {
   case mixmatch
   case piModel = "pi_model"
   case pseudoLabel = "pseudo_label"
+  case reducedMetaPseudoLabels = "reduced_meta_pseudo_labels"
   case selfTraining = "self_training"
   case supervised
   case temporalEnsembling = "temporal_ensembling"
@@ -184,6 +204,7 @@ enum MethodName: String, CaseIterable, Sendable {
     case .mixmatch: unlabeledFields + strongViewFields + MixMatch.fields
     case .piModel: unlabeledFields + strongViewFields + PiModel.fields
     case .pseudoLabel: unlabeledFields + PseudoLabel.fields
+    case .reducedMetaPseudoLabels: unlabeledFields + strongViewFields + ReducedMetaPseudoLabels.fields
     case .selfTraining: unlabeledFields + strongViewFields + SelfTraining.fields
     case .supervised: Supervised.fields
     case .temporalEnsembling: unlabeledFields + strongViewFields + TemporalEnsembling.fields
@@ -192,8 +213,20 @@ enum MethodName: String, CaseIterable, Sendable {
     }
   }
 
-  /// Whether the method trains a second network.
-  var hasTeacher: Bool { [.distillation, .metaPseudoLabels, .selfTraining].contains(self) }
+  /// Role and specification of the second network, for the methods that train one.
+  /// - Parameters:
+  ///   - network: the teacher's, where there is one.
+  ///   - classes: how many the student has.
+  func secondNetwork(
+    _ configuration: FieldValues, network: NetworkSpecification, classes: Int
+  ) throws -> (role: String, specification: NetworkSpecification)? {
+    switch self {
+    case .distillation, .metaPseudoLabels, .selfTraining: ("teacher", network)
+    case .reducedMetaPseudoLabels:
+      ("corrector", try ReducedMetaPseudoLabels.correctorSpecification(configuration, classes: classes))
+    default: nil
+    }
+  }
 
   /// Whether the student's moving average is the method's teacher, or can be.
   var labelsByAverage: Bool { [.fixmatch, .ict, .meanTeacher].contains(self) }
@@ -204,25 +237,27 @@ enum MethodName: String, CaseIterable, Sendable {
   }
 
   /// - Parameters:
-  ///   - teacher: makes the second network, for the methods that have one.
+  ///   - second: makes the second network, for the methods that have one.
   ///   - average: of the student, if one is kept.
   func make(
-    student: Network, teacher: () throws -> Network, average: MovingAverage?, configuration: FieldValues, seed: UInt64
+    student: Network, second: () throws -> Network, average: MovingAverage?, configuration: FieldValues, seed: UInt64
   ) throws -> any Method {
     switch self {
     case .distillation:
-      try Distillation(student: student, teacher: teacher(), configuration: configuration, seed: seed)
+      try Distillation(student: student, teacher: second(), configuration: configuration, seed: seed)
     case .fixmatch: try FixMatch(student: student, average: average, configuration: configuration, seed: seed)
     case .ict:
       try InterpolationConsistency(student: student, average: average, configuration: configuration, seed: seed)
     case .meanTeacher: try MeanTeacher(student: student, average: average, configuration: configuration, seed: seed)
     case .metaPseudoLabels:
-      try MetaPseudoLabels(student: student, teacher: teacher(), configuration: configuration, seed: seed)
+      try MetaPseudoLabels(student: student, teacher: second(), configuration: configuration, seed: seed)
     case .mixmatch: try MixMatch(student: student, configuration: configuration, seed: seed)
     case .piModel: try PiModel(student: student, configuration: configuration, seed: seed)
     case .pseudoLabel: try PseudoLabel(student: student, configuration: configuration, seed: seed)
+    case .reducedMetaPseudoLabels:
+      try ReducedMetaPseudoLabels(student: student, corrector: second(), configuration: configuration, seed: seed)
     case .selfTraining:
-      try SelfTraining(student: student, teacher: teacher(), configuration: configuration, seed: seed)
+      try SelfTraining(student: student, teacher: second(), configuration: configuration, seed: seed)
     case .supervised: try Supervised(student: student, configuration: configuration, seed: seed)
     case .temporalEnsembling: try TemporalEnsembling(student: student, configuration: configuration, seed: seed)
     case .uda: try UnsupervisedDataAugmentation(student: student, configuration: configuration, seed: seed)
@@ -242,6 +277,7 @@ private let unlabeledFields: [Field] = [
 private let strongViewFields = VectorView.fields("strong", noise: 0.2, featureDropout: 0.1)
 
 /// The fields of the optimiser of one role: `student_optimizer.learning_rate` and so on.
-func optimizerFields(_ role: String) -> [Field] {
-  (OptimizerSettings.fields + Schedule.fields).map { $0.prefixed("\(role)_optimizer.") }
+/// - Parameter defaults: where they differ, by key.
+func optimizerFields(_ role: String, defaults: JSONObject = [:]) -> [Field] {
+  (OptimizerSettings.fields + Schedule.fields).map { $0.prefixed("\(role)_optimizer.", default: defaults[$0.key]) }
 }

@@ -48,10 +48,10 @@ final class TemporalEnsembling: Method {
     [("ensemble", ensemble), ("updates", updates)].compactMap { name, tensor in tensor.map { (name, $0) } }
   }
 
-  func prepare(rows: Int, isNewData: Bool) throws {
-    guard isNewData || ensemble?.rows != rows else { return }
-    ensemble = try Tensor(Shape(rows, student.classes), student.elementType)
-    updates = try Tensor(Shape(rows, 1), student.elementType)
+  func prepare(_ rows: UnlabeledRows) throws {
+    guard rows.isNew || ensemble?.rows != rows.count else { return }
+    ensemble = try Tensor(Shape(rows.count, student.classes), student.elementType)
+    updates = try Tensor(Shape(rows.count, 1), student.elementType)
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {

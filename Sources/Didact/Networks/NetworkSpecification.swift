@@ -9,6 +9,9 @@ public struct NetworkSpecification: Sendable, Equatable {
   public let inputs: Int
   let layers: [FieldValues]
 
+  /// The length of one row of logits.
+  var classes: Int { get throws { try layers.last { $0.has("outputs") }?.integer("outputs") ?? inputs } }
+
   /// The largest length of a layer: 2²⁴.
   private static let width = Field.Bounds.closed(1, 16_777_216)
 

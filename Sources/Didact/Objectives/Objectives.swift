@@ -131,9 +131,14 @@ final class Objectives {
 
   /// Distributions proportional to weights^(1 / temperature), by row [N, C].
   func sharpened(_ weights: Tensor, temperature: Double) throws -> Tensor {
-    let logarithms = try tensor(weights.shape)
-    for index in 0..<weights.count { logarithms[index] = logarithm(max(weights[index], 1e-30)) }
-    return try softmax(logarithms, temperature: temperature)
+    try softmax(logarithms(of: weights, least: 1e-30), temperature: temperature)
+  }
+
+  /// log(max(x, least)), element by element.
+  func logarithms(of x: Tensor, least: Double) throws -> Tensor {
+    let result = try tensor(x.shape)
+    kernels.logarithm(result, x, least: least)
+    return result
   }
 
   /// The rows of several matrices, one after the other.

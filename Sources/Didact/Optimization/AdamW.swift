@@ -2,7 +2,8 @@
 /// by the name `adam`, with weight decay as a part of the gradient.
 ///
 /// Its update hardly depends on the size of the gradient in the first steps (at the first one m̂/√v̂ is the sign), so
-/// that the exact feedback through it is near 0 there.
+/// that the exact feedback through it is near 0 there. Where a schedule moves β1 or β2, the bias corrections 1 − βᵗ take the
+/// β of the step, as in the code of Laine and Aila (ICLR 2017).
 public final class AdamW: Optimizer, @unchecked Sendable {
   private let firstMoment: Tensor
   private let secondMoment: Tensor
@@ -21,7 +22,7 @@ public final class AdamW: Optimizer, @unchecked Sendable {
 
   private var currentStep: AdamWSettings {
     AdamWSettings(
-      learningRate: scheduledRate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon, step: steps)
+      learningRate: scheduledRate, beta1: betas.0, beta2: betas.1, epsilon: settings.epsilon, step: steps)
   }
 
   override func update() {

@@ -8,6 +8,8 @@ public class Optimizer: @unchecked Sendable {
   public internal(set) var learningRate: Double
   /// What a schedule multiplies the learning rate by in the next step.
   var scheduleFactor = 1.0
+  /// β1 and β2 of the next step, for those that have them.
+  var betas: (Double, Double)
   /// The learning rate of the next step.
   var scheduledRate: Double { learningRate * scheduleFactor }
   /// Steps taken, one int64; writable, as are all parts of `state`.
@@ -28,6 +30,7 @@ public class Optimizer: @unchecked Sendable {
     self.network = network
     self.settings = settings
     learningRate = settings.learningRate
+    betas = (settings.beta1, settings.beta2)
     kernels = network.kernels
     entered = try Tensor(network.parameters.shape, network.elementType)
     stepCount = try Tensor(Shape(), .int64)
@@ -100,6 +103,7 @@ public class Optimizer: @unchecked Sendable {
     let copy = try Optimizer.make(network, settings)
     copy.learningRate = learningRate
     copy.scheduleFactor = scheduleFactor
+    copy.betas = betas
     copy.steps = steps
     for (from, to) in zip(vectors, copy.vectors) { kernels.copy(from.flat, to: to.flat) }
     return copy

@@ -11,7 +11,7 @@ extension Trainer {
     var merged = JSONObject()
     for layer in layers {
       let values = try dotted(layer, keys: keys)
-      for role in ["student", "teacher"] {
+      for role in ["student", "teacher", "corrector"] {
         let prefix = "\(role)_optimizer.", name = prefix + "name"
         guard let newName = values[name], newName != merged[name] ?? "sgd" else { continue }
         merged.members.removeAll { $0.key.hasPrefix(prefix) }

@@ -20,17 +20,26 @@ public struct Evaluation: Sendable, Equatable {
 }
 
 extension Trainer {
-  /// The networks that there are: `student`, then `teacher`, `average`, `best` and `finetuned` where method,
+  /// The networks that can predict: `student`, then `teacher`, `average`, `best` and `finetuned` where method,
   /// configuration and steps so far made them.
   public var networkRoles: [String] {
-    method.learners.map(\.role) + (average == nil ? [] : ["average"]) + (selection?.best == nil ? [] : ["best"])
+    method.learners.map(\.role).filter { $0 != "corrector" } + (average == nil ? [] : ["average"])
+      + (selection?.best == nil ? [] : ["best"])
       + (finetuning?.start == nil ? [] : ["finetuned"])
+  }
+
+  /// - Throws: `DidactError.unsupported` for a network that takes other rows.
+  func predictingNetwork(_ role: String) throws -> Network {
+    guard role != "corrector" else {
+      throw DidactError(.unsupported, "the corrector takes stored distributions, not rows of features")
+    }
+    return try network(role)
   }
 
   /// Class probabilities [N, classes] by one network.
   /// - Parameter role: one of `networkRoles`.
   public func predictProbabilities(_ inputs: Tensor, by role: String) throws -> Tensor {
-    let network = try network(role)
+    let network = try predictingNetwork(role)
     try checkRows(BorrowedArray(inputs), "X")
     let result = try Tensor(Shape(inputs.rows, network.classes), elementType)
     try withExtendedLifetime((inputs, result)) {

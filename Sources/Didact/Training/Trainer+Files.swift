@@ -100,7 +100,7 @@ extension Trainer {
       movingAverage.updateCount.integer = try file.count("average.update_count")
     }
     if let rows = file.tensors.first(where: { $0.name.hasPrefix("method.") })?.tensor.shape[0] {
-      try method.prepare(rows: rows, isNewData: true)
+      try method.prepare(UnlabeledRows(count: rows, isNew: true, digest: 0, classNames: []))
       for (name, tensor) in method.rowTensors { try file.read("method.\(name)", into: tensor, student.kernels) }
     }
     steps = try file.describedCount("steps")
@@ -180,8 +180,8 @@ extension Trainer {
     let given = try values.value("student_network")
     let student = given == .null ? teacher : try NetworkSpecification(given)
     try file.check(student, elementType: elementType, prefix: "student.")
-    if method.hasTeacher {
-      try file.check(teacher, elementType: elementType, prefix: "teacher.")
+    if let (role, second) = try method.secondNetwork(values, network: teacher, classes: student.classes) {
+      try file.check(second, elementType: elementType, prefix: "\(role).")
     }
   }
 }

@@ -56,11 +56,14 @@ extension Trainer {
     }
     return try training {
       let data = try FitData(self, features, labels, unlabeled)
-      let digest = Trainer.digest([features, unlabeled].compactMap { $0 }, labels)
+      let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels)
       let isNewData = dataDigest != digest
-      try writing { dataDigest = digest }
       var batches = try FitBatches(self, data)
-      if method.needsUnlabeled { try method.prepare(rows: data.pool.count, isNewData: isNewData) }
+      if method.needsUnlabeled {
+        try method.prepare(
+          UnlabeledRows(count: data.pool.count, isNew: isNewData, digest: rowsDigest.value, classNames: classNames))
+      }
+      try writing { dataDigest = digest }
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity
       let firstStep = self.steps, start = secondsOfClock()
       while count.map({ self.steps < firstStep + $0 }) ?? true {
@@ -107,16 +110,22 @@ extension Trainer {
   /// A number that differs, but for chance, where data do: FNV-1a over values and labels.
   public static func digest(_ features: Tensor, _ labels: [Int], _ unlabeled: Tensor?) -> UInt64 {
     withExtendedLifetime((features, unlabeled)) {
-      digest([features, unlabeled].compactMap { $0 }.map { BorrowedArray($0) }, labels)
+      digest(digest([features, unlabeled].compactMap { $0 }.map { BorrowedArray($0) }), labels)
     }
   }
 
-  private static func digest(_ parts: [BorrowedArray], _ labels: [Int]) -> UInt64 {
+  /// Of all rows, however they are divided into matrices.
+  static func digest(_ parts: [BorrowedArray]) -> FowlerNollVoHash {
     var hash = FowlerNollVoHash()
     for part in parts {
-      hash.add(UInt64(part.rows))
       for index in 0..<part.count { hash.add(part[index].bitPattern) }
     }
+    return hash
+  }
+
+  private static func digest(_ rows: FowlerNollVoHash, _ labels: [Int]) -> UInt64 {
+    var hash = rows
+    hash.add(UInt64(labels.count))
     for label in labels { hash.add(UInt64(bitPattern: Int64(label))) }
     return hash.value
   }

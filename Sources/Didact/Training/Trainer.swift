@@ -141,14 +141,18 @@ public final class Trainer: @unchecked Sendable {
     }
     self.method = try methodKind.make(
       student: student,
-      teacher: {
-        let teacher = try Network(
-          specification, elementType: elementType, seed: seed, threads: threads, stream: "initialization/teacher")
-        guard teacher.classes == student.classes else {
+      second: {
+        guard
+          let (role, second) = try methodKind.secondNetwork(
+            configuration, network: specification, classes: student.classes)
+        else { throw DidactError(.internalError, "\(method) has no second network") }
+        let network = try Network(
+          second, elementType: elementType, seed: seed, threads: threads, stream: "initialization/\(role)")
+        guard network.classes == student.classes else {
           throw DidactError(
-            .invalidArgument, "trainer: the student has \(student.classes) classes, the teacher \(teacher.classes)")
+            .invalidArgument, "trainer: the student has \(student.classes) classes, the \(role) \(network.classes)")
         }
-        return teacher
+        return network
       }, average: movingAverage, configuration: configuration, seed: seed)
     finetuning = try Finetuning(student, configuration, seed: seed)
     selection = try Selection(student, configuration)
@@ -233,7 +237,7 @@ public final class Trainer: @unchecked Sendable {
     predicting.withLock { $0 = chosen }
   }
 
-  /// - Parameter role: "student", "teacher", "average", "best" or "finetuned".
+  /// - Parameter role: "student", "teacher", "corrector", "average", "best" or "finetuned".
   /// - Throws: `DidactError.unsupported` where there is no such network.
   public func network(_ role: String) throws -> Network {
     func existing(_ network: Network?, _ hint: String) throws -> Network {
@@ -375,7 +379,7 @@ public final class Trainer: @unchecked Sendable {
   /// Gives the optimisers the learning rates of the next step.
   private func applySchedules() {
     let (step, count) = method.scheduled(steps, of: scheduledSteps)
-    for learner in method.learners { learner.optimizer.scheduleFactor = learner.schedule.factor(at: step, of: count) }
+    for learner in method.learners { learner.apply(step: step, of: count) }
   }
 
   private func completeStep() {
@@ -457,7 +461,7 @@ public final class Trainer: @unchecked Sendable {
 
   /// By one network.
   package func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, by role: String) throws {
-    try predict(probabilities, inputs, with: network(role))
+    try predict(probabilities, inputs, with: predictingNetwork(role))
   }
 
   func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, with network: Network) throws {

@@ -483,6 +483,45 @@ def test_an_unseen_category_is_none_with_a_warning(tmp_path, mixed_model):
     assert 'column "shop" has 1 cell ' in shop and '"9", line 4' in shop
 
 
+def test_rows_that_stay_in_their_file(tmp_path):
+    classes = np.arange(120) % 2
+    X = np.random.default_rng(0).normal(size=(120, 3)) + classes[:, None]
+    y = np.where(np.arange(len(X)) < 8, classes, -1)
+    features, labels, archive = tmp_path / "X.npy", tmp_path / "y.npy", tmp_path / "both.npz"
+    np.save(features, X.astype(np.float32))
+    np.save(labels, y)
+    np.savez(archive, X=X.astype(np.float32), y=y)
+    train = ["train", "--method", "uda", "--steps", 20]
+    didact(*train, "--data", features, "--label-file", labels, "--model", tmp_path / "a.safetensors")
+    didact(*train, "--data", archive, "--model", tmp_path / "b.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    predict = ["predict", "--model", tmp_path / "a.safetensors", "--data"]
+    assert didact(*predict, features).stdout == didact(*predict, archive).stdout
+    evaluate = ["evaluate", "--model", tmp_path / "a.safetensors", "--data", features]
+    assert didact(*evaluate, "--label-file", labels).stdout.splitlines()[0]
+    assert "--label-file" in failure(*evaluate, code=1)
+    assert "no labels" in failure(*train, "--data", features, code=1)
+    assert "--label-file" in failure(*train, "--data", archive, "--label-file", labels, code=64)
+    np.save(labels, y[:-1])
+    assert "119 labels for 120 rows" in failure(*train, "--data", features, "--label-file", labels, code=1)
+    np.save(features, np.array(["a", "b"]))
+    assert "text" in failure(*train, "--data", features, "--label-file", labels, code=1)
+
+
+def test_distributions_for_a_smaller_student(tmp_path):
+    teacher, stored, student = (tmp_path / name for name in ("teacher.st", "stored.st", "student.st"))
+    didact("train", "--data", "digits", "--labels", 100, "--method", "supervised", "--steps", 50, "--model", teacher)
+    didact("predict", "--model", teacher, "--data", "digits", "--distributions", stored)
+    reduced = ["train", "--data", "digits", "--labels", 100, "--method", "reduced_meta_pseudo_labels", "--steps", 50]
+    result = didact(*reduced, "--set", f"teacher_distributions={stored}", "--hidden", 16, "--model", student)
+    assert "student" in result.stdout
+    assert "teacher_distributions" in failure(*reduced, code=64)
+    assert "other rows" in failure(*reduced, "--seed", 1, "--set", f"teacher_distributions={stored}", code=1)
+    assert "--output" in failure(
+        "predict", "--model", teacher, "--data", "digits", "--distributions", stored, "--output", student, code=64
+    )
+
+
 def test_labels_that_say_none(tmp_path):
     table = tmp_path / "table.csv"
     table.write_text("x,label\n1,0\n2,1\n3,?\n4,NA\n" + "5,\n6,1\n" * 2)

@@ -496,9 +496,14 @@ def test_another_optimizer_starts_afresh():
 
 
 @pytest.mark.parametrize("method", didact.build_info()["methods"])
-def test_all_methods(method):
+def test_all_methods(method, tmp_path):
     X, positions = blobs()
-    classifier = make(method=method).fit(X, few(positions, -1))
+    configuration = {}
+    if method == "reduced_meta_pseudo_labels":
+        configuration["teacher_distributions"] = str(tmp_path / "teacher.safetensors")
+        teacher = make(method="uda").fit(X, few(positions, -1)).trainer_
+        teacher.store_distributions(configuration["teacher_distributions"], X)
+    classifier = make(method=method, configuration=configuration).fit(X, few(positions, -1))
     assert classifier.trainer_.method == method
     assert classifier.score(X, positions) > 0.9
 

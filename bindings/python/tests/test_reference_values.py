@@ -41,6 +41,7 @@ LOSSES = Archive("losses")
 OPTIMIZERS = Archive("optimizers")
 META = Archive("meta_gradient")
 STEPS = Archive("meta_pseudo_labels_steps")
+METHODS = Archive("method_steps")
 
 
 def assert_close(found, expected, relative=RELATIVE, absolute=None):
@@ -382,3 +383,68 @@ def test_ten_steps(series):
     if configuration["feedback"] != "exact":
         assert_close([step["feedback"] for step in metrics], STEPS[f"{series}/feedback"])
     assert STEPS[f"{series}/clip_factor/student"].min() < 1 or STEPS[f"{series}/clip_factor/teacher"].min() < 1
+
+
+# Ten steps of every method
+
+
+def write_distributions(path, values):
+    """A safetensors file, as any program may write it."""
+    description = {"dtype": "F64", "shape": values.shape, "data_offsets": [0, values.nbytes]}
+    header = json.dumps({"distributions": description}).encode()
+    header += b" " * (-len(header) % 8)
+    path.write_bytes(len(header).to_bytes(8, "little") + header + values.tobytes())
+
+
+@pytest.mark.parametrize("series", METHODS.names("series"))
+def test_ten_steps_of_a_method(series, tmp_path):
+    method, configuration = str(METHODS[f"{series}/method"]), METHODS.json(f"{series}/configuration")
+    known = {field["key"] for field in didact.configuration_fields(method)}
+    # In a fit, rows as they are.
+    plain = {
+        "weak_noise": 0, "strong_noise": 0, "strong_feature_dropout": 0, "input_scaling": "none",
+        "labeled_batch_size": 24, "unlabeled_batch_size": 24,
+    }  # fmt: skip
+    configuration = {**{key: value for key, value in plain.items() if key in known}, "steps": 10, **configuration}
+    if "teacher_distributions" in known:
+        write_distributions(tmp_path / "distributions.safetensors", METHODS["distributions"])
+        configuration["teacher_distributions"] = str(tmp_path / "distributions.safetensors")
+    trainer = didact.Trainer(
+        method, METHODS.json("specification"), dtype="float64", seed=int(METHODS["seed"]), **configuration
+    )
+    roles = {"student": trainer.student}
+    for role in ("teacher", "average", "corrector"):
+        if METHODS.under(f"{series}/step_10/{role}"):
+            roles[role] = getattr(trainer, role)
+
+    def named(network):
+        return {**network.parameters, **network.statistics}
+
+    for role, network in roles.items():
+        for name, value in METHODS.under(f"initial/{'student' if role == 'average' else role}").items():
+            named(network)[name][...] = value
+
+    for step in range(10):
+        if METHODS[f"{series}/by_fit"]:
+            trainer.fit(METHODS["X"], METHODS["y"], steps=1)
+        elif trainer.configuration.get("unlabeled_batch_size"):
+            trainer.step(*(METHODS[key][step] for key in ("xl", "yl", "xu", "xu_strong")))
+        else:
+            trainer.step(METHODS["xl"][step], METHODS["yl"][step])
+        for role, network in roles.items():
+            for name, value in METHODS.under(f"{series}/step_{step + 1}/{role}").items():
+                scale = max(1.0, np.abs(value).max())
+                assert_close(named(network)[name], value, absolute=RELATIVE * scale)
+
+    terms = METHODS.under(f"{series}/loss")
+    assert terms
+    for term, values in terms.items():
+        assert_close(trainer.history[f"loss/{term}"], values)
+        norms = METHODS[f"{series}/gradient_norm/{term}"]
+        assert_close(trainer.history[f"gradient_norm/{term}"], norms)
+        assert (norms > 0).sum() >= 4
+
+
+def test_every_method_is_restated():
+    methods = {str(METHODS[f"{series}/method"]) for series in METHODS.names("series")}
+    assert methods | {"meta_pseudo_labels"} == set(didact.build_info()["methods"])

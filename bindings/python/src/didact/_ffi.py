@@ -114,6 +114,7 @@ FUNCTIONS = {
     "didact_trainer_fit": (didact_status, [ctypes.c_void_p, ctypes.POINTER(didact_array), ctypes.POINTER(didact_array), ctypes.POINTER(didact_array), ctypes.c_int64, didact_progress_callback, ctypes.c_void_p]),
     "didact_trainer_predict": (didact_status, [ctypes.POINTER(didact_array), ctypes.c_void_p, ctypes.POINTER(didact_array)]),
     "didact_trainer_predict_by": (didact_status, [ctypes.POINTER(didact_array), ctypes.c_void_p, ctypes.POINTER(didact_array), ctypes.c_char_p]),
+    "didact_trainer_store_distributions": (didact_status, [ctypes.c_void_p, ctypes.POINTER(didact_array), ctypes.POINTER(didact_array), ctypes.c_char_p, ctypes.c_char_p]),
     "didact_trainer_student": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p]),
     "didact_trainer_teacher": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p]),
     "didact_trainer_average": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p]),

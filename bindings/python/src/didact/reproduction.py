@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import statistics
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ _STAGES = {
     "finetune_learning_rate": 0.01,
 }
 _META = "meta_pseudo_labels"
+_REDUCED = "reduced_meta_pseudo_labels"
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "supervised": ("supervised", {}),
     "pseudo_label": ("pseudo_label", {}),
@@ -46,7 +48,12 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "meta_pseudo_labels, exact": (_META, {"feedback": "exact", **_STAGES}),
     "meta_pseudo_labels, gradient_dot": (_META, {"feedback": "gradient_dot", **_STAGES}),
     "meta_pseudo_labels, loss_difference": (_META, {"feedback": "loss_difference", **_STAGES}),
+    "meta_pseudo_labels with EMAN, exact": (_META, {"feedback": "exact", "eman": True, **_STAGES}),
+    # From the stored distributions of the teacher of the exact row.
+    "reduced_meta_pseudo_labels, feedback weight 0 (control)": (_REDUCED, {"feedback_weight": 0.0}),
+    "reduced_meta_pseudo_labels, exact": (_REDUCED, {"feedback": "exact"}),
 }
+_TEACHER = "meta_pseudo_labels, exact"
 CLASSIFIER = "SemiSupervisedClassifier"
 CLASSIFIER_SUPERVISED = "SemiSupervisedClassifier, supervised"
 PEERS = {
@@ -118,14 +125,22 @@ DATA: dict[str, tuple[str, Callable[[int], Task]]] = {
 
 def _train(task: Task, name: str, seed: int) -> dict[str, float]:
     """Accuracies by role."""
-    method, changes = METHODS[name]
-    classes = int(task.test_labels.max()) + 1
-    configuration = {**preset(task.preset, method, task.features.shape[1], classes), **changes}
-    trainer = Trainer(**configuration, seed=seed, threads=1)
-    trainer.fit(task.features, task.labels)
+    with tempfile.TemporaryDirectory() as folder:
+        given = {}
+        if METHODS[name][0] == _REDUCED:
+            given["teacher_distributions"] = os.path.join(folder, "teacher.safetensors")
+            _fitted(task, _TEACHER, seed).store_distributions(given["teacher_distributions"], task.features, role="teacher")
+        trainer = _fitted(task, name, seed, **given)
     return {
         role: float((trainer.predict(task.test_features, role) == task.test_labels).mean()) for role in trainer.roles
     }
+
+
+def _fitted(task: Task, name: str, seed: int, **given: Any) -> Trainer:
+    method, changes = METHODS[name]
+    classes = int(task.test_labels.max()) + 1
+    configuration = {**preset(task.preset, method, task.features.shape[1], classes), **changes, **given}
+    return Trainer(**configuration, seed=seed, threads=1).fit(task.features, task.labels)
 
 
 def _classify(task: Task, name: str, seed: int) -> dict[str, float]:

@@ -146,6 +146,12 @@ class Trainer:
         return self._network("teacher", library.didact_trainer_teacher)
 
     @property
+    def corrector(self) -> Network:
+        """What ``"reduced_meta_pseudo_labels"`` trains in the teacher's place: from stored distributions to what is added
+        to their logarithms. Raises where the method has none."""
+        return self._network("corrector", library.didact_trainer_network, b"corrector")
+
+    @property
     def average(self) -> Network | None:
         """The student's moving average; None where ``average_decay`` is not set."""
         if self._configuration["average_decay"] is None:
@@ -165,7 +171,7 @@ class Trainer:
 
     @property
     def roles(self) -> list[str]:
-        """Of the networks that there are now: ``"student"``, then ``"teacher"``, ``"average"``, ``"best"`` and
+        """Of the networks that can predict now: ``"student"``, then ``"teacher"``, ``"average"``, ``"best"`` and
         ``"finetuned"`` as method, configuration and steps so far made them."""
         return json.loads(text(library.didact_trainer_roles, self._handle.value))
 
@@ -486,6 +492,35 @@ class Trainer:
     def predict(self, X: Any, role: str | None = None) -> np.ndarray:
         """The most probable class of each row, int64. Takes what `predict_proba` takes."""
         return self.predict_proba(X, role).argmax(axis=1)
+
+    def store_distributions(
+        self, path: str | os.PathLike, X: Any, X_unlabeled: Any = None, role: str | None = None
+    ) -> None:
+        """Stores what a network predicts for the rows that a student will learn from, for the method
+        ``"reduced_meta_pseudo_labels"`` with ``teacher_distributions=path``. Completes or leaves the old file.
+
+        Parameters
+        ----------
+        path : path
+            Of a safetensors file; it gets the matrix ``distributions`` [N + M, classes].
+        X : array [N, inputs]
+            As the student's `fit` will take it; a memory-mapped array is read block by block.
+        X_unlabeled : array [M, inputs], optional
+            More rows without labels.
+        role : str, optional
+            Of the network, as in `predict_proba`.
+        """
+        X = borrow(X)
+        X_unlabeled = None if X_unlabeled is None else borrow(X_unlabeled)
+        check(
+            library.didact_trainer_store_distributions(
+                self._handle.value,
+                X.pointer,
+                optional_pointer(X_unlabeled),
+                None if role is None else role.encode(),
+                path_bytes(path),
+            )
+        )
 
     # What it is
 

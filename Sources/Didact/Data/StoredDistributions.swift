@@ -1,0 +1,93 @@
+/// What a trained teacher predicted for the rows that a student will learn from, in a file of their own: a safetensors
+/// file with the matrix `distributions` [rows, classes], float32 or float64, whose rows sum to 1. It is read where it is, so
+/// that neither the teacher nor all of its predictions have to be in memory.
+///
+/// Files that Didact wrote say which rows and classes they are of; others are taken as they come.
+struct StoredDistributions {
+  private static let tensorName = "distributions"
+  private static let rowsKey = "didact.rows", classesKey = "didact.class_names"
+
+  private let matrix: Tensor
+
+  /// - Parameters:
+  ///   - rows: what the student learns from.
+  ///   - classes: how many the student has.
+  /// - Throws: `DidactError.file`; `.format` for another kind of file; `.data` for distributions of other rows or classes,
+  ///   and naming the row for one that is no distribution.
+  init(_ path: String, of rows: UnlabeledRows, classes: Int) throws {
+    let file = try SafetensorsFile(mapping: path)
+    do {
+      matrix = try Self.matrix(file)
+      guard matrix.columns == classes else {
+        throw DidactError(.data, "distributions of \(matrix.columns) classes; the student has \(classes)")
+      }
+      guard matrix.rows == rows.count else {
+        throw DidactError(
+          .data,
+          "distributions of \(matrix.rows) rows, but there are \(rows.count) to learn from: those of X, then of X_unlabeled"
+        )
+      }
+      if let digest = file.metadata(named: Self.rowsKey), digest != String(rows.digest) {
+        throw DidactError(.data, "distributions of other rows, or in another order; store them again for these")
+      }
+      if let text = file.metadata(named: Self.classesKey), !rows.classNames.isEmpty,
+        text != JSON.array(rows.classNames.map { .string($0) }).serialized()
+      {
+        throw DidactError(.data, "distributions over the classes \(text), which are not those of the student in order")
+      }
+      try Self.checkRows(matrix)
+    } catch let error as DidactError {
+      throw error.at(path)
+    }
+  }
+
+  private static func matrix(_ file: SafetensorsFile) throws -> Tensor {
+    guard let matrix = file.tensor(named: tensorName) else {
+      throw DidactError(.format, "it has no tensor \"\(tensorName)\"; Trainer.store_distributions writes such files")
+    }
+    guard matrix.shape.rank == 2, matrix.elementType == .float32 || matrix.elementType == .float64 else {
+      throw DidactError(
+        .format,
+        "tensor \"\(tensorName)\" is \(matrix.elementType) \(matrix.shape); expected real numbers [rows, classes]")
+    }
+    return matrix
+  }
+
+  private static func checkRows(_ matrix: Tensor) throws {
+    for row in 0..<matrix.rows {
+      var sum = 0.0, isNegative = false
+      for index in row * matrix.columns..<(row + 1) * matrix.columns {
+        sum += matrix[index]
+        isNegative = isNegative || matrix[index] < 0
+      }
+      // NaN is near nothing.
+      guard !isNegative, abs(sum - 1) < 1e-3 else {
+        throw DidactError(
+          .data, "row \(row) is no distribution: its sum is \(sum)\(isNegative ? ", with a negative part" : "")")
+      }
+    }
+  }
+
+  /// The distributions of these rows [N, classes].
+  func rows(_ indices: [Int], _ kernels: any Kernels, in memory: TensorPool) throws -> Tensor {
+    try withExtendedLifetime(matrix) {
+      try RowSource(parts: [BorrowedArray(matrix)]).rows(indices, kernels.elementType, kernels, nil, in: memory)
+    }
+  }
+
+  /// Writes such a file, block by block.
+  /// - Parameters:
+  ///   - rowsDigest: see `UnlabeledRows`.
+  ///   - body: passes the rows, in order, to its argument.
+  static func write(
+    to path: String, rowsDigest: UInt64, classNames: [String], shape: Shape, elementType: ElementType,
+    _ body: ((Tensor) throws -> Void) throws -> Void
+  ) throws {
+    var metadata = [(key: rowsKey, value: String(rowsDigest))]
+    if !classNames.isEmpty {
+      metadata.append((classesKey, JSON.array(classNames.map { .string($0) }).serialized()))
+    }
+    try SafetensorsFile.write(
+      to: path, metadata: metadata, tensors: [(tensorName, elementType, shape)], body)
+  }
+}

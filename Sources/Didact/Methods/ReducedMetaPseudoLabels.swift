@@ -1,0 +1,104 @@
+/// Reduced Meta Pseudo Labels (Pham, Dai, Xie, Luong, Le, CVPR 2021, appendix E): what a large, trained teacher predicted is
+/// stored before, and a small perceptron that corrects it is all of the teacher that is trained and in memory.
+///
+/// Student θ, corrector φ, unlabelled batch u of N rows with stored distributions p, labelled batch (x, y):
+///
+///     z  = log p + f(p; φ)                               f = 0 at the start
+///     q  = softmax(z / τ)
+///     g  = ∇_θ (1/N) Σ_i m_i CE(smooth(q_i), S(u_i; θ))
+///     θ′ = θ − update(g)                                 the student steps
+///     φ′ = φ − update(feedback_weight · ∇_φ L_l(θ′(φ)))  by `StudentFeedback`
+///
+/// The corrector learns from the student's result alone. Only a fit knows which rows a batch has.
+final class ReducedMetaPseudoLabels: Method {
+  static let fields: [Field] =
+    [
+      Field(
+        "teacher_distributions", .text, .null,
+        "fit: safetensors file of a teacher's distributions for the rows of X, then of X_unlabeled, which "
+          + "store_distributions writes; needed"),
+      Field(
+        "corrector_hidden", .integers(.closed(1, 16_777_216)), [128],
+        "length of each hidden layer of the corrector; deeper ones follow sampled feedback less surely"),
+      Field(
+        "corrector_activation", .choice(ActivationFunction.allCases.map(\.rawValue)), "relu",
+        "scalar function of its hidden layers"),
+    ] + StudentFeedback.fields + optimizerFields("student")
+    + optimizerFields("corrector", defaults: ["name": "adamw", "learning_rate": 0.003])
+
+  /// From distributions to what is added to their logarithms.
+  static func correctorSpecification(_ configuration: FieldValues, classes: Int) throws -> NetworkSpecification {
+    try .multilayerPerceptron(
+      inputs: classes, hidden: configuration.integers("corrector_hidden"), classes: classes,
+      activation: configuration.text("corrector_activation"))
+  }
+
+  /// Smaller probabilities count as this one, so that their logarithms are finite.
+  private static let leastProbability = 1e-8
+
+  let learners: [Learner]
+  let metricNames = [
+    "loss/student", "loss/feedback", "gradient_norm/student", "gradient_norm/feedback", "feedback",
+    "learning_rate/student", "learning_rate/corrector",
+  ]
+
+  private let student, corrector: Network
+  private let feedback: StudentFeedback
+  private let objectives: Objectives
+  private let terms: WeightedTerms
+  private let path: String?
+  private var stored: StoredDistributions?
+  private let memory = TensorPool()
+
+  init(student: Network, corrector: Network, configuration: FieldValues, seed: UInt64) throws {
+    self.student = student
+    self.corrector = corrector
+    // It begins by correcting nothing.
+    if let last = corrector.parameterNames.last(where: { $0.hasSuffix("weight") }) {
+      corrector.kernels.fill(try corrector.parameter(last), 0)
+    }
+    learners = [
+      try Learner("student", student, configuration), try Learner("corrector", corrector, configuration),
+    ]
+    objectives = Objectives(student.kernels)
+    feedback = try StudentFeedback(objectives, configuration, seed: seed)
+    terms = try WeightedTerms(corrector)
+    path = try configuration.optionalText("teacher_distributions")
+  }
+
+  var scalars: [(name: String, value: Tensor)] { feedback.scalars }
+
+  func prepare(_ rows: UnlabeledRows) throws {
+    guard let path else {
+      throw DidactError(
+        .invalidArgument,
+        "\"teacher_distributions\" is not set: store those of a trained teacher with store_distributions, and give the file"
+      )
+    }
+    stored = try StoredDistributions(path, of: rows, classes: student.classes)
+  }
+
+  func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
+    guard let rows = batch.unlabeledRows, let stored else {
+      throw DidactError(
+        .unsupported, "reduced_meta_pseudo_labels must know which rows a batch has: train by fit, not by single steps")
+    }
+    let p = try stored.rows(rows, student.kernels, in: memory)
+    let correction = try corrector.record(p, mode: .evaluation)
+    let logits = try objectives.logarithms(of: p, least: Self.leastProbability)
+    student.kernels.add(correction.logits, scaledBy: 1, to: logits)
+
+    let optimizer = learners[0].optimizer
+    let move = try feedback.move(student, optimizer, on: batch.unlabeledViews().strong, logits: logits, draw: draw)
+    StudentFeedback.report(move, optimizer, into: &metrics)
+
+    terms.begin()
+    if feedback.weight != 0 {
+      let term = try feedback.answer(move, student, optimizer, batch.labeled, draw: draw, into: &metrics)
+      metrics["loss/feedback"] = term.loss
+      metrics["gradient_norm/feedback"] = try terms.add(
+        term, "feedback", weight: feedback.weight, through: correction, draw: draw)
+    }
+    try learners[1].step(draw: draw, into: &metrics)
+  }
+}
