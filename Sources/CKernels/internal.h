@@ -54,6 +54,16 @@ int kernels_threads_of_products(const kernels_operation *operation);
 /* False where they cannot run, for want of memory. */
 bool kernels_run_products(const kernels_operation *operation, const kernels_run *run);
 
+/* Convolutions (onednn_convolution.c), by the same rules. */
+int64_t kernels_make_convolution(kernels_operation *operation, int threads);
+void kernels_free_convolution(kernels_operation *operation);
+int kernels_threads_of_convolution(const kernels_operation *operation);
+bool kernels_run_convolution(const kernels_operation *operation, const kernels_run *run);
+
+static inline bool kernels_is_convolution(const kernels_operation *o) {
+  return o->code >= KERNELS_CONVOLUTION && o->code <= KERNELS_CONVOLUTION_PARAMETER_COTANGENTS;
+}
+
 static inline float *operand(const kernels_operation *o, const kernels_run *run, int index) {
   uint64_t value = o->operands[index];
   uintptr_t base = (uintptr_t)run->bases[value >> 56];

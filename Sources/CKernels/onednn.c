@@ -1,22 +1,28 @@
-/* The thin layer over oneDNN: all that depends on its version. Written for the C interface of oneDNN 2.x (2.6 is what
- * Debian 12 has, and what is tested). */
-#include "internal.h"
+/* The thin layer over oneDNN: this file and onednn_convolution.c are all that depends on its version. Written for the C
+ * interface of oneDNN 2.x (2.6 is what Debian 12 has, and what is tested). */
+#include "onednn.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static dnnl_engine_t engine;
-static dnnl_stream_t stream;
+dnnl_engine_t kernels_engine;
+dnnl_stream_t kernels_stream;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_engine(void) {
-  if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) return;
+  if (dnnl_engine_create(&kernels_engine, dnnl_cpu, 0) != dnnl_success) return;
   // Programs keep their primitives; the library's own cache would keep those of every shape that ever came.
   dnnl_set_primitive_cache_capacity(64);
-  if (dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) != dnnl_success) stream = 0;
+  if (dnnl_stream_create(&kernels_stream, kernels_engine, dnnl_stream_default_flags) != dnnl_success) {
+    kernels_stream = 0;
+  }
+}
+
+bool kernels_start_library(void) {
+  pthread_once(&once, make_engine);
+  return kernels_engine && kernels_stream;
 }
 
 bool kernels_is_large_product(const kernels_operation *o) {
@@ -60,7 +66,7 @@ static bool make_primitive(part *p, bool has_bias, bool adds) {
       && dnnl_primitive_attr_set_post_ops(attributes, after) == dnnl_success
       && dnnl_matmul_desc_init(
              &description, &p->source, &p->weights, has_bias ? &p->bias : 0, &p->destination) == dnnl_success
-      && dnnl_primitive_desc_create(&decided, &description, attributes, engine, 0) == dnnl_success
+      && dnnl_primitive_desc_create(&decided, &description, attributes, kernels_engine, 0) == dnnl_success
       && dnnl_primitive_create(&p->primitive, decided) == dnnl_success;
   if (made) p->scratchpad = *dnnl_primitive_desc_query_md(decided, dnnl_query_scratchpad_md, 0);
   dnnl_primitive_desc_destroy(decided);
@@ -78,8 +84,7 @@ static void free_product(product *p) {
 static product *make_product(
     int64_t m, int64_t n, int64_t k, bool source_transposed, bool weights_transposed, bool has_bias, bool adds,
     int threads) {
-  pthread_once(&once, make_engine);
-  product *p = engine && stream ? calloc(1, sizeof *p) : 0;
+  product *p = kernels_start_library() ? calloc(1, sizeof *p) : 0;
   if (!p) return 0;
   // Each thread reads the whole of the smaller operand.
   p->by_columns = n > m;
@@ -140,9 +145,9 @@ static void run_part(void *argument, int index) {
   for (int i = 0; i < count; i++) {
     arguments[i].arg = names[i];
     arguments[i].memory = 0;
-    done &= dnnl_memory_create(&arguments[i].memory, descriptions[i], engine, addresses[i]) == dnnl_success;
+    done &= dnnl_memory_create(&arguments[i].memory, descriptions[i], kernels_engine, addresses[i]) == dnnl_success;
   }
-  done = done && dnnl_primitive_execute(part->primitive, stream, count, arguments) == dnnl_success;
+  done = done && dnnl_primitive_execute(part->primitive, kernels_stream, count, arguments) == dnnl_success;
   for (int i = 0; i < count; i++) dnnl_memory_destroy(arguments[i].memory);
   kernels_leave_library(before);
   if (!done) atomic_store(&r->failed, true);
@@ -172,6 +177,7 @@ static void make_products(kernels_operation *o, int threads) {
 }
 
 int64_t kernels_make_products(kernels_operation *o, int threads) {
+  if (kernels_is_convolution(o)) return kernels_make_convolution(o, threads);
   int before = kernels_enter_library();
   make_products(o, threads);
   kernels_leave_library(before);
@@ -190,13 +196,17 @@ int64_t kernels_make_products(kernels_operation *o, int threads) {
 }
 
 void kernels_free_products(kernels_operation *o) {
+  if (kernels_is_convolution(o)) return kernels_free_convolution(o);
   for (int i = 0; i < 2; i++) {
     if (o->products[i]) free_product(o->products[i]);
     o->products[i] = 0;
   }
 }
 
-int kernels_threads_of_products(const kernels_operation *o) { return ((const product *)o->products[0])->parts; }
+int kernels_threads_of_products(const kernels_operation *o) {
+  if (kernels_is_convolution(o)) return kernels_threads_of_convolution(o);
+  return ((const product *)o->products[0])->parts;
+}
 
 static bool run_product(
     const kernels_operation *o, const kernels_run *run, int index, int source, int weights, int bias) {
@@ -208,6 +218,7 @@ static bool run_product(
 }
 
 bool kernels_run_products(const kernels_operation *o, const kernels_run *run) {
+  if (kernels_is_convolution(o)) return kernels_run_convolution(o, run);
   switch (o->code) {
     case KERNELS_DENSE: return run_product(o, run, 0, 1, 2, 3);
     case KERNELS_DENSE_INPUT_COTANGENT: return run_product(o, run, 0, 1, 2, 0);

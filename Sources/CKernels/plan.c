@@ -15,7 +15,7 @@ static kind kind_of(const kernels_operation *o) {
     case KERNELS_DOT:
     case KERNELS_ALL_FINITE:
     case KERNELS_CONVERT: return BY_CHUNKS;
-    default: return kernels_is_large_product(o) ? LARGE_PRODUCT : BY_ROWS;
+    default: return kernels_is_large_product(o) || kernels_is_convolution(o) ? LARGE_PRODUCT : BY_ROWS;
   }
 }
 
@@ -31,6 +31,18 @@ static double cost_of_row(const kernels_operation *o) {
     case KERNELS_DENSE:
     case KERNELS_DENSE_INPUT_COTANGENT:
     case KERNELS_DENSE_PARAMETER_COTANGENTS: return columns * (double)o->inner;
+    case KERNELS_CONVOLUTION:
+    case KERNELS_CONVOLUTION_INPUT_COTANGENT:
+    case KERNELS_CONVOLUTION_PARAMETER_COTANGENTS:
+      return columns * (double)o->inner / o->option * o->scalars[2] * o->scalars[3] * o->scalars[4] * o->scalars[4];
+    case KERNELS_AVERAGE_POOL:
+    case KERNELS_AVERAGE_POOL_BACKWARD:
+    case KERNELS_MAX_POOL:
+    case KERNELS_MAX_POOL_BACKWARD:
+    case KERNELS_MAX_POOL_TANGENT:
+      return columns * o->scalars[2] * o->scalars[3] * o->scalars[4] * o->scalars[5] * 8;
+    case KERNELS_SCALE_CHANNELS:
+    case KERNELS_SUM_PIXELS: return columns * (double)o->inner * 8;
     case KERNELS_DROPOUT_MASK: return columns * 300;
     case KERNELS_ADD_NORMAL: return columns * 500;
     case KERNELS_LOGARITHM: return columns * 60;
@@ -83,7 +95,7 @@ static void join_activations(kernels_operation *operations, int64_t count) {
       p->operands[7] = a->operands[3];
     }
     p->operands[0] = a->operands[0];
-    p->scalars[0] = a->option == KERNELS_RELU ? 0 : 0.01;
+    p->scalars[0] = a->option == KERNELS_RELU ? 0 : a->scalars[0];
     a->joined = KERNELS_JOINED_AWAY;
   }
 }
@@ -144,6 +156,17 @@ const char *kernels_code_name(int32_t code) {
     [KERNELS_ADAMW] = "adamw",
     [KERNELS_ADAMW_PULLBACK] = "adamw_pullback",
     [KERNELS_ADAMW_EFFECT] = "adamw_effect",
+    [KERNELS_AVERAGE_POOL] = "average_pool",
+    [KERNELS_AVERAGE_POOL_BACKWARD] = "average_pool_backward",
+    [KERNELS_MAX_POOL] = "max_pool",
+    [KERNELS_MAX_POOL_BACKWARD] = "max_pool_backward",
+    [KERNELS_MAX_POOL_TANGENT] = "max_pool_tangent",
+    [KERNELS_SCALE_CHANNELS] = "scale_channels",
+    [KERNELS_SUM_PIXELS] = "sum_pixels",
+    [KERNELS_SCALE_ROWS] = "scale_rows",
+    [KERNELS_CONVOLUTION] = "convolution",
+    [KERNELS_CONVOLUTION_INPUT_COTANGENT] = "convolution_input_cotangent",
+    [KERNELS_CONVOLUTION_PARAMETER_COTANGENTS] = "convolution_parameter_cotangents",
     [KERNELS_DENSE] = "dense",
     [KERNELS_DENSE_INPUT_COTANGENT] = "dense_input_cotangent",
     [KERNELS_DENSE_PARAMETER_COTANGENTS] = "dense_parameter_cotangents",
@@ -326,8 +349,19 @@ int32_t kernels_threads(const kernels_operation *operations, int64_t count, int3
   return most;
 }
 
+/* Sums over pixels are those of a dense layer over as many rows. */
+static void run_convolution(const kernels_operation *o, kernels_run *run) {
+  if (!kernels_run_products(o, run)) run->failed = true;
+  if (o->code != KERNELS_CONVOLUTION_PARAMETER_COTANGENTS || !o->operands[1]) return;
+  kernels_operation sums = *o;
+  sums.code = KERNELS_DENSE_PARAMETER_COTANGENTS;
+  sums.rows = o->rows * (int64_t)o->scalars[2] * (int64_t)o->scalars[3];
+  run_by_columns(&sums, run);
+}
+
 /* oneDNN's, or, where that has no memory, the loops on this thread. */
 static void run_large_product(const kernels_operation *o, kernels_run *run) {
+  if (kernels_is_convolution(o)) return run_convolution(o, run);
   if (kernels_run_products(o, run)) {
     if (o->code == KERNELS_DENSE_PARAMETER_COTANGENTS && o->operands[1]) run_by_columns(o, run);
     return;
@@ -360,7 +394,7 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
 }
 
 bool kernels_execute_one(const kernels_operation *operation, kernels_run *run) {
-  if (!is_dense(operation)) {
+  if (!is_dense(operation) && !kernels_is_convolution(operation)) {
     kernels_execute(operation, 1, run);
     return true;
   }

@@ -138,9 +138,9 @@ import Testing
     let input = try bench.vector([-2, 0, l]), direction = try bench.vector([2, 2, 2])
     for (function, values, slopes) in expected {
       let output = try bench.vector([9, 9, 9]), result = try bench.vector([9, 9, 9])
-      kernels.activation(function, output, input)
+      kernels.activation(function, slope: 0.01, output, input)
       bench.expect(output, values, "\(function)")
-      kernels.activationDerivative(function, result, direction, input: input, output: output)
+      kernels.activationDerivative(function, slope: 0.01, result, direction, input: input, output: output)
       bench.expect(result, slopes.map { 2 * $0 }, "\(function)'")
     }
   }
@@ -151,9 +151,9 @@ import Testing
     let expected: [ActivationFunction: [Double]] = [.sigmoid: [0, 1], .tanh: [-1, 1], .swish: [0, 1e4]]
     for (function, values) in expected {
       let output = try bench.vector([9, 9]), result = try bench.vector([9, 9])
-      kernels.activation(function, output, input)
+      kernels.activation(function, slope: 0.01, output, input)
       bench.expect(output, values, "\(function)")
-      kernels.activationDerivative(function, result, direction, input: input, output: output)
+      kernels.activationDerivative(function, slope: 0.01, result, direction, input: input, output: output)
       bench.expect(result, function == .swish ? [0, 1] : [0, 0], "\(function)'")
     }
   }
@@ -515,11 +515,99 @@ import Testing
     + ActivationFunction.allCases.map { function in
       Operation("\(function)") { bench, n, c in
         let input = try bench.matrix(n, c), output = try bench.matrix(n, c)
-        bench.kernels.activation(function, output, input)
+        bench.kernels.activation(function, slope: 0.01, output, input)
         bench.kernels.activationDerivative(
-          function, try bench.matrix(n, c), try bench.matrix(n, c), input: input, output: output)
+          function, slope: 0.01, try bench.matrix(n, c), try bench.matrix(n, c), input: input, output: output)
       }
     }
+
+  /// Windows over images of different sizes: [height, width, channels], outputs, size, stride, padding, groups.
+  static let windows: [Window] = {
+    let table: [(Extent, outputs: Int, size: Int, stride: Int, padding: Int, groups: Int)] = [
+      (Extent(1, 1, 1), 1, 1, 1, 0, 1), (Extent(5, 4, 3), 8, 3, 1, 1, 1), (Extent(8, 8, 16), 16, 3, 1, 1, 1),
+      (Extent(8, 8, 16), 32, 3, 2, 1, 1), (Extent(9, 7, 16), 32, 1, 2, 0, 1), (Extent(6, 6, 32), 10, 1, 1, 0, 1),
+      (Extent(7, 7, 17), 33, 3, 1, 0, 1), (Extent(8, 8, 32), 32, 3, 1, 1, 32), (Extent(9, 9, 24), 24, 5, 2, 2, 24),
+      (Extent(6, 5, 8), 12, 3, 1, 1, 4), (Extent(12, 12, 3), 64, 7, 2, 3, 1),
+    ]
+    return table.compactMap { extent, outputs, size, stride, padding, groups in
+      try? Window(
+        over: extent, height: size, width: size, stride: stride, padding: padding, channels: outputs, groups: groups,
+        called: "test")
+    }
+  }()
+
+  static let imageOperations: [(name: String, run: @Sendable (Bench, Int, Window) throws -> Void)] = [
+    (
+      "convolution",
+      { bench, n, window in
+        let input = try bench.matrix(n, window.input.count), weight = try bench.tensor(try window.weights)
+        let output = try bench.matrix(n, window.output.count)
+        bench.kernels.convolution(
+          output, input, weight: weight, bias: try bench.vector(window.output.channels), window, accumulate: false)
+        bench.kernels.convolution(output, input, weight: weight, bias: nil, window, accumulate: true)
+      }
+    ),
+    (
+      "convolution, backward",
+      { bench, n, window in
+        let cotangent = try bench.matrix(n, window.output.count), weight = try bench.tensor(try window.weights)
+        bench.kernels.convolutionInputCotangent(
+          try bench.matrix(n, window.input.count), cotangent, weight: weight, window)
+        bench.kernels.convolutionParameterCotangents(
+          weight, try bench.vector(window.output.channels), cotangent, input: try bench.matrix(n, window.input.count),
+          window)
+      }
+    ),
+    (
+      "pooling",
+      { bench, n, given in
+        var window = try Window(
+          over: given.input, height: given.height, width: given.width, stride: given.stride, padding: given.padding,
+          channels: given.input.channels, called: "test")
+        window.groups = 1
+        let input = try bench.matrix(n, window.input.count), places = try bench.matrix(n, window.output.count)
+        bench.kernels.averagePool(try bench.matrix(n, window.output.count), input, window)
+        bench.kernels.averagePoolBackward(
+          try bench.matrix(n, window.input.count), try bench.matrix(n, window.output.count), window)
+        bench.kernels.maxPool(try bench.matrix(n, window.output.count), input, places: places, window)
+        bench.kernels.maxPoolBackward(
+          try bench.matrix(n, window.input.count), try bench.matrix(n, window.output.count), places: places, window)
+        bench.kernels.maxPoolTangent(try bench.matrix(n, window.output.count), input, places: places, window)
+      }
+    ),
+    (
+      "gates",
+      { bench, n, window in
+        let x = try bench.matrix(n, window.input.count), y = try bench.matrix(n, window.input.count)
+        let gate = try bench.matrix(n, window.input.channels)
+        bench.kernels.scaleChannels(y, x, gate: gate, accumulate: true)
+        bench.kernels.scaleChannels(try bench.matrix(n, window.input.count), x, gate: gate, accumulate: false)
+        bench.kernels.sumPixels(try bench.matrix(n, window.input.channels), x, y)
+        bench.kernels.scaleRows(try bench.matrix(n, window.input.count), x, factors: try bench.vector(n))
+      }
+    ),
+  ]
+
+  @Test(arguments: imageOperations.indices, [1, 3]) func imagesAgreeWithDouble(_ operation: Int, threads: Int) throws {
+    let (name, run) = Self.imageOperations[operation]
+    #expect(Self.windows.count == 11)
+    for window in Self.windows {
+      for rows in [1, 2, 7, 40] {
+        for kernels in [ReferenceKernels<Float>(), OneDNNKernels(threads: threads)] as [any Kernels] {
+          let single = Bench(kernels), double = Bench(ReferenceKernels<Double>())
+          try run(single, rows, window)
+          try run(double, rows, window)
+          #expect(single.isIntact, "\(name), \(window), \(rows) rows: wrote outside its tensors")
+          for (index, (a, b)) in zip(single.tensors, double.tensors).enumerated() {
+            let scale = max(1, b.values.map(abs).max() ?? 1)
+            #expect(
+              largestDifference(a.values, b.values) <= 1e-5 * scale, "\(name), \(window), \(rows) rows, tensor \(index)"
+            )
+          }
+        }
+      }
+    }
+  }
 
   @Test(arguments: operations) func floatAgreesWithDouble(_ operation: Operation) throws {
     try agrees(operation, ReferenceKernels<Float>(), Self.shapes)

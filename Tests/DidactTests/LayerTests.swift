@@ -52,6 +52,7 @@ struct PassCase: CustomTestStringConvertible, Sendable {
           "tanh, batch norm, running, dense",
           try sequential(4, [layer("tanh"), layer("batch_norm"), dense(3), layer("sigmoid")]), .running),
       ]
+      cases += try imageCases()
       for activation in activations {
         for batchNorm in [false, true] {
           let specification = try NetworkSpecification.multilayerPerceptron(
@@ -63,6 +64,42 @@ struct PassCase: CustomTestStringConvertible, Sendable {
     } catch {
       fatalError("the table of layers: \(error)")
     }
+  }
+
+  private static func imageCases() throws -> [PassCase] {
+    let pool: JSON = ["type": "max_pool", "size": 3, "stride": 2, "padding": 1]
+    let average: JSON = ["type": "average_pool", "size": 2, "stride": 1, "padding": 1]
+    let gated: [JSON] = [
+      named(convolution(4), "image"), layer("global_average_pool"), dense(4), named(layer("sigmoid"), "gate"),
+      named(layer("gate"), "gated", from: ["image", "gate"]),
+    ]
+    let residual: [JSON] = [
+      named(layer("batch_norm"), "bn"), named(layer("swish"), "activated"), convolution(3, ["stride": 2]),
+      named(["type": "stochastic_depth", "rate": 0.4], "branch"),
+      named(convolution(3, ["size": 1, "stride": 2]), "shortcut", from: ["activated"]),
+      named(layer("add"), "sum", from: ["branch", "shortcut"]), named(layer("add"), "twice", from: ["sum", "sum"]),
+      layer("global_average_pool"), dense(2),
+    ]
+    return [
+      PassCase("convolution", try images(4, 5, 2, [convolution(3)])),
+      PassCase("convolution with bias, stride 2", try images(5, 4, 2, [convolution(3, ["bias": true, "stride": 2])])),
+      PassCase("convolution without padding", try images(4, 5, 2, [convolution(3, ["padding": 0, "size": 2])])),
+      PassCase("convolution 1 x 1", try images(3, 3, 4, [convolution(2, ["size": 1])])),
+      PassCase("grouped convolution", try images(4, 4, 4, [convolution(6, ["groups": 2])])),
+      PassCase("depthwise convolution", try images(4, 3, 3, [convolution(3, ["groups": 3, "size": 5])])),
+      PassCase("max pool", try images(5, 6, 2, [pool])),
+      PassCase("average pool", try images(4, 3, 2, [average])),
+      PassCase("global average pool", try images(4, 3, 2, [layer("global_average_pool")])),
+      PassCase("batch norm of images", try images(3, 2, 4, [layer("batch_norm")])),
+      PassCase("batch norm of images, running", try images(3, 2, 4, [layer("batch_norm")]), .running),
+      PassCase("gate", try images(3, 3, 2, gated)),
+      PassCase("residual block", try images(4, 4, 3, residual)),
+      PassCase("leaky ReLU of another slope", try images(2, 2, 3, [["type": "leaky_relu", "slope": 0.2]])),
+      PassCase("input read twice", try images(2, 2, 2, [named(layer("add"), "sum", from: ["input", "input"])])),
+      PassCase(
+        "small network",
+        try NetworkSpecification(["type": "small_cnn", "inputs": [4, 4, 1], "classes": 3, "width": 3, "stages": 2])),
+    ]
   }
 
   /// A network away from its starting values, an input, and a random cotangent.

@@ -115,6 +115,26 @@ func sequential(_ inputs: Int, _ layers: [JSON]) throws -> NetworkSpecification 
   try NetworkSpecification(["type": "sequential", "inputs": .integer(Int64(inputs)), "layers": .array(layers)])
 }
 
+func images(_ height: Int, _ width: Int, _ channels: Int, _ layers: [JSON]) throws -> NetworkSpecification {
+  try NetworkSpecification([
+    "type": "sequential", "inputs": .array([height, width, channels].map { .integer(Int64($0)) }),
+    "layers": .array(layers),
+  ])
+}
+
+func convolution(_ outputs: Int, _ more: JSONObject = [:]) -> JSON {
+  var values: JSONObject = ["type": "convolution", "outputs": .integer(Int64(outputs))]
+  for (key, value) in more.members { values[key] = value }
+  return .object(values)
+}
+
+func named(_ layer: JSON, _ name: String, from: [String]? = nil) -> JSON {
+  var values = layer.members ?? [:]
+  values["name"] = .string(name)
+  if let from { values["from"] = .array(from.map { .string($0) }) }
+  return .object(values)
+}
+
 func dense(_ outputs: Int) -> JSON { ["type": "dense", "outputs": .integer(Int64(outputs))] }
 func dropoutLayer(_ rate: Double) -> JSON { ["type": "dropout", "rate": .number(rate)] }
 func layer(_ type: String) -> JSON { ["type": .string(type)] }

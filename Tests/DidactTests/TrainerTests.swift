@@ -696,7 +696,7 @@ enum Training {
       (["network": ["type": "mlp", "inputs": 3, "classes": 2]], ["\"hidden\" is missing"]),
       (["network": ["type": "mlp", "inputs": 0, "hidden": [], "classes": 2]], ["\"inputs\""]),
       (["network": ["type": "mlp", "inputs": 3, "hidden": [2.5], "classes": 2]], ["\"hidden\""]),
-      (["network": ["type": "tree"]], ["\"mlp\" or \"sequential\"", "tree"]),
+      (["network": ["type": "tree"]], ["\"mlp\"", "\"sequential\"", "tree"]),
       (["network": ["type": "sequential", "inputs": 3, "layers": []]], ["\"layers\" is empty"]),
       (
         ["network": ["type": "sequential", "inputs": 3, "layers": [["type": "dens"]]]],

@@ -18,14 +18,32 @@ typedef enum {
   KERNELS_MULTIPLY,       /* output, a, b */
   KERNELS_MOVING_AVERAGE, /* average, value; decay */
   KERNELS_LOGARITHM,      /* result, x; least: log(max(x, least)) */
-  KERNELS_ACTIVATION,            /* output, input; function */
-  KERNELS_ACTIVATION_DERIVATIVE, /* result, direction, input, output; function */
+  KERNELS_ACTIVATION,            /* output, input; function; slope of a leaky ReLU */
+  KERNELS_ACTIVATION_DERIVATIVE, /* result, direction, input, output; function; slope */
   KERNELS_DROPOUT_MASK,          /* mask; rate; lane. Key and draw are the run's. */
   KERNELS_ADD_NORMAL,            /* x; deviation; lane. Key and draw are the run's. */
   KERNELS_SGD,    /* parameters, gradient, momentum or none; scale, momentum factor, rate, decay, nesterov */
   KERNELS_ADAMW,  /* parameters, gradient, first, second moment; see loops.h */
   KERNELS_ADAMW_PULLBACK, /* result, v, gradient, first, second moment */
   KERNELS_ADAMW_EFFECT,   /* result, gradient, first, second moment */
+
+  /* Images, channels last: `columns` is C, `inner` the stride; padding; scalars height and width of the input, of the
+   * output, and of the window. */
+  KERNELS_AVERAGE_POOL,          /* output, input */
+  KERNELS_AVERAGE_POOL_BACKWARD, /* input cotangent, output cotangent */
+  KERNELS_MAX_POOL,              /* output, input, places */
+  KERNELS_MAX_POOL_BACKWARD,     /* input cotangent, output cotangent, places */
+  KERNELS_MAX_POOL_TANGENT,      /* output tangent, input tangent, places */
+  /* `columns` is C, `inner` the number of pixels. */
+  KERNELS_SCALE_CHANNELS, /* result, x, gate [N, C]; whether to accumulate */
+  KERNELS_SUM_PIXELS,     /* gate [N, C], a, b */
+  KERNELS_SCALE_ROWS,     /* result, x, factors [N] */
+
+  /* Convolutions: `columns` is O, `inner` is I; groups; scalars height and width of the input and of the output, size of
+   * the window, stride, padding, whether to accumulate. Weights are [O, I / groups, size, size]. */
+  KERNELS_CONVOLUTION,                      /* output, input, weight, bias or none */
+  KERNELS_CONVOLUTION_INPUT_COTANGENT,      /* input cotangent, output cotangent, weight */
+  KERNELS_CONVOLUTION_PARAMETER_COTANGENTS, /* weight cotangent, bias cotangent or none, output cotangent, input */
 
   /* Dense layers: `columns` is O, `inner` is I. */
   KERNELS_DENSE,                      /* output, input, weight [O, I], bias or none */
@@ -99,6 +117,8 @@ typedef struct {
   int64_t scratch_count;
   /* What KERNELS_DOT, KERNELS_ALL_FINITE and KERNELS_CONVERT find. */
   double result;
+  /* Whether a convolution could not run, for want of memory. */
+  bool failed;
 } kernels_run;
 
 /* Decides how each operation runs, and makes the primitives of the large products, once.

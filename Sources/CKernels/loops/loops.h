@@ -32,6 +32,7 @@ INLINE double_vector choose(long_vector condition, double_vector a, double_vecto
 #include "activations.h"
 #include "random.h"
 #include "logits.h"
+#include "images.h"
 #include "optimizers.h"
 
 /* MARK: Operations on a range of rows
@@ -147,12 +148,35 @@ static void NAME(rows)(
       break;
     }
     case KERNELS_LOGARITHM: logarithms(count, x0 + start, x1 + start, o->scalars[0]); break;
-    case KERNELS_ACTIVATION: activation(o->option, count, x0 + start, x1 + start); break;
+    case KERNELS_ACTIVATION: activation(o->option, scalar, count, x0 + start, x1 + start); break;
     case KERNELS_ACTIVATION_DERIVATIVE:
-      activation_derivative(o->option, count, x0 + start, x1 + start, x2 + start, x3 + start);
+      activation_derivative(o->option, scalar, count, x0 + start, x1 + start, x2 + start, x3 + start);
       break;
     case KERNELS_DROPOUT_MASK: dropout_mask(o, run, start, start + count, x0); break;
     case KERNELS_ADD_NORMAL: add_normal(o, run, start, start + count, x0); break;
+
+    case KERNELS_AVERAGE_POOL: pool(POOL_AVERAGE, o, first, rows, x0, x1, 0); break;
+    case KERNELS_AVERAGE_POOL_BACKWARD: pool(POOL_AVERAGE_BACKWARD, o, first, rows, x1, x0, 0); break;
+    case KERNELS_MAX_POOL: pool(POOL_MAX, o, first, rows, x0, x1, x2); break;
+    case KERNELS_MAX_POOL_BACKWARD: pool(POOL_MAX_BACKWARD, o, first, rows, x1, x0, x2); break;
+    case KERNELS_MAX_POOL_TANGENT: pool(POOL_MAX_TANGENT, o, first, rows, x0, x1, x2); break;
+    case KERNELS_SCALE_CHANNELS: {
+      int64_t image = first * o->inner * columns;
+      scale_channels(rows, o->inner, columns, o->option, x0 + image, x1 + image, x2 + start);
+      break;
+    }
+    case KERNELS_SUM_PIXELS: {
+      int64_t image = first * o->inner * columns;
+      sum_pixels(rows, o->inner, columns, x0 + start, x1 + image, x2 + image);
+      break;
+    }
+    case KERNELS_SCALE_ROWS: {
+      float *restrict y = x0;
+      for (int64_t n = first; n < last; n++) {
+        for (int64_t i = n * columns; i < (n + 1) * columns; i++) y[i] = x2[n] * x1[i];
+      }
+      break;
+    }
 
     case KERNELS_SGD: sgd(o, count, x0 + start, x1 + start, x2 ? x2 + start : 0); break;
     case KERNELS_ADAMW: adamw(o, count, x0 + start, x1 + start, x2 + start, x3 + start); break;

@@ -11,8 +11,12 @@ public struct Field: Sendable {
     /// One of these words.
     case choice([String])
     case text
+    /// A list of strings.
+    case texts
     /// A list of whole numbers, each within bounds.
     case integers(Bounds)
+    /// The lengths of an example: a whole number, or a list of height, width and channels.
+    case extent(Bounds)
     /// A nested specification, read by whoever asks for it.
     case object
     /// A list of nested specifications.
@@ -79,7 +83,9 @@ public struct Field: Sendable {
       case .boolean: "true or false"
       case .choice(let words): words.map { "\"\($0)\"" }.joined(separator: ", ")
       case .text: "a string"
+      case .texts: "a list of strings"
       case .integers(let bounds): "a list of integers in \(bounds)"
+      case .extent(let bounds): "an integer in \(bounds), or [height, width, channels]"
       case .object: "an object"
       case .objects: "a list of objects"
       }
@@ -103,6 +109,11 @@ public struct Field: Sendable {
       case (.integer(let bounds), .integer(let n)): bounds.contains(Double(n))
       case (.boolean, .boolean), (.text, .string), (.object, .object), (.objects, .array): true
       case (.choice(let words), .string(let word)): words.contains(word)
+      case (.extent(let bounds), .integer(let n)): bounds.contains(Double(n))
+      case (.extent(let bounds), .array(let list)):
+        list.count == 3
+          && list.allSatisfy { if case .integer(let n) = $0 { bounds.contains(Double(n)) } else { false } }
+      case (.texts, .array(let list)): list.allSatisfy { $0.text != nil }
       case (.integers(let bounds), .array(let list)):
         list.allSatisfy { if case .integer(let n) = $0 { bounds.contains(Double(n)) } else { false } }
       default: false
@@ -193,6 +204,17 @@ public struct FieldValues: Sendable, Equatable {
   func text(_ key: String) throws -> String { try typed(key, \.text) }
   func integers(_ key: String) throws -> [Int] { try typed(key) { $0.list?.compactMap(\.int) } }
   func optionalNumber(_ key: String) throws -> Double? { try value(key) == .null ? nil : number(key) }
+  func optionalInteger(_ key: String) throws -> Int? { try value(key) == .null ? nil : integer(key) }
+  func extent(_ key: String) throws -> Extent {
+    try typed(key) { value in
+      if let length = value.int { return Extent(length) }
+      let lengths = value.list?.compactMap(\.int) ?? []
+      return lengths.count == 3 ? Extent(lengths[0], lengths[1], lengths[2]) : nil
+    }
+  }
+  func optionalTexts(_ key: String) throws -> [String]? {
+    try value(key) == .null ? nil : typed(key) { $0.list?.compactMap(\.text) }
+  }
   func optionalText(_ key: String) throws -> String? { try value(key) == .null ? nil : text(key) }
   func choice<Choice: RawRepresentable>(_ key: String) throws -> Choice where Choice.RawValue == String {
     try typed(key) { $0.text.flatMap(Choice.init(rawValue:)) }

@@ -64,16 +64,16 @@ package struct KernelTimes {
     let products, largeProducts, elements: Double
 
     init(threads: Int) throws {
-      func best(_ work: Double, _ run: () -> Void) -> Double {
+      func best(_ work: Double, _ run: () throws -> Void) rethrows -> Double {
         var best = Double.infinity
         for _ in 0..<30 {
           let start = secondsOfClock()
-          for _ in 0..<20 { run() }
+          for _ in 0..<20 { try run() }
           best = min(best, (secondsOfClock() - start) / 20)
         }
         return work / best
       }
-      func product(_ rows: Int, _ size: Int, threads: Int) throws -> () -> Void {
+      func product(_ rows: Int, _ size: Int, threads: Int) throws -> () throws -> Void {
         let input = try Tensor(Shape(rows, size), .float32), output = try Tensor(Shape(rows, size), .float32)
         let weight = try Tensor(Shape(size, size), .float32)
         let program = try OneDNNKernels(threads: threads).program {
@@ -81,13 +81,13 @@ package struct KernelTimes {
         }
         let scratch = try Buffer(byteCount: program.scratchByteCount(threads: threads))
         return {
-          withExtendedLifetime((input, output, weight)) {
-            program.run(Program.Places(noise: nil, draw: 0, accumulate: false), threads: threads, scratch: scratch)
+          try withExtendedLifetime((input, output, weight)) {
+            try program.run(Program.Places(noise: nil, draw: 0, accumulate: false), threads: threads, scratch: scratch)
           }
         }
       }
-      products = best(Double(960 * 64 * 64), try product(960, 64, threads: 1))
-      largeProducts = best(Double(1024 * 1024 * 1024), try product(1024, 1024, threads: threads))
+      products = try best(Double(960 * 64 * 64), try product(960, 64, threads: 1))
+      largeProducts = try best(Double(1024 * 1024 * 1024), try product(1024, 1024, threads: threads))
       let from = try Tensor(Shape(4096), .float32), to = try Tensor(Shape(4096), .float32)
       let kernels = OneDNNKernels(threads: 1)
       elements = best(4096) { kernels.copy(from, to: to) }

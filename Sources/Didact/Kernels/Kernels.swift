@@ -53,13 +53,44 @@ protocol Kernels: Sendable {
     _ outputTangent: Tensor, _ inputTangent: Tensor?, input: Tensor, weight: Tensor, weightTangent: Tensor,
     biasTangent: Tensor?)
 
+  // MARK: Convolution (input [N, H·W·I], output [N, H′·W′·O], channels last; weight [O, I / groups, K, K], bias [O])
+
+  /// output ← input ⋆ weight + bias, or, to `accumulate`, output += input ⋆ weight
+  func convolution(
+    _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor?, _ window: Window, accumulate: Bool)
+  /// inputCotangent ← the transposed convolution of outputCotangent
+  func convolutionInputCotangent(_ inputCotangent: Tensor, _ outputCotangent: Tensor, weight: Tensor, _ window: Window)
+  /// weightCotangent += Σ_n outputCotangent ⋆ input,  biasCotangent += Σ outputCotangent
+  func convolutionParameterCotangents(
+    _ weightCotangent: Tensor, _ biasCotangent: Tensor?, _ outputCotangent: Tensor, input: Tensor, _ window: Window)
+
+  // MARK: Pooling (the same shapes)
+
+  /// output ← the mean over the window, pixels beyond the edge counted as zeros; its own tangent.
+  func averagePool(_ output: Tensor, _ input: Tensor, _ window: Window)
+  func averagePoolBackward(_ inputCotangent: Tensor, _ outputCotangent: Tensor, _ window: Window)
+  /// output ← the largest in the window, places ← its index there; the first of equal ones.
+  func maxPool(_ output: Tensor, _ input: Tensor, places: Tensor, _ window: Window)
+  func maxPoolBackward(_ inputCotangent: Tensor, _ outputCotangent: Tensor, places: Tensor, _ window: Window)
+  func maxPoolTangent(_ outputTangent: Tensor, _ inputTangent: Tensor, places: Tensor, _ window: Window)
+
+  // MARK: Gates (x [N, H·W·C], gate [N, C], factors [N])
+
+  /// result ← x ⊙ gate, the same at every pixel; or result += that.
+  func scaleChannels(_ result: Tensor, _ x: Tensor, gate: Tensor, accumulate: Bool)
+  /// gate ← Σ_pixels a ⊙ b
+  func sumPixels(_ gate: Tensor, _ a: Tensor, _ b: Tensor)
+  /// result ← factors_n · x_n
+  func scaleRows(_ result: Tensor, _ x: Tensor, factors: Tensor)
+
   // MARK: Activations
 
   /// output ← f(input)
-  func activation(_ function: ActivationFunction, _ output: Tensor, _ input: Tensor)
+  /// - Parameter slope: of a leaky ReLU below zero.
+  func activation(_ function: ActivationFunction, slope: Double, _ output: Tensor, _ input: Tensor)
   /// result ← f′(input) ⊙ direction: the backward and the tangent alike.
   func activationDerivative(
-    _ function: ActivationFunction, _ result: Tensor, _ direction: Tensor, input: Tensor, output: Tensor)
+    _ function: ActivationFunction, slope: Double, _ result: Tensor, _ direction: Tensor, input: Tensor, output: Tensor)
 
   // MARK: Batch normalisation (input [N, C], all others [C] but normalized [N, C]; sums [4, C] is room for
   // two float64 a column, between the part that sees all rows and the part by rows)
@@ -150,7 +181,7 @@ protocol Kernels: Sendable {
 /// The scalar functions between layers.
 enum ActivationFunction: String, CaseIterable, Sendable {
   case relu
-  /// Slope 0.01 below zero.
+  /// With a slope below zero.
   case leakyReLU = "leaky_relu"
   case sigmoid
   case tanh

@@ -186,16 +186,18 @@ struct OneDNNKernels: Kernels {
     return Int32(bitPattern: code.rawValue)
   }
 
-  func activation(_ function: ActivationFunction, _ output: Tensor, _ input: Tensor) {
-    byRow(KERNELS_ACTIVATION, output, option: option(function), (bits(output), bits(input), 0, 0, 0, 0, 0, 0))
+  func activation(_ function: ActivationFunction, slope: Double, _ output: Tensor, _ input: Tensor) {
+    byRow(
+      KERNELS_ACTIVATION, output, option: option(function), (bits(output), bits(input), 0, 0, 0, 0, 0, 0),
+      (slope, 0, 0, 0, 0, 0, 0, 0))
   }
 
   func activationDerivative(
-    _ function: ActivationFunction, _ result: Tensor, _ direction: Tensor, input: Tensor, output: Tensor
+    _ function: ActivationFunction, slope: Double, _ result: Tensor, _ direction: Tensor, input: Tensor, output: Tensor
   ) {
     byRow(
       KERNELS_ACTIVATION_DERIVATIVE, result, option: option(function),
-      (bits(result), bits(direction), bits(input), bits(output), 0, 0, 0, 0))
+      (bits(result), bits(direction), bits(input), bits(output), 0, 0, 0, 0), (slope, 0, 0, 0, 0, 0, 0, 0))
   }
 
   // MARK: Batch normalisation
@@ -406,4 +408,102 @@ enum MachineCode {
     "loops": .string(String(cString: kernels_instruction_set())),
     "oneDNN": .string(String(cString: kernels_onednn_instruction_set())),
   ]
+}
+
+// MARK: - Images
+
+extension OneDNNKernels {
+  // MARK: Convolution
+
+  private func convolve(
+    _ code: kernels_code, rows: Int, _ window: Window, accumulate: Bool = false, _ operands: Operands
+  ) {
+    call(
+      code, rows: rows, columns: window.output.channels, inner: window.input.channels, option: Int32(window.groups),
+      operands,
+      (
+        Double(window.input.height), Double(window.input.width), Double(window.output.height),
+        Double(window.output.width), Double(window.height), Double(window.stride), Double(window.padding),
+        accumulate ? 1 : 0
+      ))
+  }
+
+  func convolution(
+    _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor?, _ window: Window, accumulate: Bool
+  ) {
+    convolve(
+      KERNELS_CONVOLUTION, rows: input.rows, window, accumulate: accumulate,
+      (bits(output), bits(input), bits(weight), bits(bias), 0, 0, 0, 0))
+  }
+
+  func convolutionInputCotangent(_ inputCotangent: Tensor, _ outputCotangent: Tensor, weight: Tensor, _ window: Window)
+  {
+    convolve(
+      KERNELS_CONVOLUTION_INPUT_COTANGENT, rows: outputCotangent.rows, window,
+      (bits(inputCotangent), bits(outputCotangent), bits(weight), 0, 0, 0, 0, 0))
+  }
+
+  func convolutionParameterCotangents(
+    _ weightCotangent: Tensor, _ biasCotangent: Tensor?, _ outputCotangent: Tensor, input: Tensor, _ window: Window
+  ) {
+    convolve(
+      KERNELS_CONVOLUTION_PARAMETER_COTANGENTS, rows: input.rows, window,
+      (bits(weightCotangent), bits(biasCotangent), bits(outputCotangent), bits(input), 0, 0, 0, 0))
+  }
+
+  // MARK: Pooling
+
+  private func pool(_ code: kernels_code, rows: Int, _ window: Window, _ operands: Operands) {
+    call(
+      code, rows: rows, columns: window.input.channels, inner: window.stride, option: Int32(window.padding), operands,
+      (
+        Double(window.input.height), Double(window.input.width), Double(window.output.height),
+        Double(window.output.width), Double(window.height), Double(window.width), 0, 0
+      ))
+  }
+
+  func averagePool(_ output: Tensor, _ input: Tensor, _ window: Window) {
+    pool(KERNELS_AVERAGE_POOL, rows: input.rows, window, (bits(output), bits(input), 0, 0, 0, 0, 0, 0))
+  }
+
+  func averagePoolBackward(_ inputCotangent: Tensor, _ outputCotangent: Tensor, _ window: Window) {
+    pool(
+      KERNELS_AVERAGE_POOL_BACKWARD, rows: outputCotangent.rows, window,
+      (bits(inputCotangent), bits(outputCotangent), 0, 0, 0, 0, 0, 0))
+  }
+
+  func maxPool(_ output: Tensor, _ input: Tensor, places: Tensor, _ window: Window) {
+    pool(KERNELS_MAX_POOL, rows: input.rows, window, (bits(output), bits(input), bits(places), 0, 0, 0, 0, 0))
+  }
+
+  func maxPoolBackward(_ inputCotangent: Tensor, _ outputCotangent: Tensor, places: Tensor, _ window: Window) {
+    pool(
+      KERNELS_MAX_POOL_BACKWARD, rows: outputCotangent.rows, window,
+      (bits(inputCotangent), bits(outputCotangent), bits(places), 0, 0, 0, 0, 0))
+  }
+
+  func maxPoolTangent(_ outputTangent: Tensor, _ inputTangent: Tensor, places: Tensor, _ window: Window) {
+    pool(
+      KERNELS_MAX_POOL_TANGENT, rows: inputTangent.rows, window,
+      (bits(outputTangent), bits(inputTangent), bits(places), 0, 0, 0, 0, 0))
+  }
+
+  // MARK: Gates
+
+  func scaleChannels(_ result: Tensor, _ x: Tensor, gate: Tensor, accumulate: Bool) {
+    call(
+      KERNELS_SCALE_CHANNELS, rows: gate.rows, columns: gate.columns, inner: x.count / gate.count,
+      option: accumulate ? 1 : 0, (bits(result), bits(x), bits(gate), 0, 0, 0, 0, 0))
+  }
+
+  func sumPixels(_ gate: Tensor, _ a: Tensor, _ b: Tensor) {
+    call(
+      KERNELS_SUM_PIXELS, rows: gate.rows, columns: gate.columns, inner: a.count / gate.count,
+      (bits(gate), bits(a), bits(b), 0, 0, 0, 0, 0))
+  }
+
+  func scaleRows(_ result: Tensor, _ x: Tensor, factors: Tensor) {
+    call(
+      KERNELS_SCALE_ROWS, rows: x.rows, columns: x.columns, (bits(result), bits(x), bits(factors), 0, 0, 0, 0, 0))
+  }
 }

@@ -68,11 +68,15 @@ final class Program: @unchecked Sendable {
     4 * scratchOfThread * Int(kernels_threads(operations.baseAddress, Int64(operations.count), Int32(threads)))
   }
 
-  func run(_ places: consuming Places, threads: Int, scratch: Buffer?) {
+  /// - Throws: `DidactError.outOfMemory`.
+  func run(_ places: consuming Places, threads: Int, scratch: Buffer?) throws {
     places.run.threads = Int32(threads)
     places.run.scratch = scratch?.address.assumingMemoryBound(to: Float.self)
     places.run.scratch_count = Int64(scratchOfThread)
     kernels_execute(operations.baseAddress, Int64(operations.count), &places.run)
+    guard !places.run.failed else {
+      throw DidactError(.outOfMemory, "oneDNN had no memory for a convolution; use a smaller batch or network")
+    }
   }
 }
 

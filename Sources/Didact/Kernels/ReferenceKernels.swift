@@ -230,12 +230,12 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
-  func activation(_ function: ActivationFunction, _ output: Tensor, _ input: Tensor) {
-    let count = input.count, y = elements(output), x = elements(input)
+  func activation(_ function: ActivationFunction, slope: Double, _ output: Tensor, _ input: Tensor) {
+    let count = input.count, y = elements(output), x = elements(input), slope = Element(slope)
     switch function {
     // Written so that NaN stays NaN.
     case .relu: for i in 0..<count { y[i] = x[i] < 0 ? 0 : x[i] }
-    case .leakyReLU: for i in 0..<count { y[i] = x[i] > 0 ? x[i] : 0.01 * x[i] }
+    case .leakyReLU: for i in 0..<count { y[i] = x[i] > 0 ? x[i] : slope * x[i] }
     case .sigmoid: for i in 0..<count { y[i] = sigmoid(x[i]) }
     case .tanh: for i in 0..<count { y[i] = Element.hyperbolicTangent(x[i]) }
     case .swish: for i in 0..<count { y[i] = x[i] * sigmoid(x[i]) }
@@ -245,13 +245,13 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
   @specialized(where Element == Float)
   @specialized(where Element == Double)
   func activationDerivative(
-    _ function: ActivationFunction, _ result: Tensor, _ direction: Tensor, input: Tensor, output: Tensor
+    _ function: ActivationFunction, slope: Double, _ result: Tensor, _ direction: Tensor, input: Tensor, output: Tensor
   ) {
-    let count = input.count
+    let count = input.count, slope = Element(slope)
     let r = elements(result), d = elements(direction), x = elements(input), y = elements(output)
     switch function {
     case .relu: for i in 0..<count { r[i] = x[i] > 0 ? d[i] : 0 }
-    case .leakyReLU: for i in 0..<count { r[i] = x[i] > 0 ? d[i] : 0.01 * d[i] }
+    case .leakyReLU: for i in 0..<count { r[i] = x[i] > 0 ? d[i] : slope * d[i] }
     case .sigmoid: for i in 0..<count { r[i] = d[i] * y[i] * (1 - y[i]) }
     case .tanh: for i in 0..<count { r[i] = d[i] * (1 - y[i] * y[i]) }
     case .swish:

@@ -1,7 +1,7 @@
 /// A fully connected layer: output[N, O] = input[N, I] · weight[O, I]ᵀ + bias[O].
 struct DenseLayer: Layer {
   let name: String
-  let outputs: Int
+  let extent: Extent
   let weight: Slot
   let bias: Slot
 
@@ -14,19 +14,19 @@ struct DenseLayer: Layer {
 
   /// weight̄ += ȳᵀ · x,  bias̄ += Σ_n ȳ,  x̄ = ȳ · weight
   func backward(
-    _ pass: LayerPass, outputCotangent: Tensor, inputCotangent: Tensor?, parameterCotangents: Tensor
+    _ pass: LayerPass, outputCotangent: Tensor, inputCotangents: [Tensor?], parameterCotangents: Tensor
   ) {
     pass.kernels.denseParameterCotangents(
       weight[parameterCotangents], bias[parameterCotangents], outputCotangent, input: pass.input)
-    if let inputCotangent {
+    if let inputCotangent = inputCotangents[0] {
       pass.kernels.denseInputCotangent(inputCotangent, outputCotangent, weight: weight[pass.parameters])
     }
   }
 
   /// ẏ = ẋ · weightᵀ + x · weight˙ᵀ + bias˙
-  func tangent(_ pass: LayerPass, inputTangent: Tensor?, parameterTangents: Tensor, outputTangent: Tensor) {
+  func tangent(_ pass: LayerPass, inputTangents: [Tensor?], parameterTangents: Tensor, outputTangent: Tensor) {
     pass.kernels.denseTangent(
-      outputTangent, inputTangent, input: pass.input, weight: weight[pass.parameters],
+      outputTangent, inputTangents[0], input: pass.input, weight: weight[pass.parameters],
       weightTangent: weight[parameterTangents], biasTangent: bias[parameterTangents])
   }
 }

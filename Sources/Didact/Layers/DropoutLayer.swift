@@ -2,7 +2,7 @@
 /// The identity where the pass has no noise.
 struct DropoutLayer: Layer {
   let name: String
-  let outputs: Int
+  let extent: Extent
   /// In [0, 1).
   let rate: Double
   /// Keeps this layer's mask apart from those of other dropout layers in the same draw.
@@ -22,15 +22,15 @@ struct DropoutLayer: Layer {
 
   /// x̄ = mask ⊙ ȳ
   func backward(
-    _ pass: LayerPass, outputCotangent: Tensor, inputCotangent: Tensor?, parameterCotangents: Tensor
+    _ pass: LayerPass, outputCotangent: Tensor, inputCotangents: [Tensor?], parameterCotangents: Tensor
   ) {
-    guard let inputCotangent else { return }
+    guard let inputCotangent = inputCotangents[0] else { return }
     pass.kernels.multiply(inputCotangent, outputCotangent, pass.saved[0])
   }
 
   /// ẏ = mask ⊙ ẋ
-  func tangent(_ pass: LayerPass, inputTangent: Tensor?, parameterTangents: Tensor, outputTangent: Tensor) {
-    guard let inputTangent else { return pass.kernels.fill(outputTangent, 0) }
+  func tangent(_ pass: LayerPass, inputTangents: [Tensor?], parameterTangents: Tensor, outputTangent: Tensor) {
+    guard let inputTangent = inputTangents[0] else { return pass.kernels.fill(outputTangent, 0) }
     pass.kernels.multiply(outputTangent, inputTangent, pass.saved[0])
   }
 }

@@ -6,24 +6,29 @@ protocol Layer: Sendable {
   /// Unique in its network; parameters are named `<name>.weight` and so on.
   var name: String { get }
   /// The lengths of one example's output.
-  var outputs: Int { get }
+  var extent: Extent { get }
   /// Shapes of what a pass over `rows` examples remembers beside input and output.
   func savedShapes(rows: Int) -> [Shape]
 
   /// Computes `pass.output` from `pass.input`.
   func forward(_ pass: LayerPass)
-  /// Reverse mode: adds to `parameterCotangents`, and writes `inputCotangent` unless that is nil.
+  /// Reverse mode: adds to `parameterCotangents`, and writes `inputCotangents`, one an input, unless they are nil.
   func backward(
-    _ pass: LayerPass, outputCotangent: Tensor, inputCotangent: Tensor?, parameterCotangents: Tensor)
+    _ pass: LayerPass, outputCotangent: Tensor, inputCotangents: [Tensor?], parameterCotangents: Tensor)
   /// Forward mode: writes `outputTangent`, the directional derivative of the output along a direction in parameters
-  /// and input. A nil `inputTangent` is zero.
-  func tangent(_ pass: LayerPass, inputTangent: Tensor?, parameterTangents: Tensor, outputTangent: Tensor)
+  /// and inputs. A nil input tangent is zero.
+  func tangent(_ pass: LayerPass, inputTangents: [Tensor?], parameterTangents: Tensor, outputTangent: Tensor)
+}
+
+extension Layer {
+  /// The length of one example's output.
+  var outputs: Int { extent.count }
 }
 
 /// What a layer sees of one pass over N examples.
 struct LayerPass {
-  /// [N, inputs]
-  let input: Tensor
+  /// [N, inputs] each; most layers have one.
+  let inputs: [Tensor]
   /// [N, outputs]
   let output: Tensor
   /// As `savedShapes` asked for, filled by the forward.
@@ -34,6 +39,13 @@ struct LayerPass {
   let statistics: Tensor
   let mode: PassMode
   let kernels: any Kernels
+
+  var input: Tensor { inputs[0] }
+}
+
+extension Extent {
+  /// Examples [N, count] as their pixels [N · pixels, channels].
+  func pixels(of examples: Tensor) -> Tensor { examples.view(Shape(examples.count / channels, channels)) }
 }
 
 /// How a forward treats noise and normalisation.

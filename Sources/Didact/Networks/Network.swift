@@ -20,7 +20,7 @@ public final class Network: @unchecked Sendable {
   package let lock = ReadWriteLock()
 
   let kernels: any Kernels
-  let layers: [any Layer]
+  let graph: LayerGraph
   public let parameterNames: [String]
   public let statisticNames: [String]
   let parameterSlots: [Slot]
@@ -53,7 +53,7 @@ public final class Network: @unchecked Sendable {
     self.seed = seed
     self.threads = threads > 0 ? min(threads, availableCores) : availableCores
     kernels = try makeKernels(elementType, threads: self.threads)
-    layers = builder.layers
+    graph = builder.graph
     parameterSlots = builder.parameters
     parameterNames = builder.parameters.map(\.name)
     statisticNames = builder.statistics.map(\.name)
@@ -78,6 +78,9 @@ public final class Network: @unchecked Sendable {
       case .constant(let value): kernels.fill(slot[parameters], value)
       case .uniform(let bound):
         kernels.uniform(slot[parameters], low: -bound, high: bound, random.draw(0, lane: UInt32(index)))
+      case .normal(let deviation):
+        kernels.fill(slot[parameters], 0)
+        kernels.addNormal(slot[parameters], deviation: deviation, random.draw(0, lane: UInt32(index)))
       }
     }
     for slot in statisticSlots {
@@ -118,9 +121,9 @@ public final class Network: @unchecked Sendable {
   /// Length of an input row.
   public var inputs: Int { specification.inputs }
   /// Length of a row of logits.
-  public var classes: Int { layers[layers.count - 1].outputs }
+  public var classes: Int { graph.last.outputs }
   /// Whether a training-mode forward depends on which rows stand in the batch together.
-  var usesBatchStatistics: Bool { layers.contains { $0 is BatchNormLayer } }
+  var usesBatchStatistics: Bool { graph.nodes.contains { $0.layer is BatchNormLayer } }
 
   /// A view of one parameter, such as `dense0.weight` [outputs, inputs].
   /// - Throws: `DidactError.invalidArgument` naming the nearest known name.
@@ -173,7 +176,9 @@ public final class Network: @unchecked Sendable {
     guard input.elementType == elementType else {
       throw DidactError(.elementType, "input is \(input.elementType); the network computes in \(elementType)")
     }
-    if mode.normalization != .running, input.rows < 2, let layer = layers.first(where: { $0 is BatchNormLayer }) {
+    if mode.normalization != .running, input.rows < 2,
+      let layer = graph.nodes.map(\.layer).first(where: { $0 is BatchNormLayer && $0.extent.pixels < 2 })
+    {
       throw DidactError(
         .data, "\(layer.name) needs at least 2 rows to normalise with batch statistics; got \(input.rows)")
     }

@@ -1,6 +1,6 @@
 /// Turns a specification into layers, giving each parameter and statistic its name and place.
 struct NetworkBuilder {
-  private(set) var layers: [any Layer] = []
+  private(set) var graph = LayerGraph([])
   private(set) var parameters: [Slot] = []
   private(set) var statistics: [Slot] = []
   /// How each parameter starts: the bound of a uniform distribution, or a constant.
@@ -8,47 +8,144 @@ struct NetworkBuilder {
   private(set) var parameterCount = 0
   private(set) var statisticCount = 0
   private var countsByType: [String: Int] = [:]
+  /// Dropout layers so far.
+  private var lanes: UInt32 = 0
 
   enum Initialization {
     case constant(Double)
     case uniform(bound: Double)
+    case normal(deviation: Double)
   }
 
   init(_ specification: NetworkSpecification) throws {
-    var inputs = specification.inputs
-    for values in specification.layers {
-      let layer = try makeLayer(values, inputs: inputs)
-      layers.append(layer)
-      inputs = layer.outputs
+    var layers: [(layer: any Layer, inputs: [Int])] = []
+    // Where the value of each name is, and its extent.
+    var places: [String: Int] = ["input": 0], extents = [specification.extent]
+    for layer in specification.layers {
+      let type = try layer.values.text("type"), index = countsByType[type, default: 0]
+      countsByType[type] = index + 1
+      let name = layer.name ?? "\(type)\(index)"
+      let inputs =
+        try layer.from?.map { source in
+          guard let place = places[source] else {
+            throw DidactError(
+              .invalidArgument,
+              "network, layer \"\(name)\": no layer before it is called \"\(source)\"."
+                + suggestion(for: source, among: places.keys.sorted()))
+          }
+          return place
+        } ?? [layers.count]
+      let wanted = ["add", "gate"].contains(type) ? 2 : 1
+      guard inputs.count == wanted else {
+        throw DidactError(
+          .invalidArgument,
+          "network, layer \"\(name)\": reads \(inputs.count) layers, but \(type) takes \(wanted); name them in \"from\""
+        )
+      }
+      let made = try makeLayer(layer.values, name, inputs.map { extents[$0] })
+      layers.append((made, inputs))
+      extents.append(made.extent)
+      guard places.updateValue(layers.count, forKey: name) == nil else {
+        throw DidactError(.invalidArgument, "network: two layers are called \"\(name)\"")
+      }
+    }
+    graph = LayerGraph(layers)
+    if let unread = graph.uses.dropFirst().dropLast().firstIndex(of: 0) {
+      throw DidactError(
+        .invalidArgument, "network: nothing reads layer \"\(layers[unread - 1].layer.name)\"; name it in a \"from\"")
     }
   }
 
-  private mutating func makeLayer(_ values: FieldValues, inputs: Int) throws -> any Layer {
-    let type = try values.text("type")
-    let index = countsByType[type, default: 0]
-    countsByType[type] = index + 1
-    let name = "\(type)\(index)"
-    switch type {
+  private mutating func makeLayer(_ values: FieldValues, _ name: String, _ extents: [Extent]) throws -> any Layer {
+    let extent = extents[0], inputs = extent.count
+    switch try values.text("type") {
     case "dense":
       let outputs = try values.integer("outputs")
       let fan = try values.text("initialization") == "he_uniform" ? inputs : inputs + outputs
       let shape = try Shape(checking: [outputs, inputs])
       let weight = try parameter("\(name).weight", shape, .weight, .uniform(bound: (6 / Double(fan)).squareRoot()))
       let bias = try parameter("\(name).bias", Shape(outputs), .bias, .constant(0))
-      return DenseLayer(name: name, outputs: outputs, weight: weight, bias: bias)
+      return DenseLayer(name: name, extent: Extent(outputs), weight: weight, bias: bias)
+    case "convolution": return try convolution(values, name, extent)
+    case "average_pool", "max_pool":
+      let size = try values.integer("size")
+      let window = try Window(
+        over: extent, height: size, width: size, stride: values.optionalInteger("stride") ?? size,
+        padding: values.integer("padding"), channels: extent.channels, called: "network, layer \"\(name)\"")
+      guard window.padding < size else {
+        throw DidactError(.invalidArgument, "network, layer \"\(name)\": \"padding\" must be less than \"size\"")
+      }
+      return try values.text("type") == "max_pool"
+        ? MaxPoolLayer(name: name, window: window) : AveragePoolLayer(name: name, window: window)
+    case "global_average_pool":
+      let window = try Window(
+        over: extent, height: extent.height, width: extent.width, stride: 1, padding: 0, channels: extent.channels,
+        called: name)
+      return AveragePoolLayer(name: name, window: window)
+    case "add":
+      guard extents[0] == extents[1] else {
+        throw DidactError(
+          .invalidArgument, "network, layer \"\(name)\": cannot add \(extents[0]) and \(extents[1])")
+      }
+      return AdditionLayer(name: name, extent: extent)
+    case "gate":
+      guard extents[1] == Extent(extent.channels) else {
+        throw DidactError(
+          .invalidArgument,
+          "network, layer \"\(name)\": the gate of \(extent) must be [\(extent.channels)], but is \(extents[1])")
+      }
+      return ChannelGateLayer(name: name, extent: extent)
+    case "stochastic_depth":
+      return StochasticDepthLayer(
+        name: name, extent: extent, rate: try values.number("rate"), lane: nextLane())
     case "batch_norm":
-      let shape = Shape(inputs)
+      let shape = Shape(extent.channels)
       return BatchNormLayer(
-        name: name, outputs: inputs,
+        name: name, extent: extent, epsilon: try values.number("epsilon"), momentum: try values.number("momentum"),
         weight: try parameter("\(name).weight", shape, .normalization, .constant(1)),
         bias: try parameter("\(name).bias", shape, .normalization, .constant(0)),
         runningMean: statistic("\(name).running_mean", shape),
         runningVariance: statistic("\(name).running_variance", shape))
     case "dropout":
-      return DropoutLayer(name: name, outputs: inputs, rate: try values.number("rate"), lane: UInt32(index))
+      return DropoutLayer(name: name, extent: extent, rate: try values.number("rate"), lane: nextLane())
     default:
-      return ActivationLayer(name: name, outputs: inputs, function: try values.choice("type"))
+      return ActivationLayer(
+        name: name, extent: extent, function: try values.choice("type"),
+        slope: values.has("slope") ? try values.number("slope") : 0)
     }
+  }
+
+  private mutating func nextLane() -> UInt32 {
+    defer { lanes += 1 }
+    return lanes
+  }
+
+  private mutating func convolution(_ values: FieldValues, _ name: String, _ extent: Extent) throws -> any Layer {
+    let channels = try values.integer("outputs"), size = try values.integer("size"),
+      groups = try values.integer("groups")
+    guard extent.channels % groups == 0, channels % groups == 0 else {
+      throw DidactError(
+        .invalidArgument,
+        "network, layer \"\(name)\": \(extent.channels) and \(channels) channels cannot be divided into \(groups) groups"
+      )
+    }
+    let window = try Window(
+      over: extent, height: size, width: size, stride: values.integer("stride"),
+      padding: values.optionalInteger("padding") ?? (size - 1) / 2, channels: channels, groups: groups,
+      called: "network, layer \"\(name)\"")
+    let fanIn = extent.channels / groups * size * size, fanOut = channels / groups * size * size
+    let initialization: Initialization =
+      switch try values.text("initialization") {
+      case "he_normal": .normal(deviation: (2 / Double(fanIn)).squareRoot())
+      case "he_uniform": .uniform(bound: (6 / Double(fanIn)).squareRoot())
+      case "glorot_normal": .normal(deviation: (2 / Double(fanIn + fanOut)).squareRoot())
+      default: .normal(deviation: (2 / Double(fanOut)).squareRoot())
+      }
+    let weight = try parameter(
+      "\(name).weight", window.weights, .weight, initialization)
+    let bias =
+      try values.boolean("bias") ? parameter("\(name).bias", Shape(channels), .bias, .constant(0)) : nil as Slot?
+    return ConvolutionLayer(name: name, window: window, weight: weight, bias: bias)
   }
 
   private mutating func parameter(

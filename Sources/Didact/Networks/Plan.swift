@@ -9,7 +9,7 @@ final class Plan: @unchecked Sendable {
 
   let key: Key
   let layout: PassLayout
-  let layers: [any Layer]
+  let graph: LayerGraph
   private let parameterShape, statisticShape: Shape
   private let recording: OneDNNKernels?
   /// Made when first needed, by what they are.
@@ -25,8 +25,8 @@ final class Plan: @unchecked Sendable {
 
   init(_ network: Network, _ key: Key) throws {
     self.key = key
-    layers = network.layers
-    layout = try PassLayout(network.layers, inputs: network.inputs, rows: key.rows)
+    graph = network.graph
+    layout = try PassLayout(network.graph, inputs: network.inputs, rows: key.rows)
     parameterShape = network.parameters.shape
     statisticShape = network.statistics.shape
     recording = network.kernels as? OneDNNKernels
@@ -54,20 +54,20 @@ final class Plan: @unchecked Sendable {
         parameters: Program.Place.parameters.tensor(parameterShape),
         statistics: Program.Place.statistics.tensor(statisticShape),
         mode: PassMode(normalization: key.normalization, noise: noise, draw: 0), kernels: kernels)
-      let logits = memory.outputs[layers.count - 1]
+      let logits = memory.values[graph.nodes.count]
       switch kind {
-      case .forward: memory.forward(layers)
+      case .forward: memory.forward(graph)
       case .prediction:
-        memory.forward(layers)
+        memory.forward(graph)
         kernels.softmax(Program.Place.output.tensor(logits.shape), logits, temperature: 1)
       case .backward(let toInput):
         memory.backward(
-          layers, Program.Place.cotangent.tensor(logits.shape),
+          graph, Program.Place.cotangent.tensor(logits.shape),
           into: Program.Place.gradients.tensor(parameterShape),
           inputCotangent: toInput ? Program.Place.inputDirection.tensor(layout.input) : nil)
       case .tangent(let fromInput):
         memory.tangent(
-          layers, Program.Place.parameterTangents.tensor(parameterShape),
+          graph, Program.Place.parameterTangents.tensor(parameterShape),
           inputTangent: fromInput ? Program.Place.inputDirection.tensor(layout.input) : nil)
       }
     }
@@ -84,9 +84,11 @@ struct PassLayout {
   let outputs: [(offset: Int, shape: Shape)]
   let saved: [[(offset: Int, shape: Shape)]]
   let directions: [(offset: Int, shape: Shape)]
+  /// Of each value, the network's input first: the contributions to its cotangent after the first.
+  let contributions: [[(offset: Int, shape: Shape)]]
 
   /// - Throws: `DidactError.shape` where a shape is too large to count.
-  init(_ layers: [any Layer], inputs: Int, rows: Int) throws {
+  init(_ graph: LayerGraph, inputs: Int, rows: Int) throws {
     func place(_ shape: Shape, _ count: inout Int) throws -> (offset: Int, shape: Shape) {
       let shape = try Shape(checking: shape.dimensions)
       defer { count += (shape.count + 15) & ~15 }  // whole cache lines
@@ -94,11 +96,16 @@ struct PassLayout {
       return (count, shape)
     }
     var count = 0, directionCount = 0
+    let layers = graph.nodes.map(\.layer)
     self.rows = rows
     input = try Shape(checking: [rows, inputs])
     outputs = try layers.map { try place(Shape(rows, $0.outputs), &count) }
     saved = try layers.map { try $0.savedShapes(rows: rows).map { try place($0, &count) } }
     directions = try layers.map { try place(Shape(rows, $0.outputs), &directionCount) }
+    contributions = try graph.uses.enumerated().map { value, uses in
+      let length = value == 0 ? inputs : layers[value - 1].outputs
+      return try (1..<max(1, uses)).map { _ in try place(Shape(rows, length), &directionCount) }
+    }
     self.count = count
     self.directionCount = directionCount
   }
@@ -106,12 +113,13 @@ struct PassLayout {
 
 /// The values of one pass, and the layers' three passes over them.
 struct PassMemory {
-  let input: Tensor
-  /// The output of each layer.
-  let outputs: [Tensor]
+  /// The network's input, and the output of each layer.
+  let values: [Tensor]
   let saved: [[Tensor]]
   /// Cotangents (or tangents) of each layer's output.
   let directions: [Tensor]
+  /// See `PassLayout`.
+  let contributions: [[Tensor]]
   let parameters, statistics: Tensor
   let mode: PassMode
   let kernels: any Kernels
@@ -121,38 +129,52 @@ struct PassMemory {
     mode: PassMode,
     kernels: any Kernels
   ) {
-    self.input = input
-    outputs = layout.outputs.map { workspace.view($0.shape, at: $0.offset) }
+    values = [input] + layout.outputs.map { workspace.view($0.shape, at: $0.offset) }
     saved = layout.saved.map { $0.map { workspace.view($0.shape, at: $0.offset) } }
     self.directions = layout.directions.map { directions.view($0.shape, at: $0.offset) }
+    contributions = layout.contributions.map { $0.map { directions.view($0.shape, at: $0.offset) } }
     self.parameters = parameters
     self.statistics = statistics
     self.mode = mode
     self.kernels = kernels
   }
 
-  private func layerPass(_ index: Int) -> LayerPass {
+  private func layerPass(_ index: Int, _ node: LayerGraph.Node) -> LayerPass {
     LayerPass(
-      input: index == 0 ? input : outputs[index - 1], output: outputs[index], saved: saved[index],
-      parameters: parameters, statistics: statistics, mode: mode, kernels: kernels)
+      inputs: node.inputs.map { values[$0] }, output: values[index + 1], saved: saved[index], parameters: parameters,
+      statistics: statistics, mode: mode, kernels: kernels)
   }
 
-  func forward(_ layers: [any Layer]) {
-    for (index, layer) in layers.enumerated() { layer.forward(layerPass(index)) }
+  func forward(_ graph: LayerGraph) {
+    for (index, node) in graph.nodes.enumerated() { node.layer.forward(layerPass(index, node)) }
   }
 
-  func backward(_ layers: [any Layer], _ cotangent: Tensor, into gradients: Tensor, inputCotangent: Tensor?) {
-    for (index, layer) in layers.enumerated().reversed() {
-      layer.backward(
-        layerPass(index), outputCotangent: index == layers.count - 1 ? cotangent : directions[index],
-        inputCotangent: index == 0 ? inputCotangent : directions[index - 1], parameterCotangents: gradients)
+  /// - Parameter inputCotangent: takes that of the network's input, unless nil.
+  func backward(_ graph: LayerGraph, _ cotangent: Tensor, into gradients: Tensor, inputCotangent: Tensor?) {
+    func sum(of value: Int) -> Tensor? { value == 0 ? inputCotangent : directions[value - 1] }
+    /// Adds up what the readers of a value contributed.
+    func complete(_ value: Int) -> Tensor? {
+      guard let sum = sum(of: value) else { return nil }
+      for contribution in contributions[value] { kernels.add(contribution, scaledBy: 1, to: sum) }
+      return sum
     }
+    for (index, node) in graph.nodes.enumerated().reversed() {
+      let isLast = index == graph.nodes.count - 1
+      guard let outputCotangent = isLast ? cotangent : complete(index + 1) else { continue }
+      let inputCotangents = zip(node.inputs, node.contributions).map { value, contribution in
+        contribution == 0 || sum(of: value) == nil ? sum(of: value) : contributions[value][contribution - 1]
+      }
+      node.layer.backward(
+        layerPass(index, node), outputCotangent: outputCotangent, inputCotangents: inputCotangents,
+        parameterCotangents: gradients)
+    }
+    _ = complete(0)
   }
 
-  func tangent(_ layers: [any Layer], _ direction: Tensor, inputTangent: Tensor?) {
-    for (index, layer) in layers.enumerated() {
-      layer.tangent(
-        layerPass(index), inputTangent: index == 0 ? inputTangent : directions[index - 1],
+  func tangent(_ graph: LayerGraph, _ direction: Tensor, inputTangent: Tensor?) {
+    for (index, node) in graph.nodes.enumerated() {
+      node.layer.tangent(
+        layerPass(index, node), inputTangents: node.inputs.map { $0 == 0 ? inputTangent : directions[$0 - 1] },
         parameterTangents: direction, outputTangent: directions[index])
     }
   }

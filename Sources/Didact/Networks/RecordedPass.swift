@@ -67,7 +67,7 @@ public final class RecordedPass: @unchecked Sendable {
     if let program = try plan.program(.forward) {
       try run(program)
     } else {
-      try memory().forward(plan.layers)
+      try memory().forward(plan.graph)
     }
   }
 
@@ -90,7 +90,7 @@ public final class RecordedPass: @unchecked Sendable {
     if let program = try plan.program(.prediction) {
       try run(program) { $0.set(.output, probabilities) }
     } else {
-      try memory().forward(plan.layers)
+      try memory().forward(plan.graph)
       kernels.softmax(probabilities, logits, temperature: 1)
     }
     return probabilities
@@ -119,7 +119,7 @@ public final class RecordedPass: @unchecked Sendable {
       }
     } else {
       if !accumulate { kernels.fill(gradients, 0) }
-      try memory().backward(plan.layers, cotangent, into: gradients, inputCotangent: inputCotangent)
+      try memory().backward(plan.graph, cotangent, into: gradients, inputCotangent: inputCotangent)
     }
   }
 
@@ -139,7 +139,7 @@ public final class RecordedPass: @unchecked Sendable {
         $0.set(.inputDirection, inputDirection)
       }
     } else {
-      try memory().tangent(plan.layers, direction, inputTangent: inputDirection)
+      try memory().tangent(plan.graph, direction, inputTangent: inputDirection)
     }
     let last = plan.layout.directions[plan.layout.directions.count - 1]
     return directions.view(last.shape, at: last.offset)
@@ -172,7 +172,7 @@ public final class RecordedPass: @unchecked Sendable {
     setPlaces(&places)
     let needed = program.scratchByteCount(threads: threads)
     if needed > scratch?.byteCount ?? 0 { scratch = try Buffer(byteCount: needed) }
-    program.run(places, threads: threads, scratch: scratch)
+    try program.run(places, threads: threads, scratch: scratch)
   }
 
   private func check(_ tensor: Tensor, _ shape: Shape, _ what: String) throws {

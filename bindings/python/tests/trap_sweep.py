@@ -26,8 +26,9 @@ if "asan" not in os.environ.get("LD_PRELOAD", ""):
 
 STATUSES = {value for name, value in vars(_ffi).items() if name.startswith("DIDACT_E")} | {0}
 INT64_MAX, INT64_MIN = 2**63 - 1, -(2**63)
-TEXT_OUT = ("didact_configuration_fields", "didact_network_specification", "didact_trainer_configuration",
-            "didact_trainer_names")  # fmt: skip
+# Those that write a text into memory of the caller's, who says how much there is.
+TEXT_OUT = [name for name, (_, types) in _ffi.FUNCTIONS.items()
+            if types[:3] == [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64)]]  # fmt: skip
 ARRAY, HANDLE, OUT_HANDLE = ctypes.POINTER(_ffi.didact_array), ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
 # didact_status is an int32, and so is what this one returns.
 STATUS_FUNCTIONS = {name for name, (result, _) in _ffi.FUNCTIONS.items() if result is _ffi.didact_status}
@@ -258,7 +259,7 @@ def wrong(name, index, ctype):
         return [-1, 0, 1, 2, 2**31 - 1, -(2**31)]
     if ctype is ctypes.c_int64:
         if name in TEXT_OUT:
-            return [-1, 0, 1, 2, 63, 64, INT64_MIN]
+            return [-1, 0, 1, 2, 63, 64, INT64_MIN] if index == 1 else [-1, 0, 1, 2, 3, 2**32, INT64_MAX, INT64_MIN]
         numbers = [-1, 0, 1, 2, 3, 1000, 2**32, INT64_MAX, INT64_MIN, 2**62]
         # A fit would make so many steps.
         return [0, 1, -1, INT64_MAX, INT64_MIN, 2**62, 10**11 + 1] if name == "didact_trainer_fit" else numbers

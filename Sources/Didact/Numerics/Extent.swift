@@ -1,0 +1,16 @@
+/// The lengths of one example: an image, channels last, or a vector, which is an image of 1 × 1 with its length in channels.
+struct Extent: Equatable, Sendable, CustomStringConvertible {
+  let height, width, channels: Int
+
+  init(_ height: Int, _ width: Int, _ channels: Int) {
+    self.height = height
+    self.width = width
+    self.channels = channels
+  }
+
+  init(_ length: Int) { self.init(1, 1, length) }
+
+  var pixels: Int { height * width }
+  var count: Int { pixels * channels }
+  var description: String { pixels == 1 ? "[\(channels)]" : "[\(height), \(width), \(channels)]" }
+}

@@ -1,0 +1,149 @@
+import Testing
+
+@testable import Didact
+
+/// Networks of images: what they are made of, and the gradients through them.
+@Suite struct ImageNetworkTests {
+  private func wideResNet(_ changes: JSONObject = [:]) throws -> NetworkSpecification {
+    let base: JSONObject = ["type": "wide_resnet", "inputs": [32, 32, 3], "classes": 10]
+    return try NetworkSpecification(.object(base.setting(changes)))
+  }
+
+  @Test(arguments: [
+    ("uda", 1_467_610), ("usb", 1_467_626), ("fixmatch", 1_469_642), ("meta_pseudo_labels", 1_472_170),
+  ]) func wideResNetsHaveTheirPublishedSizes(variant: String, count: Int) throws {
+    let builder = try NetworkBuilder(wideResNet(["variant": .string(variant)]))
+    #expect(builder.parameterCount == count)
+    #expect(builder.graph.last.outputs == 10)
+  }
+
+  @Test func smallNetworksHaveStagesForTheirImages() throws {
+    for (side, stages) in [(4, 1), (8, 2), (16, 3), (32, 3)] {
+      let builder = try NetworkBuilder(
+        NetworkSpecification([
+          "type": "small_cnn", "inputs": .array([side, side, 3].map { .integer(Int64($0)) }), "classes": 10,
+        ]))
+      #expect(builder.graph.nodes.count { $0.layer is MaxPoolLayer } == stages - 1, "side \(side)")
+    }
+  }
+
+  /// Exact feedback through a WideResNet-10-1 with batch normalisation: some entries of every parameter against central
+  /// differences. With smooth activations, as a ReLU's kinks are no derivatives.
+  @Test(.enabled(if: isOptimizedBuild)) func metaGradientThroughAWideResNet() throws {
+    let network = try wideResNet([
+      "inputs": [8, 8, 3], "depth": 10, "width": 1, "variant": "meta_pseudo_labels", "classes": 4, "dropout": 0,
+    ])
+    let smooth = network.layers.map { layer -> JSON in
+      var values = layer.values.object
+      if values["type"] == "leaky_relu" { values = ["type": "swish"] }
+      return named(.object(values), layer.name ?? "", from: layer.from)
+    }
+    let trainer = try Trainer(configuration: [
+      "method": "meta_pseudo_labels", "dtype": "float64", "seed": 3,
+      "network": ["type": "sequential", "inputs": [8, 8, 3], "layers": .array(smooth)],
+      "student_optimizer": ["learning_rate": 0.1, "momentum": 0.9, "nesterov": true, "clip_norm": 1],
+    ])
+    let x = try randomTensor(Shape(4, 192), seed: 1), u = try randomTensor(Shape(4, 192), seed: 2)
+    let strong = try randomTensor(Shape(4, 192), seed: 3), labels = [0, 1, 2, 3]
+    func objective() throws -> Double { try trainer.metaObjective(x, labels, unlabeled: u, strong: strong) }
+    let gradient = try trainer.metaGradient(x, labels, unlabeled: u, strong: strong)
+    let teacher = try trainer.network("teacher"), norm = gradient.norm
+    #expect(norm > 1e-6)
+    var square = 0.0, difference = 0.0, entries = 0
+    for slot in teacher.parameterSlots {
+      let draw = testDraw(UInt64(slot.offset))
+      for sample in 0..<min(50, slot.shape.count) {
+        let index = slot.offset + draw.integer(sample, below: slot.shape.count), value = teacher.parameters[index]
+        let step = 1e-5
+        teacher.parameters[index] = value + step
+        let above = try objective()
+        teacher.parameters[index] = value - step
+        let below = try objective()
+        teacher.parameters[index] = value
+        let expected = (above - below) / (2 * step)
+        square += expected * expected
+        difference += (expected - gradient[index]) * (expected - gradient[index])
+        entries += 1
+      }
+    }
+    #expect(entries > 1000)
+    #expect((difference / square).squareRoot() <= 1e-5)
+  }
+
+  /// Float32 on oneDNN's convolutions against the float64 reference, over ten steps of training.
+  @Test func tenStepsFollowTheReference() throws {
+    for network in [
+      ["type": "small_cnn", "inputs": [8, 8, 1], "classes": 3, "width": 8] as JSON,
+      ["type": "wide_resnet", "inputs": [8, 8, 3], "classes": 3, "depth": 10, "width": 1],
+    ] {
+      let specification = try NetworkSpecification(network)
+      func trained(_ dtype: String) throws -> Trainer {
+        let trainer = try Trainer(configuration: [
+          "method": "meta_pseudo_labels", "network": network, "dtype": .string(dtype), "seed": 2, "average_decay": 0.9,
+          "student_optimizer": ["learning_rate": 0.02], "teacher_optimizer": ["learning_rate": 0.02],
+        ])
+        for role in ["student", "teacher", "average"] {
+          let network = try trainer.network(role), values = try Network(specification, elementType: .float32, seed: 9)
+          for index in 0..<network.parameters.count { network.parameters[index] = values.parameters[index] }
+        }
+        for step in 0..<UInt64(10) {
+          let x = try randomTensor(Shape(6, specification.inputs), .float32, seed: step)
+          let u = try randomTensor(Shape(12, specification.inputs), .float32, seed: 50 + step)
+          try trainer.step(x, (0..<6).map { $0 % 3 }, unlabeled: u)
+        }
+        return trainer
+      }
+      let single = try trained("float32"), double = try trained("float64")
+      for role in ["student", "teacher", "average"] {
+        let a = try single.network(role), b = try double.network(role)
+        #expect(relativeError(a.parameters.values, b.parameters.values) < 1e-3, "\(role)")
+        #expect(relativeError(a.statistics.values, b.statistics.values) < 1e-3, "\(role)")
+      }
+    }
+  }
+
+  @Test func impossibleNetworksAreRefused() throws {
+    let cases: [(JSON, [String])] = [
+      (["type": "wide_resnet", "inputs": [32, 32, 3], "classes": 10, "depth": 27], ["depth", "6 n + 4"]),
+      (["type": "wide_resnet", "inputs": [32, 32], "classes": 10], ["inputs", "[height, width, channels]"]),
+      (chain([["type": "convolution", "outputs": 2, "size": 9, "padding": 0]]), ["does not fit", "4 × 4"]),
+      (chain([["type": "convolution", "outputs": 3, "groups": 2]]), ["2 groups"]),
+      (chain([["type": "max_pool", "size": 2, "padding": 2]]), ["padding"]),
+      (chain([["type": "convolution", "outputs": 2, "stride": 0]]), ["stride"]),
+      (chain([["type": "relu", "name": "a", "from": ["b"]], ["type": "relu", "name": "b"]]), ["\"a\"", "\"b\""]),
+      (chain([["type": "relu", "name": "a", "from": ["a"]]]), ["no layer before it is called \"a\""]),
+      (chain([["type": "relu", "name": "a"], ["type": "relu", "name": "a"]]), ["two layers", "\"a\""]),
+      (
+        chain([["type": "relu", "name": "a"], ["type": "relu", "name": "b", "from": ["input"]]]),
+        ["nothing reads", "\"a\""]
+      ),
+      (chain([["type": "add"]]), ["takes 2"]),
+      (chain([["type": "relu", "from": ["input", "input"]]]), ["takes 1"]),
+      (
+        chain([["type": "dense", "outputs": 3, "name": "d"], ["type": "add", "from": ["input", "d"]]]), ["cannot add"]
+      ),
+      (chain([["type": "dense", "outputs": 3, "name": "d"], ["type": "gate", "from": ["input", "d"]]]), ["gate"]),
+      (chain([["type": "relu", "name": "input"]]), ["\"name\""]),
+    ]
+    for (json, words) in cases {
+      let error = Training.error { _ = try NetworkBuilder(NetworkSpecification(json)) }
+      #expect(error.code == .invalidArgument, "\(error)")
+      for word in words { #expect(error.message.contains(word), "\(error.message)") }
+    }
+  }
+
+  private func chain(_ layers: JSON) -> JSON { ["type": "sequential", "inputs": [4, 4, 2], "layers": layers] }
+
+  @Test func imageNetworksAreSavedAndLoaded() throws {
+    let directory = try TemporaryDirectory(), path = directory.path("network.safetensors")
+    let specification = try images(
+      6, 6, 2,
+      [named(convolution(3), "first"), named(layer("leaky_relu"), "f"), layer("global_average_pool"), dense(2)])
+    let network = try Network(specification, seed: 4)
+    #expect(network.parameterNames == ["first.weight", "dense0.weight", "dense0.bias"])
+    try network.save(to: path)
+    let loaded = try Network(loading: path)
+    #expect(loaded.specification == specification && loaded.parameters.bytes == network.parameters.bytes)
+    #expect(try NetworkSpecification(specification.json) == specification)
+  }
+}
