@@ -254,6 +254,15 @@ didact_status didact_network_load(didact_network **out, const char *path);
  */
 didact_status didact_network_specification(char *out, int64_t capacity, int64_t *length, didact_network *network);
 
+/**
+ * The lengths of one input and of one row of logits.
+ *
+ * @param inputs takes the length of an input: of an image, height × width × channels.
+ * @param classes takes the number of classes.
+ * @param network the network.
+ */
+didact_status didact_network_lengths(int64_t *inputs, int64_t *classes, didact_network *network);
+
 /** How many parameters (named arrays, not elements) a network has. */
 didact_status didact_network_parameter_count(int64_t *out, didact_network *network);
 

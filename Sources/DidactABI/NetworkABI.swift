@@ -71,6 +71,23 @@ public func didact_network_specification(
   }
 }
 
+/// The lengths of one input and of one row of logits.
+///
+/// - Parameters:
+///   - inputs: takes the length of an input: of an image, height × width × channels.
+///   - classes: takes the number of classes.
+///   - network: the network.
+@_cdecl("didact_network_lengths")
+public func didact_network_lengths(
+  _ inputs: UnsafeMutablePointer<Int64>?, _ classes: UnsafeMutablePointer<Int64>?, _ network: didact_network?
+) -> didact_status {
+  call {
+    let inputs = try required(inputs, "inputs"), classes = try required(classes, "classes")
+    let network: Network = try resolve(network, .network)
+    (inputs.pointee, classes.pointee) = (Int64(network.inputs), Int64(network.classes))
+  }
+}
+
 /// How many parameters (named arrays, not elements) a network has.
 @_cdecl("didact_network_parameter_count")
 public func didact_network_parameter_count(

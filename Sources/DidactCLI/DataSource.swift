@@ -69,6 +69,13 @@ enum DataSource {
         "didact: warning: \(name): -1 is taken for a class; where it means that there is no label, leave the cell empty\n"
       )
     }
+    if case .csv = self, dataset.encoding?.hasHeader == false, let first = dataset.labels.first, first >= 0,
+      dataset.labels.count(where: { $0 == first }) == 1
+    {
+      writeError(
+        "didact: warning: \(name): the first line is taken for a row, but no other has its label "
+          + "\"\(dataset.classNames[first])\"; if it is a header, give the label column by name\n")
+    }
     guard let labels else { return dataset }
     do {
       return try dataset.keepingLabels(labels, seed: seed)

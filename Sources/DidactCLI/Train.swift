@@ -158,6 +158,7 @@ struct Train: ParsableCommand {
     }
     guard classCount > 1 else {
       var hint = "; training needs at least two"
+      if case .npy = source, table.labelFile == nil { hint += "; --label-file names the file that has them" }
       if case .csv = source, classCount == 0, table.labelColumn == nil {
         hint = "; --label-column names the column of labels"
       }

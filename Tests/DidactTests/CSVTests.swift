@@ -149,6 +149,12 @@ import Testing
   /// A number of a column is not taken for a name where the first line is a row.
   @Test func labelColumnsByNumberInFilesWithoutHeader() throws {
     let directory = try TemporaryDirectory()
+    let years = try Dataset(csv: directory.write("2019,2020,cls\n1,2,p\n2,3,q\n", to: "years.csv"), labelColumn: "cls")
+    #expect(years.rows == 2)
+    // What a model knows is a header, in whatever order.
+    let known = try Dataset(
+      csv: directory.write("2020,2019\n2,1\n3,2\n", to: "known.csv"), encoding: try #require(years.encoding))
+    #expect(known.features.values == years.features.values)
     let zeros = try Dataset(csv: directory.write("0,0,0\n1,1,1\n", to: "zeros.csv"), labelColumn: "0")
     #expect(zeros.rows == 2 && zeros.classNames == ["0", "1"])
     // In a header a name that is a number is a name.

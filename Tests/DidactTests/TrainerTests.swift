@@ -394,6 +394,47 @@ enum Training {
     }
   }
 
+  /// The average is the mean of the students since the last one began to learn.
+  @Test func theAverageBeginsWithTheStudent() throws {
+    try expectAverage("self_training", ["rounds": 2], from: 8)
+    try expectAverage("distillation", [:], from: 6)
+    try expectAverage("meta_pseudo_labels", ["teacher_burn_in_steps": 5], from: 5)
+    try expectAverage("meta_pseudo_labels", ["student_optimizer.wait_steps": 5], from: 5)
+    try expectAverage("supervised", [:], from: 0)
+  }
+
+  private func expectAverage(_ method: String, _ changes: JSONObject, from start: Int) throws {
+    let configuration = Training.configuration(try Training.fitKeys(method)).setting([
+      "method": .string(method), "dtype": "float64", "average_decay": 0.9999, "average_warmup": "mean_teacher",
+      "steps": 12,
+    ])
+    let trainer = try Trainer(configuration: configuration.setting(changes)), (features, labels) = try Training.points()
+    var students: [[Double]] = []
+    try trainer.fit(features, labels) { _ in
+      students.append(trainer.student.parameters.values)
+      return true
+    }
+    #expect(students.count == 12)
+    let counted = students[start...]
+    for (index, value) in try trainer.network("average").parameters.values.enumerated() {
+      let mean = counted.reduce(0) { $0 + $1[index] } / Double(counted.count)
+      #expect(abs(value - mean) < 1e-12, "\(method)")
+    }
+  }
+
+  /// No network is chosen, and no patience lost, before the student learns.
+  @Test func validationWaitsForTheStudent() throws {
+    let eager: JSONObject = ["validation_fraction": 0.3, "validation_steps": 1, "patience": 1, "steps": 12]
+    for (method, changes, start) in [
+      ("self_training", [:], 6), ("distillation", [:], 6), ("meta_pseudo_labels", ["teacher_burn_in_steps": 5], 5),
+    ] as [(String, JSONObject, Int)] {
+      let trainer = try fitted([nil], eager.setting(changes).setting(["method": .string(method)]))
+      #expect(trainer.steps > start, "\(method)")
+      #expect(trainer.history.prefix(start).allSatisfy { $0["validation/accuracy"] == nil }, "\(method)")
+      #expect(trainer.selection?.bestStep ?? 0 > start, "\(method)")
+    }
+  }
+
   @Test func stagesBeyondTheStepsAreRefused() throws {
     let trainer = try fitted([nil], Self.stages), directory = try TemporaryDirectory()
     let path = directory.path("model.safetensors")
@@ -687,6 +728,7 @@ enum Training {
       (["uda_temperature": 0], ["\"uda_temperature\"", "(0, ∞)"]),
       (["label_smoothing": 1], ["\"label_smoothing\"", "[0, 1)"]),
       (["average_decay": 1.5], ["\"average_decay\"", "[0, 1]", "null"]),
+      (["steps": 100, "student_optimizer": ["schedule": "ramp_down", "decay_steps": 101]], ["decay_steps", "100"]),
       (["labeled_batch_size": 0], ["\"labeled_batch_size\"", "an integer in [1, ∞)"]),
       (["labeled_batch_size": 2.5], ["an integer"]),
       (["feedback": "exactly"], ["\"exact\", \"gradient_dot\", \"loss_difference\""]),

@@ -86,7 +86,8 @@ private struct CSVTable {
     }
     var second: [CSVCell] = []
     _ = try reader.readRecord(into: &second)
-    let (header, label) = try CSVTable.interpret(first, cells, above: second, labelColumn, usual: usual)
+    let (header, label) = try CSVTable.interpret(
+      first, cells, above: second, labelColumn, usual: usual, known: encoding)
     self.header = header
     self.labelColumn = label
     columnCount = cells.count
@@ -114,11 +115,15 @@ private struct CSVTable {
   /// - Parameters:
   ///   - second: the line below, empty where there is none.
   ///   - usual: names that the label column may have where none is given.
+  ///   - known: columns whose names make a header, numbers or not.
   private static func interpret(
-    _ first: [CSVCell], _ cells: [String], above second: [CSVCell], _ labelColumn: String?, usual: [String]
+    _ first: [CSVCell], _ cells: [String], above second: [CSVCell], _ labelColumn: String?, usual: [String],
+    known: TableEncoding?
   ) throws -> (header: [String]?, labelColumn: Int?) {
+    let names = known.flatMap { $0.hasHeader ? Set($0.columns.map(\.name)) : nil }
+    let isKnown = names?.isSubset(of: cells) ?? false
     func isHeader(ignoring ignored: Int?) -> Bool {
-      first.indices.contains { $0 != ignored && first[$0].isText }
+      isKnown || first.indices.contains { $0 != ignored && first[$0].isText }
     }
     // Where no other cell is a text, the first line is a row and a number is a column's, unless a text stands above a
     // number: in `2,3,c` the cell "2" is a value if `1,1,a` follows, and a name if `1,1,7` does.

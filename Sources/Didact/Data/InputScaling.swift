@@ -1,10 +1,12 @@
-/// How raw inputs become the network's: (input − mean) / scale, by column.
+/// How raw inputs become the network's: (input − mean) / scale, by column, pixels and channels of an image being columns.
 public struct InputScaling: Sendable {
   public enum Kind: String, Sendable {
     /// As they are.
     case none
     /// Mean 0 and standard deviation 1 in every column; a constant column is only centred.
     case standard
+    /// The same over all pixels of each channel of an image.
+    case channel
     /// All columns divided by the largest absolute value of all, for features that share a unit, such as pixels.
     case unit
   }
@@ -21,13 +23,16 @@ public struct InputScaling: Sendable {
   /// - Parameters:
   ///   - rows: how many there are in all blocks.
   ///   - forEachBlock: calls what it is given with one block after the other; used twice.
-  init?(_ kind: Kind, rows: Int, inputs: Int, _ forEachBlock: ((Tensor) throws -> Void) throws -> Void) throws {
+  init?(_ kind: Kind, rows: Int, of extent: Extent, _ forEachBlock: ((Tensor) throws -> Void) throws -> Void) throws {
     guard kind != .none else { return nil }
+    let inputs = extent.count
     let mean = try Tensor(Shape(inputs), .float64), scale = try Tensor(Shape(inputs), .float64)
+    // Of a column, or of a channel: the first ones stand for all pixels until the end.
+    let period = kind == .channel ? extent.channels : inputs, count = Double(rows * (inputs / period))
     var largest = 0.0
     try forEachBlock { block in
       for i in 0..<block.count {
-        mean[i % inputs] += block[i] / Double(rows)
+        mean[i % period] += block[i] / count
         largest = max(largest, abs(block[i]))
       }
     }
@@ -37,18 +42,19 @@ public struct InputScaling: Sendable {
         mean[c] = 0
         scale[c] = largest > 0 ? largest : 1
       }
-    case .standard:
+    case .standard, .channel:
       try forEachBlock { block in
         for i in 0..<block.count {
-          let difference = block[i] - mean[i % inputs]
-          scale[i % inputs] += difference * difference / Double(rows)
+          let difference = block[i] - mean[i % period]
+          scale[i % period] += difference * difference / count
         }
       }
-      for c in 0..<inputs {
+      for c in 0..<period {
         let deviation = scale[c].squareRoot()
         // Rounding leaves a constant column a deviation of about 1e-16 of its mean.
         scale[c] = deviation > 1e-12 * abs(mean[c]) ? deviation : 1
       }
+      for c in period..<inputs { (mean[c], scale[c]) = (mean[c % period], scale[c % period]) }
     }
     self.init(mean: mean, scale: scale)
   }

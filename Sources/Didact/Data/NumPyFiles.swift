@@ -339,7 +339,9 @@ struct NumPyHeader {
       throw DidactError(.format, "it holds Python objects, which are not read; give it a dtype, such as float32 or str")
     default: break
     }
-    throw DidactError(.format, "dtype \(text) is not read; convert it, for instance with .astype(\"float32\")")
+    throw DidactError(
+      .format,
+      "dtype \(text) is not read; convert it, features with .astype(\"float32\"), labels with .astype(\"int64\")")
   }
 
   // MARK: Elements

@@ -28,17 +28,28 @@ struct StoredDistributions {
         )
       }
       if let digest = file.metadata(named: Self.rowsKey), digest != String(rows.digest) {
-        throw DidactError(.data, "distributions of other rows, or in another order; store them again for these")
+        throw DidactError(
+          .data,
+          "distributions of other rows, or in another order: they are compared as the model that stored them took them, with "
+            + "its columns, their order and type, its categories and what it put for missing values")
       }
-      if let text = file.metadata(named: Self.classesKey), !rows.classNames.isEmpty,
-        text != JSON.array(rows.classNames.map { .string($0) }).serialized()
-      {
-        throw DidactError(.data, "distributions over the classes \(text), which are not those of the student in order")
+      // Files of others say nothing of classes. Numbered classes have no names.
+      let names = file.metadata(named: Self.classesKey)
+      if file.metadata(named: Self.rowsKey) != nil, names != Self.text(rows.classNames) {
+        throw DidactError(
+          .data,
+          "distributions over the classes \(names ?? "0, 1, …"), but those of the student are "
+            + "\(Self.text(rows.classNames) ?? "0, 1, …"); give both the same class names")
       }
       try Self.checkRows(matrix)
     } catch let error as DidactError {
       throw error.at(path)
     }
+  }
+
+  /// Nil for classes without names.
+  private static func text(_ classNames: [String]) -> String? {
+    classNames.isEmpty ? nil : JSON.array(classNames.map { .string($0) }).serialized()
   }
 
   private static func matrix(_ file: SafetensorsFile) throws -> Tensor {
@@ -84,9 +95,7 @@ struct StoredDistributions {
     _ body: ((Tensor) throws -> Void) throws -> Void
   ) throws {
     var metadata = [(key: rowsKey, value: String(rowsDigest))]
-    if !classNames.isEmpty {
-      metadata.append((classesKey, JSON.array(classNames.map { .string($0) }).serialized()))
-    }
+    if let names = text(classNames) { metadata.append((classesKey, names)) }
     try SafetensorsFile.write(
       to: path, metadata: metadata, tensors: [(tensorName, elementType, shape)], body)
   }

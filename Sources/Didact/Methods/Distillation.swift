@@ -61,6 +61,8 @@ final class Distillation: Method {
     step < teacherSteps ? (step, teacherSteps) : (step - teacherSteps, max(1, steps - teacherSteps))
   }
 
+  func studentLearns(in step: Int) -> Bool { step >= teacherSteps }
+
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
     guard Int(draw) >= teacherSteps else {
       teacherTerms.begin()

@@ -126,6 +126,8 @@ final class MetaPseudoLabels: TwoStepMethod {
 
   let scalars: [(name: String, value: Tensor)]
 
+  func studentLearns(in step: Int) -> Bool { UInt64(step) >= burnInSteps }
+
   // MARK: - The two steps
 
   func studentStep(weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64, into metrics: inout Metrics)

@@ -17,6 +17,10 @@ protocol Method: AnyObject {
   func prepare(_ rows: UnlabeledRows) throws
   /// Where a step stands in the run of the learning rates' schedules, and how long that run is.
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int)
+  /// Whether the student learns in a step: until it does, nothing of it is worth averaging or validating.
+  func studentLearns(in step: Int) -> Bool
+  /// Whether another student than before begins with a step.
+  func studentIsReplaced(in step: Int) -> Bool
 }
 
 extension Method {
@@ -25,6 +29,8 @@ extension Method {
   var rowTensors: [(name: String, tensor: Tensor)] { [] }
   func prepare(_ rows: UnlabeledRows) throws {}
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int) { (step, steps) }
+  func studentLearns(in step: Int) -> Bool { true }
+  func studentIsReplaced(in step: Int) -> Bool { false }
 }
 
 /// A method whose step has two halves that can be called apart.
@@ -77,6 +83,12 @@ struct Learner {
       OptimizerSettings(JSONObject(values.filter { !scheduleKeys.contains($0.key) }), subject: subject))
     schedule = try Schedule(
       JSONObject(values.filter { scheduleKeys.contains($0.key) }), for: optimizer.settings.name, subject: subject)
+    let steps = try configuration.integer("steps")
+    guard schedule.shape != .rampDown || schedule.decaySteps ?? 0 <= Double(steps) else {
+      throw DidactError(
+        .invalidArgument,
+        "\(subject): \"decay_steps\" of ramp_down must be at most the \(steps) \"steps\", of which they are the last")
+    }
   }
 
   /// Gives the optimiser what the schedule says of a step.

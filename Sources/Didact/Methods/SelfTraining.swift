@@ -78,9 +78,13 @@ final class SelfTraining: Method {
     return (step - start, stage < rounds ? stageSteps : max(1, steps - start))
   }
 
+  func studentLearns(in step: Int) -> Bool { stage(at: step) > 0 }
+
+  func studentIsReplaced(in step: Int) -> Bool { stage(at: step) > 1 && step == stage(at: step) * stageSteps }
+
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
     let stage = stage(at: Int(draw))
-    if stage > 0, Int(draw) == stage * stageSteps { begin(round: stage) }
+    if studentIsReplaced(in: Int(draw)) { begin(round: stage) }
     if stage == 0 {
       teacherTerms.begin()
       try teaching.add(batch.labeled, to: teacherTerms, draw: draw, into: &metrics)
@@ -91,7 +95,6 @@ final class SelfTraining: Method {
   }
 
   private func begin(round: Int) {
-    guard round > 1 else { return }
     teacher.setValues(from: student)
     student.initialize(stream: "initialization/student/round \(round)")
     learners[0].optimizer.reset()

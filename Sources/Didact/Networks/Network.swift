@@ -196,7 +196,8 @@ public final class Network: @unchecked Sendable {
   public func record(_ input: Tensor, training: Bool = true, draw: UInt64? = nil) throws -> RecordedPass {
     let mode = trainingMode(training, draw)
     // The caller's own may change.
-    let kept = input.elementType == elementType ? try input.copy() : try converted(input)
+    let own = try converted(input)
+    let kept = own.buffer === input.buffer ? try own.copy() : own
     return try record(kept, mode: mode, at: .copy)
   }
 
@@ -237,7 +238,7 @@ public final class Network: @unchecked Sendable {
     _ probabilities: BorrowedArray, _ input: BorrowedArray, scaling: InputScaling? = nil,
     oddInput: (Range<Int>) throws -> Void = { _ in }
   ) throws {
-    try checkInput(input.shape)
+    let input = try examples(input)
     try probabilities.check(Shape(input.rows, classes), elementType, "probabilities")
     // In blocks, so that memory does not grow with the number of rows.
     for start in stride(from: 0, to: input.rows, by: 1024) {
@@ -273,17 +274,31 @@ public final class Network: @unchecked Sendable {
     try probabilities.take(result, "probabilities")
   }
 
-  /// `input` in this network's element type: itself where that is so already.
+  /// `input` in this network's element type, images as rows: itself where that is so already.
   package func converted(_ input: Tensor) throws -> Tensor {
-    guard input.elementType != elementType else { return input }
-    let result = try Tensor(input.shape, elementType)
-    withExtendedLifetime(input) { _ = kernels.convert(result, BorrowedArray(input), mean: nil, scale: nil) }
-    return result
+    guard input.elementType != elementType || input.shape.rank > 2 else { return input }
+    return try withExtendedLifetime(input) {
+      let given = BorrowedArray(input), rows = given.examples(of: specification.extent) ?? given
+      let isImage = rows.shape.rank > 2
+      let result = try Tensor(isImage ? Shape(rows.rows, rows.columns) : rows.shape, elementType)
+      _ = kernels.convert(result, rows, mean: nil, scale: nil)
+      return result
+    }
   }
 
-  func checkInput(_ shape: Shape) throws {
+  /// Examples as this network takes them.
+  /// - Throws: `DidactError.shape` for arrays of other shapes, and for none.
+  func examples(_ input: BorrowedArray) throws -> BorrowedArray {
+    guard let examples = input.examples(of: specification.extent) else {
+      throw DidactError(.shape, "input has shape \(input.shape); expected \(specification.extent.expected)")
+    }
+    guard examples.rows > 0 else { throw DidactError(.shape, "input has no rows") }
+    return examples
+  }
+
+  private func checkInput(_ shape: Shape) throws {
     guard shape.rank == 2, shape[1] == inputs else {
-      throw DidactError(.shape, "input has shape \(shape); expected [rows, \(inputs)]")
+      throw DidactError(.shape, "input has shape \(shape); expected \(specification.extent.expected)")
     }
     guard shape[0] > 0 else { throw DidactError(.shape, "input has no rows") }
   }

@@ -15,7 +15,7 @@ public final class Predictor: @unchecked Sendable {
   ///     this lives.
   package init(_ network: Network, _ input: BorrowedArray, _ probabilities: BorrowedArray) throws {
     let network = try network.copy()
-    try network.checkInput(input.shape)
+    let input = try network.examples(input)
     try probabilities.check(Shape(input.rows, network.classes), network.elementType, "probabilities")
     self.network = network
     self.input = input

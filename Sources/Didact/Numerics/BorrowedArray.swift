@@ -24,7 +24,8 @@ public struct BorrowedArray {
 
   public var count: Int { shape.count }
   public var rows: Int { shape[0] }
-  public var columns: Int { shape[1] }
+  /// The elements of a row: of all dimensions but the first.
+  public var columns: Int { shape[1] * shape[2] * shape[3] }
 
   /// Whether the elements lie side by side in row-major order, at addresses that fit their type.
   package var isContiguous: Bool {
@@ -39,10 +40,26 @@ public struct BorrowedArray {
     return shape[0] <= 1 || strides.0 == expected
   }
 
-  /// The rows `range` of a matrix.
+  /// The rows `range`.
   func rows(_ range: Range<Int>) -> BorrowedArray {
-    BorrowedArray(
-      Shape(range.count, columns), elementType, address: address + range.lowerBound * strides.0, strides: strides)
+    var part = shape
+    part[0] = range.count
+    return BorrowedArray(part, elementType, address: address + range.lowerBound * strides.0, strides: strides)
+  }
+
+  /// Examples of these lengths: rows [N, length], or images [N, height, width, channels]; images [N, channels, height, width]
+  /// are seen as such, and [N, height, width] where there is one channel. Nil for other shapes.
+  func examples(of extent: Extent) -> BorrowedArray? {
+    let (height, width, channels) = (extent.height, extent.width, extent.channels)
+    if shape.rank == 2 { return columns == extent.count ? self : nil }
+    if shape.rank == 3 { return (shape[1], shape[2], 1) == (height, width, channels) ? self : nil }
+    guard shape.rank == 4 else { return nil }
+    if (shape[1], shape[2], shape[3]) == (height, width, channels) { return self }
+    guard (shape[1], shape[2], shape[3]) == (channels, height, width) else { return nil }
+    var lengths = shape
+    (lengths[1], lengths[2], lengths[3]) = (height, width, channels)
+    return BorrowedArray(
+      lengths, elementType, address: address, strides: (strides.0, strides.2, strides.3, strides.1))
   }
 
   /// Calls `body` with the index and the address of each element, in row-major order.
@@ -104,10 +121,16 @@ public struct BorrowedArray {
     }
   }
 
-  /// One element by its row-major index in a matrix or vector, as a Double.
+  /// One element by its row-major index, as a Double.
   subscript(index: Int) -> Double {
-    let row = index / max(1, columns), column = index % max(1, columns)
-    let element = address + row * strides.0 + column * strides.1
+    let (row, column) = index.quotientAndRemainder(dividingBy: max(1, columns))
+    var element = address + row * strides.0
+    if shape.rank <= 2 {
+      element += column * strides.1
+    } else {
+      let (pixel, channel) = column.quotientAndRemainder(dividingBy: shape[3])
+      element += pixel / shape[2] * strides.1 + pixel % shape[2] * strides.2 + channel * strides.3
+    }
     switch elementType {
     case .float32: return Double(element.loadUnaligned(as: Float.self))
     case .float64: return element.loadUnaligned(as: Double.self)

@@ -13,4 +13,9 @@ struct Extent: Equatable, Sendable, CustomStringConvertible {
   var pixels: Int { height * width }
   var count: Int { pixels * channels }
   var description: String { pixels == 1 ? "[\(channels)]" : "[\(height), \(width), \(channels)]" }
+  /// What shapes of arrays such examples have, for messages.
+  var expected: String {
+    guard pixels > 1 else { return "[rows, \(channels)]" }
+    return "[rows, \(height), \(width), \(channels)], [rows, \(channels), \(height), \(width)] or [rows, \(count)]"
+  }
 }

@@ -34,6 +34,12 @@ public final class MovingAverage: @unchecked Sendable {
     updateCount = try Tensor(Shape(), .int64)
   }
 
+  /// Begins anew with the values of the source.
+  func restart() {
+    network.setValues(from: source)
+    updateCount.integer = 0
+  }
+
   public func update() {
     let kernels = source.kernels, decay = decay(at: Double(updateCount.integer))
     kernels.movingAverage(network.parameters, of: source.parameters, decay: decay)

@@ -9,7 +9,7 @@ struct FitData {
   let validation: (inputs: Tensor, labels: Tensor)?
 
   init(_ trainer: Trainer, _ features: BorrowedArray, _ labels: [Int], _ unlabeled: BorrowedArray?) throws {
-    guard features.shape.rank == 2, labels.count == features.rows else {
+    guard features.shape.rank > 1, labels.count == features.rows else {
       throw DidactError(.shape, "\(labels.count) labels for X of shape \(features.shape)")
     }
     let classes = trainer.student.classes
@@ -23,8 +23,9 @@ struct FitData {
     guard labeledRows.contains(where: { labels[$0] != labels[first] }) else {
       throw DidactError(.data, "all labels are class \(labels[first]); training needs at least two classes")
     }
-    let more = unlabeled.flatMap { $0.shape.rank == 2 && $0.rows == 0 ? nil : $0 }
-    let parts = [(array: features, name: "X")] + (more.map { [(array: $0, name: "X_unlabeled")] } ?? [])
+    let more = unlabeled.flatMap { $0.shape.rank > 1 && $0.rows == 0 ? nil : $0 }
+    let given = [(array: features, name: "X")] + (more.map { [(array: $0, name: "X_unlabeled")] } ?? [])
+    let parts = try given.map { (array: try trainer.checkedRows($0.array, $0.name), name: $0.name) }
     try FitData.scale(trainer, parts)
     let pool = RowSource(parts: parts.map(\.array))
     self.pool = pool
@@ -46,7 +47,6 @@ struct FitData {
 
   /// Fits the scaling to all rows where no fit has done so, and checks that they are finite once scaled.
   private static func scale(_ trainer: Trainer, _ parts: [(array: BorrowedArray, name: String)]) throws {
-    for part in parts { try trainer.checkRows(part.array, part.name) }
     let memory = TensorPool()
     func forEachBlock(_ body: (Tensor) throws -> Void) throws {
       for (array, name) in parts {
@@ -59,7 +59,7 @@ struct FitData {
     if trainer.scaling == nil, trainer.steps == 0 {
       let kind: InputScaling.Kind = try trainer.configuration.choice("input_scaling")
       let count = parts.reduce(0) { $0 + $1.array.rows }
-      let fitted = try InputScaling(kind, rows: count, inputs: trainer.student.inputs, forEachBlock)
+      let fitted = try InputScaling(kind, rows: count, of: trainer.student.specification.extent, forEachBlock)
       try trainer.writing { trainer.scaling = fitted }
     }
     try forEachBlock { _ in }

@@ -22,7 +22,7 @@ extension Trainer {
   ) throws {
     let network = try role.map { try predictingNetwork($0) } ?? predictor
     let parts = [(features, "X")] + (unlabeled.map { $0.rows > 0 ? [($0, "X_unlabeled")] : [] } ?? [])
-    for (part, name) in parts { try checkRows(part, name) }
+    for (part, name) in parts { _ = try checkedRows(part, name) }
     let count = parts.reduce(0) { $0 + $1.0.rows }
     try StoredDistributions.write(
       to: path, rowsDigest: Trainer.digest(parts.map(\.0)).value, classNames: classNames,

@@ -78,7 +78,9 @@ extension Trainer {
         } else {
           guard !isMethodDone || count != nil && !(selection?.isOver ?? false) else { break }
           try step(try batches.batch(self.steps))
-          if let selection, let validation = data.validation, self.steps % selection.every == 0 || isMethodDone {
+          if let selection, let validation = data.validation, studentLearns(in: self.steps - 1),
+            self.steps % selection.every == 0 || isMethodDone
+          {
             try validate(selection, inputs: validation.inputs, labels: validation.labels)
           }
         }

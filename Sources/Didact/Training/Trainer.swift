@@ -80,8 +80,9 @@ public final class Trainer: @unchecked Sendable {
         "fit: seconds after which a fit makes no more steps; it makes at least one"),
       Field("labeled_batch_size", .integer(.atLeast(1)), 64, "fit: labelled rows a step, at most all of them"),
       Field(
-        "input_scaling", .choice(["standard", "unit", "none"]), "standard",
-        "fit: mean 0 and deviation 1 by column; or all divided by the largest absolute value; or as they are"),
+        "input_scaling", .choice(["standard", "channel", "unit", "none"]), "standard",
+        "fit: mean 0 and deviation 1 by column; or by channel of an image; or all divided by the largest absolute value; "
+          + "or as they are"),
     ] + VectorView.fields("weak", noise: 0.05, featureDropout: 0) + Finetuning.fields + Selection.fields
 
   /// The names of all methods.
@@ -343,14 +344,28 @@ public final class Trainer: @unchecked Sendable {
 
   /// Moves the student's average; nothing where none is kept.
   public func updateAverage() throws {
-    try training { try writing { movingAverage?.update() } }
+    try training { try writing { moveAverage(after: max(0, steps - 1)) } }
+  }
+
+  /// The average is that of the steps in which the student learned: it begins anew where another student begins.
+  private func moveAverage(after step: Int) {
+    guard let movingAverage else { return }
+    guard studentLearns(in: step) else { return movingAverage.restart() }
+    if method.studentIsReplaced(in: step) { movingAverage.restart() }
+    movingAverage.update()
+  }
+
+  /// Whether the student learns in a step, and neither the method nor its schedule lets it wait.
+  func studentLearns(in step: Int) -> Bool {
+    method.studentLearns(in: step)
+      && method.scheduled(step, of: scheduledSteps).step >= method.learners[0].schedule.waitSteps
   }
 
   func step(_ batch: Batch) throws {
     try stepping(begins: true) {
       workingMetrics.clear()
       try method.step(batch, draw: UInt64(steps), into: &workingMetrics)
-      movingAverage?.update()
+      moveAverage(after: steps)
       completeStep()
     }
   }
@@ -396,7 +411,8 @@ public final class Trainer: @unchecked Sendable {
 
   private func twoStepMethod() throws -> any TwoStepMethod {
     guard let method = method as? any TwoStepMethod else {
-      throw DidactError(.unsupported, "method \"\(methodName)\" has no separate student and teacher steps; call step")
+      throw DidactError(
+        .unsupported, "method \"\(methodName)\" has no separate student and teacher steps; call step or fit")
     }
     return method
   }
@@ -467,7 +483,7 @@ public final class Trainer: @unchecked Sendable {
   func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, with network: Network) throws {
     // The lock is about the input scaling too.
     try network.lock.reading {
-      try checkRows(inputs, "X")
+      let inputs = try checkedRows(inputs, "X")
       try network.predict(probabilities, inputs, scaling: scaling) { rows in
         try checkFinite(inputs.rows(rows), "X", from: rows.lowerBound)
       }
@@ -496,8 +512,8 @@ public final class Trainer: @unchecked Sendable {
   func prepared(
     _ input: BorrowedArray, _ name: String, in memory: TensorPool? = nil, firstRow: Int = 0
   ) throws -> Tensor {
-    try checkRows(input, name)
-    let rows = try memory?.tensor(input.shape, elementType) ?? Tensor(input.shape, elementType)
+    let input = try checkedRows(input, name), shape = Shape(input.rows, input.columns)
+    let rows = try memory?.tensor(shape, elementType) ?? Tensor(shape, elementType)
     if !student.kernels.convert(rows, input, mean: scaling?.mean, scale: scaling?.scale) {
       try checkFinite(input, name, from: firstRow)
     }
@@ -508,16 +524,19 @@ public final class Trainer: @unchecked Sendable {
     try withExtendedLifetime(input) { try prepared(BorrowedArray(input), name) }
   }
 
-  func checkRows(_ input: BorrowedArray, _ name: String) throws {
-    guard input.shape.rank == 2, input.columns == student.inputs else {
-      throw DidactError(.shape, "\(name) has shape \(input.shape); expected [rows, \(student.inputs)]")
+  /// Examples as the networks take them: see `BorrowedArray.examples`.
+  func checkedRows(_ input: BorrowedArray, _ name: String) throws -> BorrowedArray {
+    let extent = student.specification.extent
+    guard let examples = input.examples(of: extent) else {
+      throw DidactError(.shape, "\(name) has shape \(input.shape); expected \(extent.expected)")
     }
-    guard input.rows > 0 else { throw DidactError(.shape, "\(name) has no rows") }
+    guard examples.rows > 0 else { throw DidactError(.shape, "\(name) has no rows") }
+    return examples
   }
 
   /// - Throws: `DidactError.data` naming row and column of the first element that is not finite once scaled.
   private func checkFinite(_ input: BorrowedArray, _ name: String, from firstRow: Int = 0) throws {
-    let rows = try Tensor(input.shape, elementType)
+    let rows = try Tensor(Shape(input.rows, input.columns), elementType)
     guard !student.kernels.convert(rows, input, mean: scaling?.mean, scale: scaling?.scale),
       let index = (0..<rows.count).first(where: { !rows[$0].isFinite })
     else { return }

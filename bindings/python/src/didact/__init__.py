@@ -13,7 +13,7 @@ from . import callbacks, datasets
 from ._errors import DidactError
 from ._version import __version__
 from .gradient_check import GradientCheck, gradcheck
-from .network import Network, Pass, mlp, sequential
+from .network import Network, Pass, mlp, sequential, small_cnn, wide_resnet
 from .optimization import SGD, AdamW, MovingAverage, Optimizer
 from .prediction import Predictor
 from .trainer import Trainer, configuration_fields, preset
@@ -41,6 +41,8 @@ __all__ = [
     "preset",
     "reproduce",
     "sequential",
+    "small_cnn",
+    "wide_resnet",
     "show_versions",
 ]
 

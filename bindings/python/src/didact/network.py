@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -68,18 +69,76 @@ def mlp(
     }
 
 
-def sequential(inputs: int, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The specification of a chain of layers.
+def sequential(inputs: int | Sequence[int], layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The specification of a network by its layers.
 
     Parameters
     ----------
-    inputs : int
-        Length of one input row.
+    inputs : int or (height, width, channels)
+        Length of one input row, or lengths of an image.
     layers : sequence of dict
-        Such as ``{"type": "dense", "outputs": 64}``, ``{"type": "batch_norm"}``,
-        ``{"type": "relu"}``, ``{"type": "dropout", "rate": 0.5}``.
+        Such as ``{"type": "dense", "outputs": 64}``, ``{"type": "batch_norm"}``, ``{"type": "relu"}``,
+        ``{"type": "dropout", "rate": 0.5}``; of images ``convolution``, ``max_pool``, ``average_pool``,
+        ``global_average_pool``. Each reads the one before it, or those that ``"from": [...]`` names, by their
+        ``"name"``: ``{"type": "add", "from": ["a", "b"]}``.
     """
-    return {"type": "sequential", "inputs": inputs, "layers": [dict(layer) for layer in layers]}
+    return {"type": "sequential", "inputs": _inputs(inputs), "layers": [dict(layer) for layer in layers]}
+
+
+def small_cnn(
+    inputs: Sequence[int], classes: int, width: int = 32, stages: int | None = None, dropout: float = 0.0
+) -> dict[str, Any]:
+    """The specification of a small convolutional network for images of 8 × 8 to 64 × 64.
+
+    Parameters
+    ----------
+    inputs : (height, width, channels)
+    classes : int
+    width : int
+        Channels of the first stage; each stage has two convolutions, and twice the channels of the one before it on an
+        image of half the size.
+    stages : int, optional
+        As many as leave a side of 4 pixels, at most 3, by default.
+    dropout : float
+        Rate before the dense layer.
+    """
+    return {
+        "type": "small_cnn", "inputs": _inputs(inputs), "classes": classes, "width": width, "stages": stages,
+        "dropout": dropout,
+    }  # fmt: skip
+
+
+def wide_resnet(
+    inputs: Sequence[int],
+    classes: int,
+    depth: int = 28,
+    width: int = 2,
+    variant: str = "uda",
+    dropout: float | None = None,
+) -> dict[str, Any]:
+    """The specification of a WideResNet (Zagoruyko and Komodakis, BMVC 2016).
+
+    Parameters
+    ----------
+    inputs : (height, width, channels)
+    classes : int
+    depth : int
+        6 n + 4: number of convolutions and dense layers.
+    width : int
+        k of 16k, 32k and 64k channels.
+    variant : str
+        ``"uda"``, ``"usb"``, ``"fixmatch"`` or ``"meta_pseudo_labels"``: which of the published codes.
+    dropout : float, optional
+        Rate before the dense layer; the variant's by default.
+    """
+    return {
+        "type": "wide_resnet", "inputs": _inputs(inputs), "classes": classes, "depth": depth, "width": width,
+        "variant": variant, "dropout": dropout,
+    }  # fmt: skip
+
+
+def _inputs(lengths: Any) -> Any:
+    return lengths if isinstance(lengths, int) else list(lengths)
 
 
 class Network:
@@ -118,6 +177,9 @@ class Network:
         self._dtype = np.dtype(description.pop("dtype"))
         self._seed = description.pop("seed")
         self._specification = description
+        inputs, classes = ctypes.c_int64(), ctypes.c_int64()
+        check(library.didact_network_lengths(ctypes.byref(inputs), ctypes.byref(classes), handle.value))
+        self._lengths = inputs.value, classes.value
         parameter_names = names(
             library.didact_network_parameter_count, library.didact_network_parameter_name, handle.value
         )
@@ -132,7 +194,7 @@ class Network:
         self._gradients = views(parameter_names, library.didact_network_gradient, "gradient")
         self._statistics = views(statistic_names, library.didact_network_statistic, "statistic")
         self._predictions = Predictions(
-            library.didact_network_predict, handle, description["inputs"], self._class_count(), self._dtype
+            library.didact_network_predict, handle, self._input_count(), self._class_count(), self._dtype
         )
 
     @property
@@ -203,7 +265,7 @@ class Network:
             int(bool(training)),
             -1 if draw is None else whole_number(draw, "draw"),
         )
-        return Pass(self, handle, x.array.shape)
+        return Pass(self, handle, (x.array.shape[0], self._input_count()))
 
     def copy(self) -> Network:
         """A network of its own with the same values."""
@@ -236,11 +298,11 @@ class Network:
         rows = x.shape[0] if x.ndim else 0
         return np.empty((rows, self._class_count()), self._dtype)
 
+    def _input_count(self) -> int:
+        return self._lengths[0]
+
     def _class_count(self) -> int:
-        if self._specification["type"] == "mlp":
-            return self._specification["classes"]
-        outputs = [layer["outputs"] for layer in self._specification["layers"] if "outputs" in layer]
-        return outputs[-1] if outputs else self._specification["inputs"]
+        return self._lengths[1]
 
     def _flat(self, values: Mapping[str, Any], what: str) -> np.ndarray:
         """A vector over all parameters in public order; names that are left out are zero."""

@@ -72,8 +72,8 @@ class Trainer:
     Parameters
     ----------
     method : str
-        ``"meta_pseudo_labels"`` (Pham et al., CVPR 2021), ``"pseudo_label"`` (Lee, 2013), ``"self_training"`` or
-        ``"supervised"``.
+        Such as ``"meta_pseudo_labels"`` (Pham et al., CVPR 2021), ``"fixmatch"`` or ``"supervised"``;
+        ``didact.build_info()["methods"]`` has all, ``docs/methods`` a page for each.
     network : dict
         The specification of the networks, such as `mlp` returns; the teacher's where
         ``student_network`` is given.
@@ -123,7 +123,7 @@ class Trainer:
         self._predictions = Predictions(
             library.didact_trainer_predict,
             handle,
-            student._specification["inputs"],
+            student._input_count(),
             student._class_count(),
             student.dtype,
         )
