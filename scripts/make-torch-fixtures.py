@@ -5,8 +5,8 @@ Needs PyTorch and NumPy, and nothing else; it was last run with torch 2.13.0. Us
 
     python scripts/make-torch-fixtures.py [DIRECTORY]
 
-writes layers.npz, losses.npz, optimizers.npz, meta_gradient.npz, meta_pseudo_labels_steps.npz and
-method_steps.npz (see torch_methods.py) to DIRECTORY (default: bindings/python/tests/fixtures), the same bytes every time. In the keys below
+writes layers.npz, losses.npz, optimizers.npz, meta_gradient.npz, meta_pseudo_labels_steps.npz,
+method_steps.npz (see torch_methods.py) and images.npz (see torch_images.py) to DIRECTORY (default: bindings/python/tests/fixtures), the same bytes every time. In the keys below
 <case>, <network>, <series> and <parameter> stand for names. A list of names is a string array, a
 configuration is a JSON string: `json.loads(str(archive[key]))`. All numbers are float64, labels are
 int64. A key that is present in some cases only is marked (if any).
@@ -129,6 +129,7 @@ import numpy
 import torch
 import torch.nn.functional as functional
 from random_stream import uniforms
+from torch_images import make_images
 from torch_methods import make_method_steps
 from torch_restatement import (
     ACTIVATIONS,
@@ -789,6 +790,7 @@ def main():
     make_meta_gradient(directory / "meta_gradient.npz")
     make_meta_pseudo_labels_steps(directory / "meta_pseudo_labels_steps.npz")
     make_method_steps(directory / "method_steps.npz")
+    make_images(directory / "images.npz")
 
 
 if __name__ == "__main__":

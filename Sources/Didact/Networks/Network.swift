@@ -278,10 +278,9 @@ public final class Network: @unchecked Sendable {
   package func converted(_ input: Tensor) throws -> Tensor {
     guard input.elementType != elementType || input.shape.rank > 2 else { return input }
     return try withExtendedLifetime(input) {
-      let given = BorrowedArray(input), rows = given.examples(of: specification.extent) ?? given
-      let isImage = rows.shape.rank > 2
-      let result = try Tensor(isImage ? Shape(rows.rows, rows.columns) : rows.shape, elementType)
-      _ = kernels.convert(result, rows, mean: nil, scale: nil)
+      let given = BorrowedArray(input), examples = given.examples(of: specification.extent)
+      let result = try Tensor(examples.map { Shape($0.rows, $0.columns) } ?? input.shape, elementType)
+      _ = kernels.convert(result, examples ?? given, mean: nil, scale: nil)
       return result
     }
   }

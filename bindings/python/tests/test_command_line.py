@@ -535,7 +535,7 @@ def test_labels_that_say_none(tmp_path):
     assert "carriage returns" in failure(*train, code=1)
     table.write_text("2019,2020,cls\n1,2,p\n2,3,q\n4,5,p\n1,5,q\n")
     assert "the first line is taken for a row" in didact(*train, "--label-column", 2).stderr
-    assert not didact(*train, "--label-column", "cls").stderr
+    assert "warning" not in didact(*train, "--label-column", "cls").stderr
 
 
 def test_wrong_tables_are_refused(tmp_path, mixed_model):

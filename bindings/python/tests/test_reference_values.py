@@ -42,6 +42,7 @@ OPTIMIZERS = Archive("optimizers")
 META = Archive("meta_gradient")
 STEPS = Archive("meta_pseudo_labels_steps")
 METHODS = Archive("method_steps")
+IMAGES = Archive("images")
 
 
 def assert_close(found, expected, relative=RELATIVE, absolute=None):
@@ -383,6 +384,25 @@ def test_ten_steps(series):
     if configuration["feedback"] != "exact":
         assert_close([step["feedback"] for step in metrics], STEPS[f"{series}/feedback"])
     assert STEPS[f"{series}/clip_factor/student"].min() < 1 or STEPS[f"{series}/clip_factor/teacher"].min() < 1
+
+
+# Images
+
+
+@pytest.mark.parametrize("case", IMAGES.names("cases"))
+def test_networks_of_images(case):
+    network = didact.Network(IMAGES.json(f"{case}/specification"), dtype="float64")
+    set_all(network.parameters, IMAGES.under(f"{case}/parameters"))
+    set_all(network.statistics, IMAGES.under(f"{case}/statistics"))
+    x = IMAGES[f"{case}/x"]
+    recorded = network.record(x, training=bool(IMAGES[f"{case}/training"]))
+    assert_close(recorded.logits, IMAGES[f"{case}/logits"])
+    input_gradient = recorded.backward(IMAGES[f"{case}/cotangent"], input_gradient=True)
+    assert_all_close(network.gradients, IMAGES.under(f"{case}/gradients"))
+    assert_close(input_gradient.reshape(x.shape), IMAGES[f"{case}/input_gradient"])
+    assert_close(recorded.tangent(IMAGES.under(f"{case}/directions")), IMAGES[f"{case}/tangent"])
+    after = IMAGES.under(f"{case}/statistics_after") or IMAGES.under(f"{case}/statistics")
+    assert_all_close(network.statistics, after)
 
 
 # Ten steps of every method

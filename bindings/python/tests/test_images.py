@@ -1,0 +1,133 @@
+"""Images as arrays: their orders and types, networks of them, and what is refused."""
+
+import numpy as np
+import pytest
+
+import didact
+
+SHAPE = (8, 8, 3)
+
+
+def images(rows=24, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (rows, *SHAPE), dtype=np.uint8)
+
+
+def labels(rows=24, known=12):
+    return np.where(np.arange(rows) < known, np.arange(rows) % 3, -1)
+
+
+def make(**changes):
+    settings = {
+        "method": "fixmatch", "network": didact.small_cnn(SHAPE, 3, width=4), "steps": 4, "input_scaling": "channel",
+        "pseudo_label_threshold": 0.4, "unlabeled_batch_size": 12, "labeled_batch_size": 6, "threads": 1,
+    }  # fmt: skip
+    return didact.Trainer(**{**settings, **changes})
+
+
+def nchw(x):
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("view", [
+    lambda x: x.astype(np.float64), lambda x: x.reshape(len(x), -1), nchw, lambda x: x.transpose(0, 3, 1, 2),
+    lambda x: np.asfortranarray(x), lambda x: np.repeat(x, 2, axis=2)[:, :, ::2],
+], ids=["float64", "rows", "nchw", "strided nchw", "fortran", "strided"])  # fmt: skip
+def test_orders_and_types_are_the_same_images(view):
+    x, y = images(), labels()
+    usual, other = make().fit(x, y), make().fit(view(x), y)
+    np.testing.assert_array_equal(usual.predict_proba(x), other.predict_proba(view(x)))
+    more = make().fit(x[:14], y[:14], X_unlabeled=view(x)[14:])
+    np.testing.assert_array_equal(usual.predict_proba(x), more.predict_proba(nchw(x)))
+    network = usual.student
+    floats = x.astype(np.float32)
+    np.testing.assert_array_equal(network.forward(floats), network.forward(view(floats)))
+    predictor = didact.Predictor(network, np.ascontiguousarray(nchw(floats)[:1]))
+    np.testing.assert_array_equal(predictor(), network.predict_proba(floats[:1]))
+
+
+def test_gray_images_need_no_channel():
+    x, classes = didact.datasets.load_digits()
+    network = didact.Network(didact.small_cnn((8, 8, 1), 10, width=4), seed=1)
+    flat = network.predict_proba(x[:20])
+    for shape in ((20, 8, 8), (20, 8, 8, 1), (20, 1, 8, 8)):
+        np.testing.assert_array_equal(network.predict_proba(x[:20].reshape(shape)), flat)
+
+
+def test_channels_are_scaled_by_their_own_mean_and_deviation():
+    x, y = images(), labels()
+    scaled = (x - x.mean(axis=(0, 1, 2))) / x.std(axis=(0, 1, 2))
+    by_hand = make(input_scaling="none", dtype="float64").fit(scaled, y)
+    np.testing.assert_allclose(
+        make(dtype="float64").fit(x, y).predict_proba(x), by_hand.predict_proba(scaled), rtol=1e-9
+    )
+
+
+def test_a_model_file_of_images(tmp_path):
+    x, y = images(), labels()
+    trainer = make(average_decay=0.9).fit(x, y)
+    trainer.save(tmp_path / "model.safetensors")
+    loaded = didact.Trainer.load(tmp_path / "model.safetensors")
+    assert loaded.configuration["network"]["inputs"] == list(SHAPE)
+    np.testing.assert_array_equal(loaded.predict_proba(nchw(x)), trainer.predict_proba(x))
+    assert loaded.student.parameters["stage0.conv0.weight"].shape == (4, 3, 3, 3)
+
+
+@pytest.mark.parametrize("method", [m for m in didact.build_info()["methods"] if m != "reduced_meta_pseudo_labels"])
+def test_every_method_trains_on_images(method):
+    known = {field["key"] for field in didact.configuration_fields(method)}
+    settings = {"steps": 3, "unlabeled_batch_size": 12, "labeled_batch_size": 6, "threads": 1}
+    trainer = didact.Trainer(
+        method, didact.small_cnn(SHAPE, 3, width=4), **{key: value for key, value in settings.items() if key in known}
+    )
+    x, y = images(), labels()
+    before = trainer.student.parameters["stage0.conv0.weight"].copy()
+    trainer.fit(x, y, steps=3)
+    assert (trainer.student.parameters["stage0.conv0.weight"] != before).any()
+    assert np.isfinite(trainer.predict_proba(x)).all()
+
+
+def test_a_small_network_learns_digits():
+    x, classes = didact.datasets.load_digits()
+    split = didact.datasets.split(classes, labels=400, test_fraction=0.25, seed=0)
+    trainer = didact.Trainer(
+        "supervised", didact.small_cnn((8, 8, 1), 10, width=16), steps=150, input_scaling="unit", threads=1
+    ).fit(x[split.labeled].reshape(-1, 8, 8), classes[split.labeled])
+    assert (trainer.predict(x[split.test]) == classes[split.test]).mean() > 0.95
+
+
+def test_same_bits_again():
+    x, y = images(), labels()
+    one, two = (make(threads=2, method="meta_pseudo_labels", pseudo_label_threshold=0.0).fit(x, y) for _ in range(2))
+    np.testing.assert_array_equal(one.predict_proba(x), two.predict_proba(x))
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 8), (4, 8, 3, 8), (4, 9, 8, 3), (4, 191), (4, 3, 8), (192,)])
+def test_other_shapes_are_refused(shape):
+    trainer, array = make(), np.zeros(shape)
+    calls = [lambda: trainer.predict_proba(array), lambda: trainer.student.forward(array)]
+    if len(shape) > 1:
+        calls += [lambda: trainer.fit(array, [0, 1, 2, 0]), lambda: trainer.step(array, [0, 1, 2, 0], images(4))]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"\[rows, 8, 8, 3\], \[rows, 3, 8, 8\] or \[rows, 192\]|labels for X"):
+            call()
+    assert trainer.steps == 0
+
+
+def test_networks_that_cannot_be_are_refused():
+    for network, message in (
+        (didact.wide_resnet((32, 32, 3), 10, depth=27), "6 n \\+ 4"),
+        (didact.wide_resnet((32, 32, 3), 10, variant="other"), "variant"),
+        (didact.sequential((4, 4, 1), [{"type": "convolution", "outputs": 2, "size": 9, "padding": 0}]), "does not fit"),
+        (didact.sequential((4, 4, 1), [{"type": "add", "from": ["a", "input"]}]), '"a"'),
+        (didact.sequential((4, 4), [{"type": "relu"}]), "inputs"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            didact.Network(network)
+
+
+def test_image_by_image_is_as_together():
+    # Also parts of other sizes than the usual ones.
+    network = didact.Network(didact.wide_resnet((8, 8, 3), 4, depth=10, width=1), seed=3)
+    x = np.random.default_rng(1).normal(size=(7, *SHAPE)).astype(np.float32)
+    together = network.predict_proba(x)
+    np.testing.assert_allclose([network.predict_proba(each[None])[0] for each in x], together, atol=1e-6)
