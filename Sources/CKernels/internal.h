@@ -27,6 +27,9 @@ typedef struct {
   void (*prepare)(const kernels_operation *, const kernels_run *, float *scratch, int thread);
   void (*rows)(const kernels_operation *, const kernels_run *, float *scratch, int thread, int64_t first, int64_t last);
   void (*columns)(const kernels_operation *, const kernels_run *, int64_t first, int64_t last);
+  void (*partial_sums)(
+      const kernels_operation *, const kernels_run *, int64_t first, int64_t last, double *sums);
+  void (*finish_sums)(const kernels_operation *, const kernels_run *, const double *total);
   double (*chunk)(const kernels_operation *, const kernels_run *, int64_t first, int64_t last);
   void (*reduce)(int64_t count, float *target, const float *partial);
 } kernels_loops;

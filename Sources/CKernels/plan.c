@@ -146,6 +146,7 @@ const char *kernels_code_name(int32_t code) {
     [KERNELS_SCALE] = "scale",
     [KERNELS_ADD] = "add",
     [KERNELS_MULTIPLY] = "multiply",
+    [KERNELS_SUM] = "sum",
     [KERNELS_MOVING_AVERAGE] = "moving_average",
     [KERNELS_LOGARITHM] = "logarithm",
     [KERNELS_ACTIVATION] = "activation",
@@ -294,7 +295,45 @@ static void run_columns(void *argument, int thread) {
   if (first < last) kernels_chosen_loops()->columns(r->operations, r->run, first, last);
 }
 
+/* Many rows of few columns, as of images: each thread sums up some rows, which it reads as they lie. */
+enum { SUMMED_ROWS = 4096, SUMMED_COLUMNS = 256, SUMMING_THREADS = 16 };
+
+typedef struct {
+  const kernels_operation *operation;
+  const kernels_run *run;
+  int64_t rows_of_thread;
+  double sums[SUMMING_THREADS][2 * SUMMED_COLUMNS];
+} summing;
+
+static bool is_summed_by_rows(const kernels_operation *o) {
+  bool is_sum = o->code == KERNELS_NORMALIZATION_BACKWARD_SUMS || o->code == KERNELS_NORMALIZATION_TANGENT_SUMS
+      || (o->code == KERNELS_NORMALIZATION_STATISTICS && o->option != 0);
+  return is_sum && o->rows >= SUMMED_ROWS && o->columns <= SUMMED_COLUMNS;
+}
+
+static void run_sums(void *argument, int thread) {
+  summing *s = argument;
+  int64_t first = thread * s->rows_of_thread, last = smaller(s->operation->rows, first + s->rows_of_thread);
+  memset(s->sums[thread], 0, (size_t)s->operation->columns * 2 * sizeof(double));
+  if (first < last) kernels_chosen_loops()->partial_sums(s->operation, s->run, first, last, s->sums[thread]);
+}
+
+static void run_summed_by_rows(const kernels_operation *o, kernels_run *run) {
+  summing s;
+  s.operation = o;
+  s.run = run;
+  int threads = run->threads < SUMMING_THREADS ? run->threads : SUMMING_THREADS;
+  threads = threads_for((double)(o->rows * o->columns) * 4, o->rows, threads);
+  s.rows_of_thread = (o->rows + threads - 1) / threads;
+  kernels_parallel(threads, run_sums, &s);
+  for (int thread = 1; thread < threads; thread++) {
+    for (int64_t c = 0; c < 2 * o->columns; c++) s.sums[0][c] += s.sums[thread][c];
+  }
+  kernels_chosen_loops()->finish_sums(o, run, s.sums[0]);
+}
+
 static void run_by_columns(const kernels_operation *operation, kernels_run *run) {
+  if (is_summed_by_rows(operation)) return run_summed_by_rows(operation, run);
   int64_t columns = operation->columns;
   region r = {operation, 1, run, 1, columns, 0, 0};
   r.threads = threads_for((double)(operation->rows * columns) * 20, (columns + 15) / 16, run->threads);

@@ -48,6 +48,8 @@ import Testing
     let product = try bench.vector([9, 9, 9])
     kernels.multiply(product, x, y)
     bench.expect(product, [3, -1, 18])
+    kernels.add(product, x, y)
+    bench.expect(product, [4, -1.5, 9])
     kernels.copy(x, to: product)
     bench.expect(product, [1, -2, 3])
     kernels.fill(product, 7)
@@ -369,6 +371,7 @@ import Testing
   /// Also what blocks, threads and oneDNN's products are for, and their edges.
   static let largeShapes = [
     (8, 130), (9, 128), (31, 129), (32, 129), (48, 64), (49, 65), (97, 2), (448, 64), (1000, 17), (2053, 3), (4100, 1),
+    (4999, 32),
   ]
   /// The inner dimension of the dense operations.
   private static let inner = [1, 3, 4, 11]
@@ -382,6 +385,7 @@ import Testing
         bench.kernels.add(x, scaledBy: 0.3, to: y)
         bench.kernels.scale(x, by: -1.7)
         bench.kernels.multiply(z, x, y)
+        bench.kernels.add(try bench.matrix(n, c), x, y)
         bench.kernels.fill(try bench.matrix(n, c), 0.1)
         bench.kernels.copy(z, to: try bench.matrix(n, c))
         bench.returned.append(bench.kernels.dot(x, y))

@@ -16,6 +16,7 @@ typedef enum {
   KERNELS_SCALE,          /* x; factor */
   KERNELS_ADD,            /* y, x; factor: y += factor · x */
   KERNELS_MULTIPLY,       /* output, a, b */
+  KERNELS_SUM,            /* output, a, b */
   KERNELS_MOVING_AVERAGE, /* average, value; decay */
   KERNELS_LOGARITHM,      /* result, x; least: log(max(x, least)) */
   KERNELS_ACTIVATION,            /* output, input; function; slope of a leaky ReLU */

@@ -142,6 +142,11 @@ static void NAME(rows)(
       for (int64_t i = start; i < start + count; i++) y[i] = x1[i] * x2[i];
       break;
     }
+    case KERNELS_SUM: {
+      float *restrict y = x0;
+      for (int64_t i = start; i < start + count; i++) y[i] = x1[i] + x2[i];
+      break;
+    }
     case KERNELS_MOVING_AVERAGE: {
       float *restrict y = x0;
       for (int64_t i = start; i < start + count; i++) y[i] = scalar * y[i] + (1 - scalar) * x1[i];
@@ -278,6 +283,38 @@ static void column_sums(
   }
 }
 
+/* From mean and variance: the running ones moved, the inverse deviation in place of the variance. */
+static void finish_statistics(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
+  float *running_mean = operand(o, run, 1), *running_variance = operand(o, run, 2), *deviations = operand(o, run, 3);
+  double *restrict mean = (double *)operand(o, run, 4), *restrict inverse = mean + o->columns;
+  double epsilon = o->scalars[0], momentum = o->scalars[1], rows = (double)o->rows;
+  for (int64_t c = first; c < last && o->option == 2; c++) {
+    running_mean[c] = (float)((1 - momentum) * running_mean[c] + momentum * mean[c]);
+    running_variance[c] = (float)((1 - momentum) * running_variance[c] + momentum * inverse[c] * (rows / (rows - 1)));
+  }
+  for (int64_t c = first; c < last; c++) {
+    inverse[c] = 1 / __builtin_sqrt(inverse[c] + epsilon);
+    deviations[c] = (float)inverse[c];
+  }
+}
+
+/* From sums of d and of d · x̂: the cotangents of weight and bias, of a backward, and means in place of the sums. */
+static void finish_cotangent_sums(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
+  int64_t columns = o->columns;
+  double *restrict sums = (double *)operand(o, run, 2), rows = (double)o->rows;
+  if (o->code == KERNELS_NORMALIZATION_BACKWARD_SUMS) {
+    float *weight = operand(o, run, 3), *bias = operand(o, run, 4);
+    for (int64_t c = first; c < last; c++) {
+      weight[c] = (float)sums[columns + c] + (run->accumulate ? weight[c] : 0);
+      bias[c] = (float)sums[c] + (run->accumulate ? bias[c] : 0);
+    }
+  }
+  for (int64_t c = first; c < last; c++) {
+    sums[c] = o->option ? sums[c] / rows : 0;
+    sums[columns + c] = o->option ? sums[columns + c] / rows : 0;
+  }
+}
+
 static void NAME(columns)(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
   int64_t rows = o->rows, columns = o->columns;
   float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
@@ -292,7 +329,6 @@ static void NAME(columns)(const kernels_operation *o, const kernels_run *run, in
       break;
     case KERNELS_NORMALIZATION_STATISTICS: {
       double *restrict mean = (double *)x4, *restrict inverse = mean + columns;
-      double epsilon = o->scalars[0], momentum = o->scalars[1];
       if (o->option == 0) {
         for (int64_t c = first; c < last; c++) {
           mean[c] = x1[c];
@@ -308,38 +344,85 @@ static void NAME(columns)(const kernels_operation *o, const kernels_run *run, in
           }
         }
         for (int64_t c = first; c < last; c++) inverse[c] /= (double)rows;
-        if (o->option == 2) {
-          double unbiased = (double)rows / (double)(rows - 1);
-          for (int64_t c = first; c < last; c++) {
-            x1[c] = (float)((1 - momentum) * x1[c] + momentum * mean[c]);
-            x2[c] = (float)((1 - momentum) * x2[c] + momentum * inverse[c] * unbiased);
-          }
-        }
       }
-      for (int64_t c = first; c < last; c++) {
-        inverse[c] = 1 / __builtin_sqrt(inverse[c] + epsilon);
-        x3[c] = (float)inverse[c];
-      }
+      finish_statistics(o, run, first, last);
       break;
     }
-    case KERNELS_NORMALIZATION_BACKWARD_SUMS: {
-      double *restrict sums = (double *)x2;
-      column_sums(rows, columns, first, last, x0, x1, sums);
-      for (int64_t c = first; c < last; c++) {
-        x3[c] = (float)sums[columns + c] + (run->accumulate ? x3[c] : 0);
-        x4[c] = (float)sums[c] + (run->accumulate ? x4[c] : 0);
-        sums[c] = o->option ? sums[c] / (double)rows : 0;
-        sums[columns + c] = o->option ? sums[columns + c] / (double)rows : 0;
+    case KERNELS_NORMALIZATION_BACKWARD_SUMS:
+    case KERNELS_NORMALIZATION_TANGENT_SUMS:
+      column_sums(rows, columns, first, last, x0, x1, (double *)x2);
+      finish_cotangent_sums(o, run, first, last);
+      break;
+  }
+}
+
+/* MARK: The same sums by rows, for many rows of few columns */
+
+/* sums[c] += Σ_n v, sums[columns + c] += Σ_n v · w over a range of rows, four at a time: v and w are x and x of the
+ * statistics, each less the first row, which keeps their difference precise; d and x̂ of the others. */
+static void NAME(partial_sums)(
+    const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, double *restrict sums) {
+  int64_t columns = o->columns, n = first;
+  const float *d = operand(o, run, 0), *e = operand(o, run, 1);
+  double *restrict products = sums + columns;
+  if (o->code == KERNELS_NORMALIZATION_STATISTICS) {
+    for (; n + 4 <= last; n += 4) {
+      const float *x = d + n * columns;
+      for (int64_t c = 0; c < columns; c++) {
+        double shift = d[c], v0 = x[c] - shift, v1 = x[columns + c] - shift;
+        double v2 = x[2 * columns + c] - shift, v3 = x[3 * columns + c] - shift;
+        sums[c] += (v0 + v1) + (v2 + v3);
+        products[c] += (v0 * v0 + v1 * v1) + (v2 * v2 + v3 * v3);
       }
+    }
+    for (; n < last; n++) {
+      for (int64_t c = 0; c < columns; c++) {
+        double v = d[n * columns + c] - (double)d[c];
+        sums[c] += v;
+        products[c] += v * v;
+      }
+    }
+    return;
+  }
+  for (; n + 4 <= last; n += 4) {
+    const float *x = d + n * columns, *y = e + n * columns;
+    for (int64_t c = 0; c < columns; c++) {
+      double v0 = x[c], v1 = x[columns + c], v2 = x[2 * columns + c], v3 = x[3 * columns + c];
+      sums[c] += (v0 + v1) + (v2 + v3);
+      products[c] += (v0 * y[c] + v1 * y[columns + c]) + (v2 * y[2 * columns + c] + v3 * y[3 * columns + c]);
+    }
+  }
+  for (; n < last; n++) {
+    for (int64_t c = 0; c < columns; c++) {
+      double v = d[n * columns + c];
+      sums[c] += v;
+      products[c] += v * e[n * columns + c];
+    }
+  }
+}
+
+/* What the operation makes of the sums over all rows. */
+static void NAME(finish_sums)(const kernels_operation *o, const kernels_run *run, const double *total) {
+  int64_t columns = o->columns;
+  double rows = (double)o->rows;
+  const float *first_row = operand(o, run, 0);
+  switch (o->code) {
+    case KERNELS_NORMALIZATION_STATISTICS: {
+      double *restrict mean = (double *)operand(o, run, 4), *restrict inverse = mean + columns;
+      for (int64_t c = 0; c < columns; c++) {
+        double difference = total[c] / rows, variance = total[columns + c] / rows - difference * difference;
+        mean[c] = first_row[c] + difference;
+        /* Written so that NaN stays NaN. */
+        inverse[c] = variance < 0 ? 0 : variance;
+      }
+      finish_statistics(o, run, 0, columns);
       break;
     }
+    case KERNELS_NORMALIZATION_BACKWARD_SUMS:
     case KERNELS_NORMALIZATION_TANGENT_SUMS: {
-      double *restrict sums = (double *)x2;
-      column_sums(rows, columns, first, last, x0, x1, sums);
-      for (int64_t c = first; c < last; c++) {
-        sums[c] = o->option ? sums[c] / (double)rows : 0;
-        sums[columns + c] = o->option ? sums[columns + c] / (double)rows : 0;
-      }
+      double *restrict sums = (double *)operand(o, run, 2);
+      for (int64_t c = 0; c < 2 * columns; c++) sums[c] = total[c];
+      finish_cotangent_sums(o, run, 0, columns);
       break;
     }
   }
@@ -419,7 +502,7 @@ static void NAME(reduce)(int64_t count, float *restrict target, const float *par
 }
 
 const kernels_loops NAME(kernels_loops) = {
-    NAME(prepare), NAME(rows), NAME(columns), NAME(chunk), NAME(reduce),
+    NAME(prepare), NAME(rows), NAME(columns), NAME(partial_sums), NAME(finish_sums), NAME(chunk), NAME(reduce),
 };
 
 #undef JOIN_

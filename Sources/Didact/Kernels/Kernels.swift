@@ -18,6 +18,8 @@ protocol Kernels: Sendable {
   func add(_ x: Tensor, scaledBy factor: Double, to y: Tensor)
   /// output ← a ⊙ b
   func multiply(_ output: Tensor, _ a: Tensor, _ b: Tensor)
+  /// output ← a + b
+  func add(_ output: Tensor, _ a: Tensor, _ b: Tensor)
   /// Σ aᵢ bᵢ, summed in Double.
   func dot(_ a: Tensor, _ b: Tensor) -> Double
   /// Σ weightsᵢ lossesᵢ of losses in float64; nil weights are ones.

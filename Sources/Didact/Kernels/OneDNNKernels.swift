@@ -99,6 +99,10 @@ struct OneDNNKernels: Kernels {
     byRow(KERNELS_MULTIPLY, output, (bits(output), bits(a), bits(b), 0, 0, 0, 0, 0))
   }
 
+  func add(_ output: Tensor, _ a: Tensor, _ b: Tensor) {
+    byRow(KERNELS_SUM, output, (bits(output), bits(a), bits(b), 0, 0, 0, 0, 0))
+  }
+
   func dot(_ a: Tensor, _ b: Tensor) -> Double {
     call(KERNELS_DOT, rows: a.count, columns: 1, (bits(a), bits(b), 0, 0, 0, 0, 0, 0))
   }

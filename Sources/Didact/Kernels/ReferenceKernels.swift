@@ -54,6 +54,13 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
+  func add(_ output: Tensor, _ a: Tensor, _ b: Tensor) {
+    let count = output.count, output = elements(output), a = elements(a), b = elements(b)
+    for i in 0..<count { output[i] = a[i] + b[i] }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
   func dot(_ a: Tensor, _ b: Tensor) -> Double {
     let count = a.count, a = elements(a), b = elements(b)
     var sum = 0.0

@@ -6,11 +6,13 @@ struct AdditionLayer: Layer {
   func savedShapes(rows: Int) -> [Shape] { [] }
 
   func forward(_ pass: LayerPass) {
-    pass.kernels.copy(pass.inputs[0], to: pass.output)
-    pass.kernels.add(pass.inputs[1], scaledBy: 1, to: pass.output)
+    pass.kernels.add(
+      extent.pixels(of: pass.output), extent.pixels(of: pass.inputs[0]), extent.pixels(of: pass.inputs[1]))
   }
 
   /// ā = b̄ = ȳ
+  var passesCotangentOn: Bool { true }
+
   func backward(
     _ pass: LayerPass, outputCotangent: Tensor, inputCotangents: [Tensor?], parameterCotangents: Tensor
   ) {
@@ -19,10 +21,12 @@ struct AdditionLayer: Layer {
 
   /// ẏ = ȧ + ḃ
   func tangent(_ pass: LayerPass, inputTangents: [Tensor?], parameterTangents: Tensor, outputTangent: Tensor) {
-    let tangents = inputTangents.compactMap(\.self)
-    guard let first = tangents.first else { return pass.kernels.fill(outputTangent, 0) }
-    pass.kernels.copy(first, to: outputTangent)
-    for other in tangents.dropFirst() { pass.kernels.add(other, scaledBy: 1, to: outputTangent) }
+    switch (inputTangents[0], inputTangents[1]) {
+    case (nil, nil): pass.kernels.fill(outputTangent, 0)
+    case (let one?, nil), (nil, let one?): pass.kernels.copy(one, to: outputTangent)
+    case (let a?, let b?):
+      pass.kernels.add(extent.pixels(of: outputTangent), extent.pixels(of: a), extent.pixels(of: b))
+    }
   }
 }
 

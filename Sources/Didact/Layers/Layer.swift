@@ -7,6 +7,8 @@ protocol Layer: Sendable {
   var name: String { get }
   /// The lengths of one example's output.
   var extent: Extent { get }
+  /// Whether the cotangent of each input is that of the output, so that nothing is to be computed: see `AdditionLayer`.
+  var passesCotangentOn: Bool { get }
   /// Shapes of what a pass over `rows` examples remembers beside input and output.
   func savedShapes(rows: Int) -> [Shape]
 
@@ -23,6 +25,7 @@ protocol Layer: Sendable {
 extension Layer {
   /// The length of one example's output.
   var outputs: Int { extent.count }
+  var passesCotangentOn: Bool { false }
 }
 
 /// What a layer sees of one pass over N examples.

@@ -151,24 +151,47 @@ struct PassMemory {
 
   /// - Parameter inputCotangent: takes that of the network's input, unless nil.
   func backward(_ graph: LayerGraph, _ cotangent: Tensor, into gradients: Tensor, inputCotangent: Tensor?) {
-    func sum(of value: Int) -> Tensor? { value == 0 ? inputCotangent : directions[value - 1] }
-    /// Adds up what the readers of a value contributed.
+    /// Memory for one contribution to a value's cotangent; nil where nobody asks for it.
+    func place(_ value: Int, _ contribution: Int) -> Tensor? {
+      guard value > 0 || inputCotangent != nil else { return nil }
+      guard contribution == 0 else { return contributions[value][contribution - 1] }
+      return value == 0 ? inputCotangent : directions[value - 1]
+    }
+    // What the readers of each value contributed so far: in memory of the value's own, or, passed on, of another's.
+    var contributed: [[(tensor: Tensor, isOwn: Bool)]] = Array(repeating: [], count: values.count)
+    contributed[graph.nodes.count] = [(cotangent, false)]
+    /// The sum of all contributions, in memory of its own unless there is but one.
     func complete(_ value: Int) -> Tensor? {
-      guard let sum = sum(of: value) else { return nil }
-      for contribution in contributions[value] { kernels.add(contribution, scaledBy: 1, to: sum) }
-      return sum
+      let parts = contributed[value]
+      guard parts.count > 1 else { return parts.first?.tensor }
+      guard let own = parts.firstIndex(where: \.isOwn) else {
+        guard let sum = place(value, 0) else { return nil }
+        kernels.add(sum, parts[0].tensor, parts[1].tensor)
+        for part in parts.dropFirst(2) { kernels.add(part.tensor, scaledBy: 1, to: sum) }
+        return sum
+      }
+      for (index, part) in parts.enumerated() where index != own {
+        kernels.add(part.tensor, scaledBy: 1, to: parts[own].tensor)
+      }
+      return parts[own].tensor
     }
     for (index, node) in graph.nodes.enumerated().reversed() {
-      let isLast = index == graph.nodes.count - 1
-      guard let outputCotangent = isLast ? cotangent : complete(index + 1) else { continue }
-      let inputCotangents = zip(node.inputs, node.contributions).map { value, contribution in
-        contribution == 0 || sum(of: value) == nil ? sum(of: value) : contributions[value][contribution - 1]
+      guard let outputCotangent = complete(index + 1) else { continue }
+      if node.layer.passesCotangentOn {
+        for value in node.inputs where place(value, 0) != nil { contributed[value].append((outputCotangent, false)) }
+        continue
       }
+      let inputCotangents = zip(node.inputs, node.contributions).map { place($0, $1) }
       node.layer.backward(
         layerPass(index, node), outputCotangent: outputCotangent, inputCotangents: inputCotangents,
         parameterCotangents: gradients)
+      for (value, tensor) in zip(node.inputs, inputCotangents) {
+        if let tensor { contributed[value].append((tensor, true)) }
+      }
     }
-    _ = complete(0)
+    if let inputCotangent, let sum = complete(0), sum.buffer !== inputCotangent.buffer {
+      kernels.copy(sum, to: inputCotangent)
+    }
   }
 
   func tangent(_ graph: LayerGraph, _ direction: Tensor, inputTangent: Tensor?) {
