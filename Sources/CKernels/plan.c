@@ -76,6 +76,16 @@ static int64_t end_of_region(const kernels_operation *operations, int64_t first,
 
 /* MARK: Planning */
 
+/* Whether an operation after the one at `index` has something to do with what stands there. */
+static bool is_used_after(const kernels_operation *operations, int64_t count, int64_t index, uint64_t place) {
+  for (int64_t i = index + 1; i < count; i++) {
+    for (int k = 0; k < KERNELS_OPERANDS; k++) {
+      if (operations[i].operands[k] == place) return true;
+    }
+  }
+  return false;
+}
+
 /* Joins products with the ReLU behind them. What the product alone would have stored is then not stored: the derivative
  * looks at the output. */
 static void join_activations(kernels_operation *operations, int64_t count) {
@@ -84,6 +94,7 @@ static void join_activations(kernels_operation *operations, int64_t count) {
     bool is_relu = (a->code == KERNELS_ACTIVATION || a->code == KERNELS_ACTIVATION_DERIVATIVE)
         && (a->option == KERNELS_RELU || a->option == KERNELS_LEAKY_RELU);
     if (!is_relu || a->operands[1] != p->operands[0] || kernels_is_large_product(p)) continue;
+    if (is_used_after(operations, count, i + 1, p->operands[0])) continue;
     if (a->code == KERNELS_ACTIVATION) {
       if (p->code != KERNELS_DENSE || !needs_transpose(p)) continue;
       p->joined = KERNELS_JOINED_ACTIVATION;

@@ -11,6 +11,14 @@ import Testing
     ["type": "mlp", "inputs": 3, "hidden": [33], "classes": 11, "activation": "swish"],
     ["type": "mlp", "inputs": 9, "hidden": [130], "classes": 4, "activation": "tanh", "batch_norm": true],
     ["type": "mlp", "inputs": 140, "hidden": [], "classes": 2],
+    // What a ReLU reads, others read too.
+    [
+      "type": "sequential", "inputs": 5,
+      "layers": [
+        ["type": "dense", "outputs": 20, "name": "d"], ["type": "relu", "name": "r"],
+        ["type": "add", "from": ["d", "r"]], ["type": "dense", "outputs": 3],
+      ],
+    ],
   ]
 
   /// The same parameters in both element types.
