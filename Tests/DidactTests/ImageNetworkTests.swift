@@ -17,6 +17,68 @@ import Testing
     #expect(builder.graph.last.outputs == 10)
   }
 
+  @Test(arguments: [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032)])
+  func resNetsHaveTheirPublishedSizes(depth: Int, count: Int) throws {
+    let builder = try NetworkBuilder(
+      NetworkSpecification([
+        "type": "resnet", "inputs": [224, 224, 3], "classes": 1000, "depth": .integer(Int64(depth)),
+      ]))
+    #expect(builder.parameterCount == count)
+    let last = builder.graph.nodes.last { $0.layer is AdditionLayer }
+    #expect(last?.layer.extent.pixels == 49)
+    let small = try NetworkBuilder(
+      NetworkSpecification([
+        "type": "resnet", "inputs": [32, 32, 3], "classes": 10, "depth": .integer(Int64(depth)), "small_images": true,
+      ]))
+    #expect(small.graph.nodes.last { $0.layer is AdditionLayer }?.layer.extent.pixels == 16)
+  }
+
+  @Test(arguments: [
+    ("b0", 5_288_548), ("b1", 7_794_184), ("b2", 9_109_994), ("b3", 12_233_232), ("b4", 19_341_616), ("b5", 30_389_784),
+    ("b6", 43_040_704), ("b7", 66_347_960), ("b8", 87_413_142),
+  ]) func efficientNetsHaveTheirPublishedSizes(variant: String, count: Int) throws {
+    let builder = try NetworkBuilder(
+      NetworkSpecification([
+        "type": "efficientnet", "inputs": [224, 224, 3], "classes": 1000, "variant": .string(variant),
+      ]))
+    #expect(builder.parameterCount == count)
+  }
+
+  /// The exact feedback through EfficientNet's blocks, with gates and stochastic depth, along its own direction.
+  @Test(.enabled(if: isOptimizedBuild)) func metaGradientThroughAnEfficientNet() throws {
+    let trainer = try Trainer(configuration: [
+      "method": "meta_pseudo_labels", "dtype": "float64", "seed": 3,
+      "network": ["type": "efficientnet", "inputs": [8, 8, 3], "classes": 3, "small_images": true, "dropout": 0],
+      "student_network": [
+        "type": "sequential", "inputs": [8, 8, 3],
+        "layers": .array(try efficientBlocks()),
+      ],
+    ])
+    let x = try randomTensor(Shape(4, 192), seed: 1), u = try randomTensor(Shape(4, 192), seed: 2)
+    let gradient = try trainer.metaGradient(x, [0, 1, 2, 0], unlabeled: u), norm = gradient.norm
+    let teacher = try trainer.network("teacher"), start = teacher.parameters.values
+    #expect(norm > 1e-8)
+    func objective(_ distance: Double) throws -> Double {
+      for index in start.indices { teacher.parameters[index] = start[index] + distance * gradient[index] / norm }
+      return try trainer.metaObjective(x, [0, 1, 2, 0], unlabeled: u)
+    }
+    let errors = try [1e-3, 1e-4, 1e-5].map { step in
+      abs((try objective(step) - objective(-step)) / (2 * step) - norm) / norm
+    }
+    #expect(errors.min() ?? 1 <= 1e-5, "\(errors)")
+  }
+
+  /// The first blocks of an EfficientNet-B0.
+  private func efficientBlocks() throws -> [JSON] {
+    let whole = try NetworkSpecification([
+      "type": "efficientnet", "inputs": [8, 8, 3], "classes": 3, "small_images": true, "stochastic_depth": 0.5,
+    ])
+    let cut = whole.layers.firstIndex { $0.name == "blocks.2.0.expand" } ?? 0
+    return whole.layers[..<cut].map { named(.object($0.values.object), $0.name ?? "", from: $0.from) } + [
+      layer("global_average_pool"), dense(3),
+    ]
+  }
+
   @Test func smallNetworksHaveStagesForTheirImages() throws {
     for (side, stages) in [(4, 1), (8, 2), (16, 3), (32, 3)] {
       let builder = try NetworkBuilder(

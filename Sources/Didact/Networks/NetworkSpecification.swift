@@ -156,7 +156,8 @@ public struct NetworkSpecification: Sendable, Equatable {
   static let families: [(type: String, fields: [Field], layers: @Sendable (FieldValues) throws -> [JSONObject])] = [
     ("mlp", multilayerPerceptronFields, multilayerPerceptronLayers),
     ("small_cnn", SmallConvolutionalNetwork.fields, SmallConvolutionalNetwork.layers),
-    ("wide_resnet", WideResNet.fields, WideResNet.layers),
+    ("wide_resnet", WideResNet.fields, WideResNet.layers), ("resnet", ResNet.fields, ResNet.layers),
+    ("efficientnet", EfficientNet.fields, EfficientNet.layers),
   ]
 
   /// - Throws: `DidactError.invalidArgument` naming the key that does not fit.

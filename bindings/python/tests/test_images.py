@@ -131,3 +131,18 @@ def test_image_by_image_is_as_together():
     x = np.random.default_rng(1).normal(size=(7, *SHAPE)).astype(np.float32)
     together = network.predict_proba(x)
     np.testing.assert_allclose([network.predict_proba(each[None])[0] for each in x], together, atol=1e-6)
+
+
+@pytest.mark.parametrize("network", [
+    didact.resnet((16, 16, 3), 3, depth=18, small_images=True), didact.resnet((16, 16, 3), 3, depth=50, small_images=True),
+    didact.efficientnet((16, 16, 3), 3, small_images=True, dropout=0.0, stochastic_depth=0.0), didact.wide_resnet((16, 16, 3), 3, depth=10, width=1),
+], ids=["resnet18", "resnet50", "efficientnet", "wide_resnet"])  # fmt: skip
+def test_published_networks_train(network):
+    x = np.random.default_rng(0).normal(size=(4, *network["inputs"])).astype(np.float32)
+    metrics = didact.Trainer("meta_pseudo_labels", network, threads=2, seed=1).step(x, [0, 1, 2, 0], x)
+    assert all(np.isfinite(value) for value in metrics.values()) and metrics["gradient_norm/feedback"] > 0
+    descent = {"learning_rate": 0.0003, "momentum": 0, "nesterov": False}
+    trainer = didact.Trainer("supervised", network, threads=2, seed=1, student_optimizer=descent)
+    losses = [trainer.step(x, [0, 1, 2, 0])["loss/supervised"] for _ in range(4)]
+    assert min(losses[1:]) < losses[0]
+    assert trainer.predict_proba(x).shape == (4, 3)

@@ -137,6 +137,57 @@ def wide_resnet(
     }  # fmt: skip
 
 
+def resnet(
+    inputs: Sequence[int], classes: int, depth: int = 18, width: int = 1, small_images: bool = False
+) -> dict[str, Any]:
+    """The specification of a ResNet (He et al., CVPR 2016), with torchvision's names of layers.
+
+    Parameters
+    ----------
+    inputs : (height, width, channels)
+    classes : int
+    depth : int
+        18, 34 or 50.
+    width : int
+        Factor of the channels.
+    small_images : bool
+        Begin with a 3 × 3 convolution that keeps the size.
+    """
+    return {
+        "type": "resnet", "inputs": _inputs(inputs), "classes": classes, "depth": depth, "width": width,
+        "small_images": small_images,
+    }  # fmt: skip
+
+
+def efficientnet(
+    inputs: Sequence[int],
+    classes: int,
+    variant: str = "b0",
+    dropout: float | None = None,
+    stochastic_depth: float = 0.2,
+    small_images: bool = False,
+) -> dict[str, Any]:
+    """The specification of an EfficientNet (Tan and Le, ICML 2019).
+
+    Parameters
+    ----------
+    inputs : (height, width, channels)
+    classes : int
+    variant : str
+        ``"b0"`` to ``"b8"``.
+    dropout : float, optional
+        Rate before the dense layer; the variant's by default.
+    stochastic_depth : float
+        Rate at which the last block's branch is left out; earlier ones less.
+    small_images : bool
+        The first convolution and the second and third stage keep the size.
+    """
+    return {
+        "type": "efficientnet", "inputs": _inputs(inputs), "classes": classes, "variant": variant, "dropout": dropout,
+        "stochastic_depth": stochastic_depth, "small_images": small_images,
+    }  # fmt: skip
+
+
 def _inputs(lengths: Any) -> Any:
     return lengths if isinstance(lengths, int) else list(lengths)
 
