@@ -94,7 +94,8 @@ static void join_activations(kernels_operation *operations, int64_t count) {
     bool is_relu = (a->code == KERNELS_ACTIVATION || a->code == KERNELS_ACTIVATION_DERIVATIVE)
         && (a->option == KERNELS_RELU || a->option == KERNELS_LEAKY_RELU);
     if (!is_relu || a->operands[1] != p->operands[0] || kernels_is_large_product(p)) continue;
-    if (is_used_after(operations, count, i + 1, p->operands[0])) continue;
+    bool overwrites = a->operands[0] == p->operands[0];
+    if (!overwrites && is_used_after(operations, count, i + 1, p->operands[0])) continue;
     if (a->code == KERNELS_ACTIVATION) {
       if (p->code != KERNELS_DENSE || !needs_transpose(p)) continue;
       p->joined = KERNELS_JOINED_ACTIVATION;

@@ -163,20 +163,16 @@ import Testing
   @Test(arguments: implementations.indices) func batchNormalization(_ index: Int) throws {
     let bench = Bench(kernels: Self.implementations[index]), kernels = bench.kernels
     let input = try bench.matrix([[1], [3]]), output = try bench.matrix([[9], [9]])
-    let normalized = try bench.matrix([[9], [9]]), inverseDeviation = try bench.vector([9])
-    let sums = try bench.matrix([[9], [9], [9], [9]])
+    let moments = try bench.matrix([[9], [9], [9], [9]])
     let weight = try bench.vector([2]), bias = try bench.vector([1])
     let mean = try bench.vector([0]), variance = try bench.vector([1])
     func forward(usesBatch: Bool, momentum: Double?) {
       kernels.batchNormalization(
         output, input, weight: weight, bias: bias, runningMean: mean, runningVariance: variance,
-        normalized: normalized, inverseDeviation: inverseDeviation, sums: sums, epsilon: 0,
-        usesBatch: usesBatch, momentum: momentum)
+        moments: moments, epsilon: 0, usesBatch: usesBatch, momentum: momentum)
     }
     forward(usesBatch: true, momentum: nil)
-    bench.expect(normalized, [-1, 1], "mean 2, biased variance 1")
-    bench.expect(inverseDeviation, [1])
-    bench.expect(output, [-1, 3])
+    bench.expect(output, [-1, 3], "mean 2, biased variance 1")
     bench.expect(mean, [0])
     forward(usesBatch: true, momentum: 0.1)
     bench.expect(output, [-1, 3])
@@ -185,7 +181,6 @@ import Testing
     mean[0] = 1
     variance[0] = 4
     forward(usesBatch: false, momentum: nil)
-    bench.expect(normalized, [0, 1])
     bench.expect(output, [1, 3])
   }
 
@@ -193,24 +188,30 @@ import Testing
   @Test(arguments: implementations.indices) func batchNormalizationDerivatives(_ index: Int) throws {
     let bench = Bench(kernels: Self.implementations[index]), kernels = bench.kernels
     let root = 1.5.squareRoot()
-    let normalized = try bench.matrix([[-root], [0], [root]]), inverseDeviation = try bench.vector([2])
+    // Of mean 5 and inverse deviation 2.
+    let input = try bench.matrix([[5 - root / 2], [5], [5 + root / 2]]),
+      moments = try bench.matrix([[9], [9], [9], [9]])
+    kernels.batchNormalization(
+      try bench.matrix([[9], [9], [9]]), input, weight: try bench.vector([1]), bias: try bench.vector([0]),
+      runningMean: try bench.vector([0]), runningVariance: try bench.vector([1]), moments: moments, epsilon: 0,
+      usesBatch: true, momentum: nil)
     let weight = try bench.vector([3]), direction = try bench.matrix([[1], [0], [0]])
     let result = try bench.matrix([[9], [9], [9]]), sums = try bench.matrix([[9], [9], [9], [9]])
     let ofWeight = try bench.vector([1]), ofBias = try bench.vector([1])
     kernels.batchNormalizationBackward(
-      result, weightCotangent: ofWeight, biasCotangent: ofBias, direction, weight: weight, normalized: normalized,
-      inverseDeviation: inverseDeviation, sums: sums, usesBatch: true)
+      result, weightCotangent: ofWeight, biasCotangent: ofBias, direction, input: input, weight: weight,
+      moments: moments, sums: sums, usesBatch: true)
     bench.expect(result, [1, -2, 1], "3 · 2 · (1/6, −1/3, 1/6)")
     bench.expect(ofWeight, [1 - root])
     bench.expect(ofBias, [2])
     let weightTangent = try bench.vector([1]), biasTangent = try bench.vector([10])
     kernels.batchNormalizationTangent(
-      result, direction, weight: weight, weightTangent: weightTangent, biasTangent: biasTangent,
-      normalized: normalized, inverseDeviation: inverseDeviation, sums: sums, usesBatch: true)
+      result, direction, input: input, weight: weight, weightTangent: weightTangent, biasTangent: biasTangent,
+      moments: moments, sums: sums, usesBatch: true)
     bench.expect(result, [11 - root, 8, 11 + root])
     kernels.batchNormalizationTangent(
-      result, direction, weight: weight, weightTangent: weightTangent, biasTangent: biasTangent,
-      normalized: normalized, inverseDeviation: inverseDeviation, sums: sums, usesBatch: false)
+      result, direction, input: input, weight: weight, weightTangent: weightTangent, biasTangent: biasTangent,
+      moments: moments, sums: sums, usesBatch: false)
     bench.expect(result, [16 - root, 10, 10 + root], "running statistics are constants")
   }
 
@@ -437,19 +438,17 @@ import Testing
           let weight = try bench.vector(c)
           // One row has no unbiased variance; the network refuses it.
           let momentum = usesBatch && n > 1 ? 0.1 : nil
-          let normalized = try bench.matrix(n, c), inverse = try bench.vector(c), sums = try bench.scratch(4, c)
+          let input = try bench.matrix(n, c), moments = try bench.scratch(4, c), sums = try bench.scratch(4, c)
           bench.kernels.batchNormalization(
-            try bench.matrix(n, c), try bench.matrix(n, c), weight: weight, bias: try bench.vector(c),
+            try bench.matrix(n, c), input, weight: weight, bias: try bench.vector(c),
             runningMean: try bench.vector(c), runningVariance: try bench.vector(c, positive: true),
-            normalized: normalized, inverseDeviation: inverse, sums: sums, epsilon: 1e-5, usesBatch: usesBatch,
-            momentum: momentum)
+            moments: moments, epsilon: 1e-5, usesBatch: usesBatch, momentum: momentum)
           bench.kernels.batchNormalizationBackward(
             try bench.matrix(n, c), weightCotangent: try bench.vector(c), biasCotangent: try bench.vector(c),
-            try bench.matrix(n, c), weight: weight, normalized: normalized, inverseDeviation: inverse,
-            sums: sums, usesBatch: usesBatch)
+            try bench.matrix(n, c), input: input, weight: weight, moments: moments, sums: sums, usesBatch: usesBatch)
           bench.kernels.batchNormalizationTangent(
-            try bench.matrix(n, c), try bench.matrix(n, c), weight: weight, weightTangent: try bench.vector(c),
-            biasTangent: try bench.vector(c), normalized: normalized, inverseDeviation: inverse, sums: sums,
+            try bench.matrix(n, c), try bench.matrix(n, c), input: input, weight: weight,
+            weightTangent: try bench.vector(c), biasTangent: try bench.vector(c), moments: moments, sums: sums,
             usesBatch: usesBatch)
         }
       },

@@ -52,14 +52,15 @@ typedef enum {
   KERNELS_DENSE_PARAMETER_COTANGENTS, /* weight cotangent, bias cotangent or none, output cotangent, input */
   KERNELS_DENSE_TANGENT, /* output tangent, input tangent or none, input, weight, weight tangent, bias tangent */
 
-  /* Batch normalisation, each in a part by columns, which sees all rows, and a part by rows. */
-  KERNELS_NORMALIZATION_STATISTICS, /* input, running mean, running variance, inverse deviation, sums; epsilon, momentum */
-  KERNELS_NORMALIZATION,            /* output, input, weight, bias, normalized, inverse deviation, sums */
-  KERNELS_NORMALIZATION_BACKWARD_SUMS, /* output cotangent, normalized, sums, weight cotangent, bias cotangent */
-  KERNELS_NORMALIZATION_BACKWARD, /* input cotangent, output cotangent, weight, normalized, inverse deviation, sums */
-  KERNELS_NORMALIZATION_TANGENT_SUMS, /* input tangent, normalized, sums */
-  KERNELS_NORMALIZATION_TANGENT, /* output tangent, input tangent or none, weight, weight tangent, bias tangent,
-                                    normalized, inverse deviation, sums */
+  /* Batch normalisation, each in a part by columns, which sees all rows, and a part by rows. Moments are mean and
+   * inverse deviation of each column, sums two values a column between the parts, all in float64. */
+  KERNELS_NORMALIZATION_STATISTICS, /* input, running mean, running variance, moments; epsilon, momentum */
+  KERNELS_NORMALIZATION,            /* output, input, weight, bias, moments */
+  KERNELS_NORMALIZATION_BACKWARD_SUMS, /* output cotangent, input, moments, sums, weight cotangent, bias cotangent */
+  KERNELS_NORMALIZATION_BACKWARD, /* input cotangent, output cotangent, input, moments, sums, weight */
+  KERNELS_NORMALIZATION_TANGENT_SUMS, /* input tangent, input, moments, sums */
+  KERNELS_NORMALIZATION_TANGENT, /* output tangent, input tangent or none, input, moments, sums, weight,
+                                    weight tangent, bias tangent */
 
   /* Row by row on logits [N, C]. */
   KERNELS_SOFTMAX,          /* probabilities, logits; temperature */

@@ -122,6 +122,11 @@ static void dense_parameter_cotangents(
 
 /* MARK: The operations by rows */
 
+/* x̂ of a value in column c. */
+static inline float normalized(float x, const double *moments, int64_t columns, int64_t c) {
+  return (float)((x - moments[c]) * moments[columns + c]);
+}
+
 static void NAME(rows)(
     const kernels_operation *o, const kernels_run *run, float *scratch, int thread, int64_t first, int64_t last) {
   int64_t rows = last - first, columns = o->columns, start = first * columns, count = rows * columns;
@@ -216,33 +221,37 @@ static void NAME(rows)(
       break;
 
     case KERNELS_NORMALIZATION: {
-      const double *sums = (const double *)x6;
+      const double *moments = (const double *)x4;
+      float *restrict y = x0;
       for (int64_t n = first; n < last; n++) {
         for (int64_t c = 0; c < columns; c++) {
           int64_t i = n * columns + c;
-          x4[i] = (float)((x1[i] - sums[c]) * sums[columns + c]);
-          x0[i] = x2[c] * x4[i] + x3[c];
+          y[i] = x2[c] * normalized(x1[i], moments, columns, c) + x3[c];
         }
       }
       break;
     }
     case KERNELS_NORMALIZATION_BACKWARD: {
-      const double *sums = (const double *)x5;
+      const double *moments = (const double *)x3, *sums = (const double *)x4;
+      float *restrict result = x0;
       for (int64_t n = first; n < last; n++) {
         for (int64_t c = 0; c < columns; c++) {
           int64_t i = n * columns + c;
-          x0[i] = (float)((double)(x2[c] * x4[c]) * (x1[i] - sums[c] - x3[i] * sums[columns + c]));
+          double through = x1[i] - sums[c] - normalized(x2[i], moments, columns, c) * sums[columns + c];
+          result[i] = (float)(x5[c] * moments[columns + c] * through);
         }
       }
       break;
     }
     case KERNELS_NORMALIZATION_TANGENT: {
-      const double *sums = (const double *)x7;
+      const double *moments = (const double *)x3, *sums = (const double *)x4;
+      float *restrict result = x0;
       for (int64_t n = first; n < last; n++) {
         for (int64_t c = 0; c < columns; c++) {
           int64_t i = n * columns + c;
-          double through = x1 ? x6[c] * (x1[i] - sums[c] - x5[i] * sums[columns + c]) : 0;
-          x0[i] = (float)(x2[c] * through + x3[c] * x5[i] + x4[c]);
+          float hat = normalized(x2[i], moments, columns, c);
+          double through = x1 ? moments[columns + c] * (x1[i] - sums[c] - hat * sums[columns + c]) : 0;
+          result[i] = (float)(x5[c] * through + x6[c] * hat + x7[c]);
         }
       }
       break;
@@ -285,25 +294,25 @@ static void column_sums(
 
 /* From mean and variance: the running ones moved, the inverse deviation in place of the variance. */
 static void finish_statistics(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
-  float *running_mean = operand(o, run, 1), *running_variance = operand(o, run, 2), *deviations = operand(o, run, 3);
-  double *restrict mean = (double *)operand(o, run, 4), *restrict inverse = mean + o->columns;
+  float *running_mean = operand(o, run, 1), *running_variance = operand(o, run, 2);
+  double *restrict mean = (double *)operand(o, run, 3), *restrict inverse = mean + o->columns;
   double epsilon = o->scalars[0], momentum = o->scalars[1], rows = (double)o->rows;
   for (int64_t c = first; c < last && o->option == 2; c++) {
     running_mean[c] = (float)((1 - momentum) * running_mean[c] + momentum * mean[c]);
     running_variance[c] = (float)((1 - momentum) * running_variance[c] + momentum * inverse[c] * (rows / (rows - 1)));
   }
-  for (int64_t c = first; c < last; c++) {
-    inverse[c] = 1 / __builtin_sqrt(inverse[c] + epsilon);
-    deviations[c] = (float)inverse[c];
-  }
+  for (int64_t c = first; c < last; c++) inverse[c] = 1 / __builtin_sqrt(inverse[c] + epsilon);
 }
 
-/* From sums of d and of d · x̂: the cotangents of weight and bias, of a backward, and means in place of the sums. */
+/* From sums of d and of d · x: those of d · x̂, the cotangents of weight and bias, of a backward, and means in place of
+ * the sums. */
 static void finish_cotangent_sums(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
   int64_t columns = o->columns;
-  double *restrict sums = (double *)operand(o, run, 2), rows = (double)o->rows;
+  const double *mean = (const double *)operand(o, run, 2), *inverse = mean + columns;
+  double *restrict sums = (double *)operand(o, run, 3), rows = (double)o->rows;
+  for (int64_t c = first; c < last; c++) sums[columns + c] = (sums[columns + c] - mean[c] * sums[c]) * inverse[c];
   if (o->code == KERNELS_NORMALIZATION_BACKWARD_SUMS) {
-    float *weight = operand(o, run, 3), *bias = operand(o, run, 4);
+    float *weight = operand(o, run, 4), *bias = operand(o, run, 5);
     for (int64_t c = first; c < last; c++) {
       weight[c] = (float)sums[columns + c] + (run->accumulate ? weight[c] : 0);
       bias[c] = (float)sums[c] + (run->accumulate ? bias[c] : 0);
@@ -318,7 +327,6 @@ static void finish_cotangent_sums(const kernels_operation *o, const kernels_run 
 static void NAME(columns)(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
   int64_t rows = o->rows, columns = o->columns;
   float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
-  float *x4 = operand(o, run, 4);
   switch (o->code) {
     /* The bias alone, beside a large product. */
     case KERNELS_DENSE_PARAMETER_COTANGENTS:
@@ -328,7 +336,7 @@ static void NAME(columns)(const kernels_operation *o, const kernels_run *run, in
       }
       break;
     case KERNELS_NORMALIZATION_STATISTICS: {
-      double *restrict mean = (double *)x4, *restrict inverse = mean + columns;
+      double *restrict mean = (double *)x3, *restrict inverse = mean + columns;
       if (o->option == 0) {
         for (int64_t c = first; c < last; c++) {
           mean[c] = x1[c];
@@ -350,7 +358,7 @@ static void NAME(columns)(const kernels_operation *o, const kernels_run *run, in
     }
     case KERNELS_NORMALIZATION_BACKWARD_SUMS:
     case KERNELS_NORMALIZATION_TANGENT_SUMS:
-      column_sums(rows, columns, first, last, x0, x1, (double *)x2);
+      column_sums(rows, columns, first, last, x0, x1, (double *)x3);
       finish_cotangent_sums(o, run, first, last);
       break;
   }
@@ -359,7 +367,7 @@ static void NAME(columns)(const kernels_operation *o, const kernels_run *run, in
 /* MARK: The same sums by rows, for many rows of few columns */
 
 /* sums[c] += Σ_n v, sums[columns + c] += Σ_n v · w over a range of rows, four at a time: v and w are x and x of the
- * statistics, each less the first row, which keeps their difference precise; d and x̂ of the others. */
+ * statistics, each less the first row, which keeps their difference precise; d and x of the others. */
 static void NAME(partial_sums)(
     const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, double *restrict sums) {
   int64_t columns = o->columns, n = first;
@@ -408,7 +416,7 @@ static void NAME(finish_sums)(const kernels_operation *o, const kernels_run *run
   const float *first_row = operand(o, run, 0);
   switch (o->code) {
     case KERNELS_NORMALIZATION_STATISTICS: {
-      double *restrict mean = (double *)operand(o, run, 4), *restrict inverse = mean + columns;
+      double *restrict mean = (double *)operand(o, run, 3), *restrict inverse = mean + columns;
       for (int64_t c = 0; c < columns; c++) {
         double difference = total[c] / rows, variance = total[columns + c] / rows - difference * difference;
         mean[c] = first_row[c] + difference;
@@ -420,7 +428,7 @@ static void NAME(finish_sums)(const kernels_operation *o, const kernels_run *run
     }
     case KERNELS_NORMALIZATION_BACKWARD_SUMS:
     case KERNELS_NORMALIZATION_TANGENT_SUMS: {
-      double *restrict sums = (double *)operand(o, run, 2);
+      double *restrict sums = (double *)operand(o, run, 3);
       for (int64_t c = 0; c < 2 * columns; c++) sums[c] = total[c];
       finish_cotangent_sums(o, run, 0, columns);
       break;

@@ -94,22 +94,23 @@ protocol Kernels: Sendable {
   func activationDerivative(
     _ function: ActivationFunction, slope: Double, _ result: Tensor, _ direction: Tensor, input: Tensor, output: Tensor)
 
-  // MARK: Batch normalisation (input [N, C], all others [C] but normalized [N, C]; sums [4, C] is room for
-  // two float64 a column, between the part that sees all rows and the part by rows)
+  // MARK: Batch normalisation (input and output [N, C]; moments [4, C] is room for mean and inverse deviation of each
+  // column in float64, sums [4, C] for two more float64 a column, between the part that sees all rows and that by rows;
+  // all others [C])
 
-  /// normalized ← (input − mean) · inverseDeviation, output ← weight ⊙ normalized + bias
+  /// output ← weight ⊙ x̂ + bias with x̂ = (input − mean) · inverseDeviation; moments ← those two
   ///
   /// With `usesBatch`, mean and (biased) variance are the batch's; else the running ones. A momentum that
   /// is not nil moves the running ones towards the batch's, with the unbiased variance.
   func batchNormalization(
     _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVariance: Tensor,
-    normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?)
+    moments: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?)
   func batchNormalizationBackward(
     _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
-    weight: Tensor, normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, usesBatch: Bool)
+    input: Tensor, weight: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool)
   func batchNormalizationTangent(
-    _ outputTangent: Tensor, _ inputTangent: Tensor?, weight: Tensor, weightTangent: Tensor, biasTangent: Tensor,
-    normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, usesBatch: Bool)
+    _ outputTangent: Tensor, _ inputTangent: Tensor?, input: Tensor, weight: Tensor, weightTangent: Tensor,
+    biasTangent: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool)
 
   // MARK: Randomness (element i takes value i of the draw)
 

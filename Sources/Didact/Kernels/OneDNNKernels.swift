@@ -208,51 +208,50 @@ struct OneDNNKernels: Kernels {
 
   func batchNormalization(
     _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVariance: Tensor,
-    normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?
+    moments: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?
   ) {
     call(
       KERNELS_NORMALIZATION_STATISTICS, rows: input.rows, columns: input.columns,
       option: usesBatch ? (momentum == nil ? 1 : 2) : 0,
-      (bits(input), bits(runningMean), bits(runningVariance), bits(inverseDeviation), bits(sums), 0, 0, 0),
+      (bits(input), bits(runningMean), bits(runningVariance), bits(moments), 0, 0, 0, 0),
       (epsilon, momentum ?? 0, 0, 0, 0, 0, 0, 0))
     byRow(
       KERNELS_NORMALIZATION, input,
-      (
-        bits(output), bits(input), bits(weight), bits(bias), bits(normalized), bits(inverseDeviation), bits(sums), 0
-      ))
+      (bits(output), bits(input), bits(weight), bits(bias), bits(moments), 0, 0, 0))
   }
 
   func batchNormalizationBackward(
     _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
-    weight: Tensor, normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, usesBatch: Bool
+    input: Tensor, weight: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool
   ) {
     call(
       KERNELS_NORMALIZATION_BACKWARD_SUMS, rows: outputCotangent.rows, columns: outputCotangent.columns,
       option: usesBatch ? 1 : 0,
-      (bits(outputCotangent), bits(normalized), bits(sums), bits(weightCotangent), bits(biasCotangent), 0, 0, 0))
+      (
+        bits(outputCotangent), bits(input), bits(moments), bits(sums), bits(weightCotangent), bits(biasCotangent), 0, 0
+      ))
     guard let inputCotangent else { return }
     byRow(
       KERNELS_NORMALIZATION_BACKWARD, outputCotangent,
       (
-        bits(inputCotangent), bits(outputCotangent), bits(weight), bits(normalized), bits(inverseDeviation), bits(sums),
-        0, 0
+        bits(inputCotangent), bits(outputCotangent), bits(input), bits(moments), bits(sums), bits(weight), 0, 0
       ))
   }
 
   func batchNormalizationTangent(
-    _ outputTangent: Tensor, _ inputTangent: Tensor?, weight: Tensor, weightTangent: Tensor, biasTangent: Tensor,
-    normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, usesBatch: Bool
+    _ outputTangent: Tensor, _ inputTangent: Tensor?, input: Tensor, weight: Tensor, weightTangent: Tensor,
+    biasTangent: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool
   ) {
     if let inputTangent {
       call(
         KERNELS_NORMALIZATION_TANGENT_SUMS, rows: inputTangent.rows, columns: inputTangent.columns,
-        option: usesBatch ? 1 : 0, (bits(inputTangent), bits(normalized), bits(sums), 0, 0, 0, 0, 0))
+        option: usesBatch ? 1 : 0, (bits(inputTangent), bits(input), bits(moments), bits(sums), 0, 0, 0, 0))
     }
     byRow(
       KERNELS_NORMALIZATION_TANGENT, outputTangent,
       (
-        bits(outputTangent), bits(inputTangent), bits(weight), bits(weightTangent), bits(biasTangent),
-        bits(normalized), bits(inverseDeviation), bits(sums)
+        bits(outputTangent), bits(inputTangent), bits(input), bits(moments), bits(sums), bits(weight),
+        bits(weightTangent), bits(biasTangent)
       ))
   }
 

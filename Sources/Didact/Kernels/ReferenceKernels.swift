@@ -274,16 +274,22 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
 
   // MARK: Batch normalisation
 
+  /// Mean and inverse deviation of each column.
+  @inline(__always)
+  private func momentsOfColumns(_ moments: Tensor) -> UnsafeMutablePointer<Double> {
+    moments.address.assumingMemoryBound(to: Double.self)
+  }
+
   @specialized(where Element == Float)
   @specialized(where Element == Double)
   func batchNormalization(
     _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVariance: Tensor,
-    normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?
+    moments: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?
   ) {
     let rows = input.rows, columns = input.columns
-    let x = elements(input), y = elements(output), xHat = elements(normalized)
-    let weight = elements(weight), bias = elements(bias), inverseDeviation = elements(inverseDeviation)
+    let x = elements(input), y = elements(output), weight = elements(weight), bias = elements(bias)
     let runningMean = elements(runningMean), runningVariance = elements(runningVariance)
+    let moments = momentsOfColumns(moments)
     for c in 0..<columns {
       var mean = Double(runningMean[c]), variance = Double(runningVariance[c])
       if usesBatch {
@@ -302,29 +308,35 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
           runningVariance[c] = Element((1 - momentum) * Double(runningVariance[c]) + momentum * unbiased)
         }
       }
-      let inverse = 1 / (variance + epsilon).squareRoot()
-      inverseDeviation[c] = Element(inverse)
+      moments[c] = mean
+      moments[columns + c] = 1 / (variance + epsilon).squareRoot()
       for n in 0..<rows {
         let i = n * columns + c
-        xHat[i] = Element((Double(x[i]) - mean) * inverse)
-        y[i] = weight[c] * xHat[i] + bias[c]
+        y[i] = weight[c] * normalized(x[i], moments, columns, c) + bias[c]
       }
     }
+  }
+
+  /// x̂ = (x − mean) · inverseDeviation, of column c
+  @inline(__always)
+  private func normalized(_ x: Element, _ moments: UnsafeMutablePointer<Double>, _ columns: Int, _ c: Int) -> Element {
+    Element((Double(x) - moments[c]) * moments[columns + c])
   }
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
   func batchNormalizationBackward(
     _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
-    weight: Tensor, normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, usesBatch: Bool
+    input: Tensor, weight: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool
   ) {
-    let rows = outputCotangent.rows, columns = outputCotangent.columns
-    let dy = elements(outputCotangent), xHat = elements(normalized)
+    let rows = outputCotangent.rows, columns = outputCotangent.columns, moments = momentsOfColumns(moments)
+    let dy = elements(outputCotangent), x = elements(input)
     let dWeight = elements(weightCotangent), dBias = elements(biasCotangent)
     for n in 0..<rows {
       for c in 0..<columns {
-        dWeight[c] += dy[n * columns + c] * xHat[n * columns + c]
-        dBias[c] += dy[n * columns + c]
+        let i = n * columns + c
+        dWeight[c] += dy[i] * normalized(x[i], moments, columns, c)
+        dBias[c] += dy[i]
       }
     }
     guard let inputCotangent else { return }
@@ -332,22 +344,20 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
     for n in 0..<rows {
       for c in 0..<columns { dx[n * columns + c] = weight[c] * dy[n * columns + c] }
     }
-    applyNormalizationJacobian(
-      dx, xHat, elements(inverseDeviation), rows: rows, columns: columns, usesBatch: usesBatch)
+    applyNormalizationJacobian(dx, x, moments, rows: rows, columns: columns, usesBatch: usesBatch)
   }
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
   func batchNormalizationTangent(
-    _ outputTangent: Tensor, _ inputTangent: Tensor?, weight: Tensor, weightTangent: Tensor, biasTangent: Tensor,
-    normalized: Tensor, inverseDeviation: Tensor, sums: Tensor, usesBatch: Bool
+    _ outputTangent: Tensor, _ inputTangent: Tensor?, input: Tensor, weight: Tensor, weightTangent: Tensor,
+    biasTangent: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool
   ) {
-    let rows = outputTangent.rows, columns = outputTangent.columns
-    let dy = elements(outputTangent), xHat = elements(normalized)
+    let rows = outputTangent.rows, columns = outputTangent.columns, moments = momentsOfColumns(moments)
+    let dy = elements(outputTangent), x = elements(input)
     if let inputTangent {
       dy.update(from: elements(inputTangent), count: rows * columns)
-      applyNormalizationJacobian(
-        dy, xHat, elements(inverseDeviation), rows: rows, columns: columns, usesBatch: usesBatch)
+      applyNormalizationJacobian(dy, x, moments, rows: rows, columns: columns, usesBatch: usesBatch)
     } else {
       dy.update(repeating: 0, count: rows * columns)
     }
@@ -355,7 +365,7 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
     for n in 0..<rows {
       for c in 0..<columns {
         let i = n * columns + c
-        dy[i] = weight[c] * dy[i] + dWeight[c] * xHat[i] + dBias[c]
+        dy[i] = weight[c] * dy[i] + dWeight[c] * normalized(x[i], moments, columns, c) + dBias[c]
       }
     }
   }
@@ -364,21 +374,22 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
   /// The Jacobian of x ↦ x̂ is symmetric, so that it serves the backward and the tangent.
   @inline(__always)
   private func applyNormalizationJacobian(
-    _ d: Elements, _ xHat: Elements, _ inverseDeviation: Elements, rows: Int, columns: Int, usesBatch: Bool
+    _ d: Elements, _ x: Elements, _ moments: UnsafeMutablePointer<Double>, rows: Int, columns: Int, usesBatch: Bool
   ) {
     for c in 0..<columns {
       var mean = 0.0, projection = 0.0
       if usesBatch {
         for n in 0..<rows {
           mean += Double(d[n * columns + c])
-          projection += Double(d[n * columns + c]) * Double(xHat[n * columns + c])
+          projection += Double(d[n * columns + c]) * Double(normalized(x[n * columns + c], moments, columns, c))
         }
         mean /= Double(rows)
         projection /= Double(rows)
       }
       for n in 0..<rows {
         let i = n * columns + c
-        d[i] = inverseDeviation[c] * Element(Double(d[i]) - mean - Double(xHat[i]) * projection)
+        let through = Double(d[i]) - mean - Double(normalized(x[i], moments, columns, c)) * projection
+        d[i] = Element(moments[columns + c] * through)
       }
     }
   }

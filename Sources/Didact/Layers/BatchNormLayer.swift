@@ -12,18 +12,16 @@ struct BatchNormLayer: Layer {
   let runningMean: Slot
   let runningVariance: Slot
 
-  /// normalized x̂ [N · pixels, channels], inverse deviation [channels], room for the kernels' sums
-  func savedShapes(rows: Int) -> [Shape] {
-    [Shape(rows * extent.pixels, extent.channels), Shape(extent.channels), Shape(4, extent.channels)]
-  }
+  /// moments, and room for the kernels' sums
+  func savedShapes(rows: Int) -> [Shape] { [Shape(4, extent.channels), Shape(4, extent.channels)] }
+  var regions: Regions { .begins }
 
   func forward(_ pass: LayerPass) {
     pass.kernels.batchNormalization(
       extent.pixels(of: pass.output), extent.pixels(of: pass.input), weight: weight[pass.parameters],
       bias: bias[pass.parameters],
       runningMean: runningMean[pass.statistics], runningVariance: runningVariance[pass.statistics],
-      normalized: pass.saved[0], inverseDeviation: pass.saved[1], sums: pass.saved[2],
-      epsilon: epsilon, usesBatch: pass.mode.normalization != .running,
+      moments: pass.saved[0], epsilon: epsilon, usesBatch: pass.mode.normalization != .running,
       momentum: pass.mode.normalization == .batchUpdatingRunning ? momentum : nil)
   }
 
@@ -34,17 +32,16 @@ struct BatchNormLayer: Layer {
     pass.kernels.batchNormalizationBackward(
       inputCotangents[0].map(extent.pixels), weightCotangent: weight[parameterCotangents],
       biasCotangent: bias[parameterCotangents],
-      extent.pixels(of: outputCotangent), weight: weight[pass.parameters], normalized: pass.saved[0],
-      inverseDeviation: pass.saved[1],
-      sums: pass.saved[2], usesBatch: pass.mode.normalization != .running)
+      extent.pixels(of: outputCotangent), input: extent.pixels(of: pass.input), weight: weight[pass.parameters],
+      moments: pass.saved[0], sums: pass.saved[1], usesBatch: pass.mode.normalization != .running)
   }
 
   /// ẏ = weight ⊙ J ẋ + weight˙ ⊙ x̂ + bias˙: the tangent runs through the batch statistics.
   func tangent(_ pass: LayerPass, inputTangents: [Tensor?], parameterTangents: Tensor, outputTangent: Tensor) {
     pass.kernels.batchNormalizationTangent(
-      extent.pixels(of: outputTangent), inputTangents[0].map(extent.pixels), weight: weight[pass.parameters],
-      weightTangent: weight[parameterTangents],
-      biasTangent: bias[parameterTangents], normalized: pass.saved[0], inverseDeviation: pass.saved[1],
-      sums: pass.saved[2], usesBatch: pass.mode.normalization != .running)
+      extent.pixels(of: outputTangent), inputTangents[0].map(extent.pixels), input: extent.pixels(of: pass.input),
+      weight: weight[pass.parameters], weightTangent: weight[parameterTangents],
+      biasTangent: bias[parameterTangents], moments: pass.saved[0], sums: pass.saved[1],
+      usesBatch: pass.mode.normalization != .running)
   }
 }

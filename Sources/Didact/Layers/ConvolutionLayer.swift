@@ -9,6 +9,7 @@ struct ConvolutionLayer: Layer {
 
   var extent: Extent { window.output }
   func savedShapes(rows: Int) -> [Shape] { [] }
+  var regions: Regions { .isAlone }
 
   func forward(_ pass: LayerPass) {
     pass.kernels.convolution(

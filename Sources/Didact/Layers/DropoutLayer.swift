@@ -10,6 +10,8 @@ struct DropoutLayer: Layer {
 
   /// mask [N, outputs]
   func savedShapes(rows: Int) -> [Shape] { [Shape(rows, outputs)] }
+  var reads: PassValues { [] }
+  var isElementwise: Bool { true }
 
   func forward(_ pass: LayerPass) {
     if let noise = pass.mode.noise {

@@ -4,6 +4,8 @@ struct AdditionLayer: Layer {
   let extent: Extent
 
   func savedShapes(rows: Int) -> [Shape] { [] }
+  var reads: PassValues { [] }
+  var isElementwise: Bool { true }
 
   func forward(_ pass: LayerPass) {
     pass.kernels.add(
@@ -15,9 +17,7 @@ struct AdditionLayer: Layer {
 
   func backward(
     _ pass: LayerPass, outputCotangent: Tensor, inputCotangents: [Tensor?], parameterCotangents: Tensor
-  ) {
-    for case let inputCotangent? in inputCotangents { pass.kernels.copy(outputCotangent, to: inputCotangent) }
-  }
+  ) {}
 
   /// ẏ = ȧ + ḃ
   func tangent(_ pass: LayerPass, inputTangents: [Tensor?], parameterTangents: Tensor, outputTangent: Tensor) {
@@ -76,6 +76,8 @@ struct StochasticDepthLayer: Layer {
 
   /// m [N, 1]
   func savedShapes(rows: Int) -> [Shape] { [Shape(rows, 1)] }
+  var reads: PassValues { [] }
+  var isElementwise: Bool { true }
 
   func forward(_ pass: LayerPass) {
     if let noise = pass.mode.noise {

@@ -7,7 +7,14 @@ protocol Layer: Sendable {
   var name: String { get }
   /// The lengths of one example's output.
   var extent: Extent { get }
-  /// Whether the cotangent of each input is that of the output, so that nothing is to be computed: see `AdditionLayer`.
+  /// What backward and tangent read of the forward.
+  var reads: PassValues { get }
+  /// Whether an element of the output depends on the same element of the inputs alone, so that the kernels may write it
+  /// over that; and the same for a cotangent and a tangent.
+  var isElementwise: Bool { get }
+  /// How its kernels stand in regions of parallel work.
+  var regions: Regions { get }
+  /// Whether the cotangent of each input is that of the output, so that `backward` is never called: see `AdditionLayer`.
   var passesCotangentOn: Bool { get }
   /// Shapes of what a pass over `rows` examples remembers beside input and output.
   func savedShapes(rows: Int) -> [Shape]
@@ -25,7 +32,28 @@ protocol Layer: Sendable {
 extension Layer {
   /// The length of one example's output.
   var outputs: Int { extent.count }
+  var reads: PassValues { .inputs }
+  var isElementwise: Bool { false }
+  var regions: Regions { .joins }
   var passesCotangentOn: Bool { false }
+}
+
+/// Some of the values of a layer's forward.
+struct PassValues: OptionSet {
+  let rawValue: Int
+  static let inputs = PassValues(rawValue: 1)
+  static let output = PassValues(rawValue: 2)
+}
+
+/// How the kernels of a layer stand in regions: work that runs block of rows by block, so that a later operation may
+/// begin at the first rows before an earlier one has come to the last.
+enum Regions {
+  /// In the region of its neighbours, if they have as many rows.
+  case joins
+  /// It begins with a sum over all rows, before which all that stands earlier is done.
+  case begins
+  /// In none: before it and after it all that was begun is done.
+  case isAlone
 }
 
 /// What a layer sees of one pass over N examples.

@@ -5,6 +5,7 @@ struct AveragePoolLayer: Layer {
 
   var extent: Extent { window.output }
   func savedShapes(rows: Int) -> [Shape] { [] }
+  var reads: PassValues { [] }
 
   func forward(_ pass: LayerPass) { pass.kernels.averagePool(pass.output, pass.input, window) }
 
@@ -32,6 +33,7 @@ struct MaxPoolLayer: Layer {
   var extent: Extent { window.output }
   /// where in its window each output came from [N, outputs]
   func savedShapes(rows: Int) -> [Shape] { [Shape(rows, outputs)] }
+  var reads: PassValues { [] }
 
   func forward(_ pass: LayerPass) { pass.kernels.maxPool(pass.output, pass.input, places: pass.saved[0], window) }
 

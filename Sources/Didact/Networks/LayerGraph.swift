@@ -6,8 +6,6 @@ struct LayerGraph: Sendable {
     let layer: any Layer
     /// The values that it reads.
     let inputs: [Int]
-    /// For each of them, which contribution to the value's cotangent the node makes, counted in the order of a backward.
-    let contributions: [Int]
   }
 
   let nodes: [Node]
@@ -15,17 +13,9 @@ struct LayerGraph: Sendable {
   let uses: [Int]
 
   init(_ layers: [(layer: any Layer, inputs: [Int])]) {
+    nodes = layers.map { Node(layer: $0.layer, inputs: $0.inputs) }
     var uses = Array(repeating: 0, count: layers.count + 1)
-    var nodes: [Node] = []
-    for (layer, inputs) in layers.reversed() {
-      var contributions: [Int] = []
-      for value in inputs.reversed() {
-        contributions.append(uses[value])
-        uses[value] += 1
-      }
-      nodes.append(Node(layer: layer, inputs: inputs, contributions: contributions.reversed()))
-    }
-    self.nodes = nodes.reversed()
+    for value in nodes.flatMap(\.inputs) { uses[value] += 1 }
     self.uses = uses
   }
 

@@ -119,7 +119,9 @@ public final class RecordedPass: @unchecked Sendable {
       }
     } else {
       if !accumulate { kernels.fill(gradients, 0) }
-      try memory().backward(plan.graph, cotangent, into: gradients, inputCotangent: inputCotangent)
+      try memory().backward(
+        plan.layout.backward(toInput: inputCotangent != nil), plan.graph, cotangent, into: gradients,
+        inputCotangent: inputCotangent)
     }
   }
 
@@ -141,7 +143,7 @@ public final class RecordedPass: @unchecked Sendable {
     } else {
       try memory().tangent(plan.graph, direction, inputTangent: inputDirection)
     }
-    let last = plan.layout.directions[plan.layout.directions.count - 1]
+    let last = plan.layout.tangents[plan.layout.tangents.count - 1]
     return directions.view(last.shape, at: last.offset)
   }
 

@@ -1,0 +1,66 @@
+/// The values of one pass, and the layers' three passes over them.
+struct PassMemory {
+  /// The network's input, and the output of each layer.
+  let values: [Tensor]
+  let saved: [[Tensor]]
+  /// Memory for cotangents, and the tangents of each layer's output in the same.
+  private let directions: Tensor, tangents: [Tensor]
+  let parameters, statistics: Tensor
+  let mode: PassMode
+  let kernels: any Kernels
+
+  init(
+    layout: PassLayout, input: Tensor, workspace: Tensor, directions: Tensor, parameters: Tensor, statistics: Tensor,
+    mode: PassMode,
+    kernels: any Kernels
+  ) {
+    values = [input] + layout.outputs.map { workspace.view($0.shape, at: $0.offset) }
+    saved = layout.saved.map { $0.map { workspace.view($0.shape, at: $0.offset) } }
+    self.directions = directions
+    tangents = layout.tangents.map { directions.view($0.shape, at: $0.offset) }
+    self.parameters = parameters
+    self.statistics = statistics
+    self.mode = mode
+    self.kernels = kernels
+  }
+
+  private func layerPass(_ index: Int, _ node: LayerGraph.Node) -> LayerPass {
+    LayerPass(
+      inputs: node.inputs.map { values[$0] }, output: values[index + 1], saved: saved[index], parameters: parameters,
+      statistics: statistics, mode: mode, kernels: kernels)
+  }
+
+  func forward(_ graph: LayerGraph) {
+    for (index, node) in graph.nodes.enumerated() { node.layer.forward(layerPass(index, node)) }
+  }
+
+  /// - Parameter inputCotangent: takes that of the network's input, where the schedule asks for it.
+  func backward(
+    _ backward: (schedule: BackwardSchedule, places: [PassLayout.Place]), _ graph: LayerGraph, _ cotangent: Tensor,
+    into gradients: Tensor, inputCotangent: Tensor?
+  ) {
+    let given = [cotangent, inputCotangent].compactMap { $0 }
+    let cotangents = backward.places.enumerated().map { index, place in
+      backward.schedule.isGiven(index) ? given[index] : directions.view(place.shape, at: place.offset)
+    }
+    for step in backward.schedule.steps {
+      switch step {
+      case .layer(let index, let outputCotangent, let inputCotangents):
+        graph.nodes[index].layer.backward(
+          layerPass(index, graph.nodes[index]), outputCotangent: cotangents[outputCotangent],
+          inputCotangents: inputCotangents.map { $0.map { cotangents[$0] } }, parameterCotangents: gradients)
+      case .sum(let sum, let a, let b): kernels.add(cotangents[sum], cotangents[a], cotangents[b])
+      case .add(let a, let sum): kernels.add(cotangents[a], scaledBy: 1, to: cotangents[sum])
+      case .copy(let a, let b): kernels.copy(cotangents[a], to: cotangents[b])
+      }
+    }
+  }
+
+  func tangent(_ graph: LayerGraph, _ direction: Tensor, inputTangent: Tensor?) {
+    for (index, node) in graph.nodes.enumerated() {
+      node.layer.tangent(
+        layerPass(index, node), inputTangents: node.inputs.map { $0 == 0 ? inputTangent : tangents[$0 - 1] },
+        parameterTangents: direction, outputTangent: tangents[index])
+    }
+  }
+}
