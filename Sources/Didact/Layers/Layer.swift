@@ -96,9 +96,14 @@ struct PassMode {
   var noise: RandomStream?
   /// Which draw of `noise`.
   var draw: UInt64
+  /// Whether the pass keeps what backward and tangent need; one that is about the logits alone takes less memory.
+  var isKept = true
 
   /// Running statistics, no dropout.
   static let evaluation = PassMode(normalization: .running, noise: nil, draw: 0)
+
+  /// The same pass, for its logits alone.
+  var forLogits: PassMode { PassMode(normalization: normalization, noise: noise, draw: draw, isKept: false) }
 }
 
 /// Where a parameter or statistic stands in its network's flat buffer.

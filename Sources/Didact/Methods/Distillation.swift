@@ -74,7 +74,7 @@ final class Distillation: Method {
     if weight > 0 {
       let views = try batch.unlabeledViews()
       let q = try objectives.softmax(
-        try teacher.record(views.weak, mode: .evaluation).logits, temperature: temperature)
+        try teacher.record(views.weak, mode: .evaluation.forLogits).logits, temperature: temperature)
       let pass = try student.record(
         views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))
       let term = try objectives.crossEntropy(

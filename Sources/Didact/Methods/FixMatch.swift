@@ -57,8 +57,9 @@ final class FixMatch: Method {
     let views = try batch.unlabeledViews(), weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let labeling =
-        try average?.record(views.weak, mode: .evaluation)
-        ?? student.record(views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw))
+        try average?.record(views.weak, mode: .evaluation.forLogits)
+        ?? student.record(
+          views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw, isKept: false))
       let probabilities = try objectives.softmax(labeling.logits)
       let mask = try objectives.confidenceMask(probabilities, threshold: threshold)
       let pass = try student.record(

@@ -55,7 +55,7 @@ final class InterpolationConsistency: Method {
     if weight > 0 {
       let beta = mixing.draw(draw, lane: 1).beta(mixingParameter), share = max(beta, 1 - beta)
       let order = mixing.draw(draw).permutation(rows.rows)
-      let target = try objectives.softmax(try teacher.record(rows, mode: .evaluation).logits)
+      let target = try objectives.softmax(try teacher.record(rows, mode: .evaluation.forLogits).logits)
       let pass = try student.record(
         try objectives.mixed(rows, order, share: share),
         mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))

@@ -57,7 +57,7 @@ final class MeanTeacher: Method {
     let views = try batch.unlabeledViews(), weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let mode = teacherTrains ? PassMode(normalization: .batch, noise: teacherDropout, draw: draw) : .evaluation
-      let target = try objectives.softmax(try teacher.record(views.weak, mode: mode).logits)
+      let target = try objectives.softmax(try teacher.record(views.weak, mode: mode.forLogits).logits)
       let pass = try student.record(
         views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))
       let term = try objectives.squaredDifference(logits: pass.logits, targets: target)

@@ -22,9 +22,9 @@ extension MetaPseudoLabels {
   }
 
   private func record(
-    _ input: Tensor, _ noise: RandomStream, draw: UInt64, statistics: PassMode.Normalization
+    _ input: Tensor, _ noise: RandomStream, draw: UInt64, statistics: PassMode.Normalization, isKept: Bool = true
   ) throws -> TeacherView {
-    let mode = PassMode(normalization: statistics, noise: noise, draw: draw)
+    let mode = PassMode(normalization: statistics, noise: noise, draw: draw, isKept: isKept)
     return TeacherView(pass: try teacher.record(input, mode: mode), range: 0..<input.rows)
   }
 
@@ -88,7 +88,10 @@ extension MetaPseudoLabels {
       views.labeled = try record(labeled.inputs, streams.labeled, draw: draw, statistics: .batchUpdatingRunning)
     }
     if udaWeight != 0 {
-      views.weak = try views.weak ?? record(step.weak, streams.weak, draw: draw, statistics: .batchUpdatingRunning)
+      // Of the weak view only the logits are needed: they are a target.
+      views.weak =
+        try views.weak
+        ?? record(step.weak, streams.weak, draw: draw, statistics: .batchUpdatingRunning, isKept: false)
       views.strong =
         try views.strong ?? record(step.strong, streams.strong, draw: draw, statistics: .batchUpdatingRunning)
     }

@@ -86,7 +86,7 @@ final class MixMatch: Method {
 
   /// q [M, C]
   private func guessedLabels(_ a: Tensor, _ b: Tensor, draw: UInt64) throws -> Tensor {
-    let mode = PassMode(normalization: .batch, noise: guessDropout, draw: draw)
+    let mode = PassMode(normalization: .batch, noise: guessDropout, draw: draw, isKept: false)
     let mean = try objectives.softmax(try student.record(a, mode: mode).logits)
     let other = try objectives.softmax(try student.record(b, mode: mode).logits)
     student.kernels.add(other, scaledBy: 1, to: mean)

@@ -102,7 +102,7 @@ final class SelfTraining: Method {
 
   private func learnFromTeacher(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
     let views = try batch.unlabeledViews()
-    let probabilities = try objectives.softmax(try teacher.record(views.weak, mode: .evaluation).logits)
+    let probabilities = try objectives.softmax(try teacher.record(views.weak, mode: .evaluation.forLogits).logits)
     let targets = usesSoftLabels ? probabilities : try objectives.mostProbable(probabilities)
     let mask = try objectives.confidenceMask(probabilities, threshold: threshold)
 

@@ -165,13 +165,15 @@ final class StudentFeedback {
     let targets = try objectives.oneHot(labeled.labels, classes: student.classes)
     // The labelled forwards at θ and θ′ have the same masks and leave running statistics alone.
     let mode = PassMode(normalization: .batch, noise: labeledDropout, draw: draw)
-    let new = try student.record(labeled.inputs, mode: mode)
+    let needsGradient = kind == .exact || kind == .gradientDot
+    let new = try student.record(labeled.inputs, mode: needsGradient ? mode : mode.forLogits)
     let newLosses = try objectives.crossEntropies(logits: new.logits, targets: targets)
     let objective = kernels.sum(newLosses, weights: nil) / Double(newLosses.count)
 
     /// L_l(θ) − L_l(θ′), subtracted example by example.
     func lossDifference() throws -> Double {
-      let old = try student.record(labeled.inputs, mode: mode, at: .these(move.pass.parameters))
+      let old = try student.record(
+        labeled.inputs, mode: mode.forLogits, at: .these(move.pass.parameters))
       let oldLosses = try objectives.crossEntropies(logits: old.logits, targets: targets)
       return kernels.sumOfDifferences(oldLosses, newLosses) / Double(newLosses.count)
     }

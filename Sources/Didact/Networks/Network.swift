@@ -21,6 +21,8 @@ public final class Network: @unchecked Sendable {
 
   let kernels: any Kernels
   let graph: LayerGraph
+  /// Of one block of a prediction.
+  private let predictedRows: Int
   public let parameterNames: [String]
   public let statisticNames: [String]
   let parameterSlots: [Slot]
@@ -54,6 +56,7 @@ public final class Network: @unchecked Sendable {
     self.threads = threads > 0 ? min(threads, availableCores) : availableCores
     kernels = try makeKernels(elementType, threads: self.threads)
     graph = builder.graph
+    predictedRows = try PassLayout.rowsOfBlock(graph, inputs: specification.extent.count)
     parameterSlots = builder.parameters
     parameterNames = builder.parameters.map(\.name)
     statisticNames = builder.statistics.map(\.name)
@@ -203,7 +206,7 @@ public final class Network: @unchecked Sendable {
 
   /// The logits [N, classes], in evaluation mode or, on request, in training mode (which moves running statistics).
   public func forward(_ input: Tensor, training: Bool = false, draw: UInt64? = nil) throws -> Tensor {
-    let pass = try record(try converted(input), mode: trainingMode(training, draw))
+    let pass = try record(try converted(input), mode: trainingMode(training, draw).forLogits)
     // While it is referred to, no other thread takes it.
     return try withExtendedLifetime(pass) { try pass.logits.copy() }
   }
@@ -241,15 +244,15 @@ public final class Network: @unchecked Sendable {
     let input = try examples(input)
     try probabilities.check(Shape(input.rows, classes), elementType, "probabilities")
     // In blocks, so that memory does not grow with the number of rows.
-    for start in stride(from: 0, to: input.rows, by: 1024) {
-      let block = start..<min(start + 1024, input.rows)
+    for start in stride(from: 0, to: input.rows, by: predictedRows) {
+      let block = start..<min(start + predictedRows, input.rows)
       try predict(
         probabilities.rows(block), input.rows(block), by: predictionPass(rows: block.count), firstRow: start,
         scaling: scaling, oddInput: oddInput)
     }
   }
 
-  func predictionPass(rows: Int) throws -> RecordedPass { try takePass(rows: rows, mode: .evaluation) }
+  func predictionPass(rows: Int) throws -> RecordedPass { try takePass(rows: rows, mode: .evaluation.forLogits) }
 
   /// One block of rows, of which the first is `firstRow` for error messages.
   func predict(
@@ -304,7 +307,7 @@ public final class Network: @unchecked Sendable {
 
   /// What runs passes of this shape and mode: compiled when first asked for, and again after many others were used.
   private func plan(rows: Int, mode: PassMode) throws -> Plan {
-    let key = Plan.Key(rows: rows, normalization: mode.normalization, isNoisy: mode.noise != nil)
+    let key = Plan.Key(rows: rows, normalization: mode.normalization, isNoisy: mode.noise != nil, isKept: mode.isKept)
     return try plans.withLock { plans in
       if let index = plans.lastIndex(where: { $0.key == key }) {
         if index < plans.count - 1 { plans.append(plans.remove(at: index)) }

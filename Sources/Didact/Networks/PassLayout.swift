@@ -16,22 +16,31 @@ struct PassLayout {
   let tangents: [Place]
 
   /// - Throws: `DidactError.shape` where a shape is too large to count.
-  init(_ graph: LayerGraph, inputs: Int, rows: Int) throws {
+  init(_ graph: LayerGraph, inputs: Int, rows: Int, isKept: Bool) throws {
     var workspace = Arena()
     func shape(_ length: Int) throws -> Shape { try Shape(checking: [rows, length]) }
     let layers = graph.nodes.map(\.layer)
     self.rows = rows
     input = try shape(inputs)
-    var outputs: [Place] = []
-    for (index, node) in graph.nodes.enumerated() {
-      outputs.append(
-        graph.overwritesInput(index)
-          ? outputs[node.inputs[0] - 1] : try workspace.append(try shape(node.layer.outputs)))
+    if isKept {
+      var outputs: [Place] = []
+      for (index, node) in graph.nodes.enumerated() {
+        outputs.append(
+          graph.overwritesInput(index)
+            ? outputs[node.inputs[0] - 1] : try workspace.append(try shape(node.layer.outputs)))
+      }
+      self.outputs = outputs
+    } else {
+      outputs = try workspace.places(
+        try layers.map { try shape($0.outputs) }, uses: graph.forwardUses, elsewhere: { _ in false })
     }
-    self.outputs = outputs
     saved = try layers.map { try $0.savedShapes(rows: rows).map { try workspace.append($0) } }
     count = workspace.count
 
+    guard isKept else {
+      (schedules, cotangents, tangents, directionCount) = ([], [], [], 0)
+      return
+    }
     schedules = [false, true].map { BackwardSchedule(graph, toInput: $0) }
     var directionCount = 0
     cotangents = try schedules.map { schedule in
@@ -44,8 +53,14 @@ struct PassLayout {
     }
     var arena = Arena()
     tangents = try arena.places(
-      try layers.map { try shape($0.outputs) }, uses: graph.tangentUses, elsewhere: { _ in false })
+      try layers.map { try shape($0.outputs) }, uses: graph.forwardUses, elsewhere: { _ in false })
     self.directionCount = max(directionCount, arena.count)
+  }
+
+  /// Rows of a block of a prediction: as many as take 256 MiB or less in float32, from 16 to 1024.
+  static func rowsOfBlock(_ graph: LayerGraph, inputs: Int) throws -> Int {
+    let rows = 16, layout = try PassLayout(graph, inputs: inputs, rows: rows, isKept: false)
+    return max(rows, min(1024, (1 << 26) / max(1, layout.count / rows)))
   }
 
   func backward(toInput: Bool) -> (schedule: BackwardSchedule, places: [Place]) {
@@ -65,7 +80,7 @@ struct PassLayout {
 
     /// Places for values that are written and read in the order of `uses`. Where a value was last read in an earlier
     /// region of the kernels, or is overwritten element by element, another takes its place.
-    mutating func places(_ shapes: [Shape], uses: [DirectionUse], elsewhere: (Int) -> Bool) throws -> [Place] {
+    mutating func places(_ shapes: [Shape], uses: [ValueUse], elsewhere: (Int) -> Bool) throws -> [Place] {
       var places: [Place?] = shapes.enumerated().map { elsewhere($0.offset) ? (0, $0.element) : nil }
       var lastUses = Array(repeating: -1, count: shapes.count)
       for (index, use) in uses.enumerated() {
@@ -99,8 +114,8 @@ struct PassLayout {
   }
 }
 
-/// One step of a backward or a tangent, for the memory that it needs.
-struct DirectionUse {
+/// One step of a pass, for the memory that it needs.
+struct ValueUse {
   let reads, writes: [Int]
   /// What may be written over element by element, unless nil.
   var overwritten: Int?
@@ -132,13 +147,13 @@ extension LayerGraph {
     return !nodes[value - 1].layer.reads.contains(.output)
   }
 
-  /// What each layer's tangent reads and writes: tangents of outputs, numbered as the layers.
-  var tangentUses: [DirectionUse] {
+  /// What each layer's forward or tangent reads and writes: outputs or their tangents, numbered as the layers.
+  var forwardUses: [ValueUse] {
     var regions = RegionCounter()
     return nodes.enumerated().map { index, node in
       let reads = node.inputs.filter { $0 > 0 }.map { $0 - 1 }
       let first = node.inputs[0] > 0 && node.layer.isElementwise ? reads.first : nil
-      return DirectionUse(reads: reads, writes: [index], overwritten: first, region: regions.enter(node.layer))
+      return ValueUse(reads: reads, writes: [index], overwritten: first, region: regions.enter(node.layer))
     }
   }
 }
@@ -210,19 +225,19 @@ struct BackwardSchedule {
   /// Whether a cotangent has memory of the caller's.
   func isGiven(_ cotangent: Int) -> Bool { cotangent == 0 || (toInput && cotangent == 1) }
 
-  func uses(_ graph: LayerGraph) -> [DirectionUse] {
+  func uses(_ graph: LayerGraph) -> [ValueUse] {
     var regions = RegionCounter()
     return steps.map { step in
       switch step {
       case .layer(let index, let outputCotangent, let inputCotangents):
         let layer = graph.nodes[index].layer, isElementwise = layer.isElementwise && inputCotangents.count == 1
-        return DirectionUse(
+        return ValueUse(
           reads: [outputCotangent], writes: inputCotangents.compactMap { $0 },
           overwritten: isElementwise ? outputCotangent : nil, region: regions.enter(layer))
       case .sum(let sum, let a, let b):
-        return DirectionUse(reads: [a, b], writes: [sum], overwritten: a, region: regions.current)
+        return ValueUse(reads: [a, b], writes: [sum], overwritten: a, region: regions.current)
       case .add(let a, let sum), .copy(let a, let sum):
-        return DirectionUse(reads: [a, sum], writes: [sum], region: regions.current)
+        return ValueUse(reads: [a, sum], writes: [sum], region: regions.current)
       }
     }
   }

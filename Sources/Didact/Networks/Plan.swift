@@ -4,7 +4,7 @@ final class Plan: @unchecked Sendable {
   struct Key: Equatable {
     let rows: Int
     let normalization: PassMode.Normalization
-    let isNoisy: Bool
+    let isNoisy, isKept: Bool
   }
 
   let key: Key
@@ -26,7 +26,7 @@ final class Plan: @unchecked Sendable {
   init(_ network: Network, _ key: Key) throws {
     self.key = key
     graph = network.graph
-    layout = try PassLayout(network.graph, inputs: network.inputs, rows: key.rows)
+    layout = try PassLayout(network.graph, inputs: network.inputs, rows: key.rows, isKept: key.isKept)
     parameterShape = network.parameters.shape
     statisticShape = network.statistics.shape
     recording = network.kernels as? OneDNNKernels
@@ -53,7 +53,7 @@ final class Plan: @unchecked Sendable {
         directions: Program.Place.directions.tensor(Shape(layout.directionCount)),
         parameters: Program.Place.parameters.tensor(parameterShape),
         statistics: Program.Place.statistics.tensor(statisticShape),
-        mode: PassMode(normalization: key.normalization, noise: noise, draw: 0), kernels: kernels)
+        mode: PassMode(normalization: key.normalization, noise: noise, draw: 0, isKept: key.isKept), kernels: kernels)
       let logits = memory.values[graph.nodes.count]
       switch kind {
       case .forward: memory.forward(graph)

@@ -105,6 +105,7 @@ public final class RecordedPass: @unchecked Sendable {
   public func backward(
     _ cotangent: Tensor, into gradients: Tensor? = nil, accumulate: Bool = false, inputCotangent: Tensor? = nil
   ) throws {
+    try checkIsKept()
     try check(cotangent, logits.shape, "cotangent")
     if let inputCotangent { try check(inputCotangent, inputShape, "input cotangent") }
     let gradients = gradients ?? networkGradients
@@ -131,6 +132,7 @@ public final class RecordedPass: @unchecked Sendable {
   ///   - inputDirection: in the input [N, inputs]; nil for zero.
   /// - Returns: [N, classes]; valid until the pass is next asked for a backward or tangent.
   public func tangent(_ direction: Tensor, inputDirection: Tensor? = nil) throws -> Tensor {
+    try checkIsKept()
     try check(direction, networkParameters.shape, "direction")
     if let inputDirection { try check(inputDirection, inputShape, "input direction") }
     let directions = try takeDirections()
@@ -175,6 +177,10 @@ public final class RecordedPass: @unchecked Sendable {
     let needed = program.scratchByteCount(threads: threads)
     if needed > scratch?.byteCount ?? 0 { scratch = try Buffer(byteCount: needed) }
     try program.run(places, threads: threads, scratch: scratch)
+  }
+
+  private func checkIsKept() throws {
+    guard plan.key.isKept else { throw DidactError(.internalError, "a pass for its logits has no derivatives") }
   }
 
   private func check(_ tensor: Tensor, _ shape: Shape, _ what: String) throws {

@@ -101,7 +101,7 @@ final class Selection {
     var correct = 0.0, loss = 0.0
     for start in stride(from: 0, to: inputs.rows, by: 1024) {
       let rows = start..<min(inputs.rows, start + 1024)
-      let logits = try candidate.record(inputs.rows(rows), mode: .evaluation).logits
+      let logits = try candidate.record(inputs.rows(rows), mode: .evaluation.forLogits).logits
       let targets = try objectives.oneHot(labels.view(Shape(rows.count), at: start), classes: candidate.classes)
       loss += candidate.kernels.sum(try objectives.crossEntropies(logits: logits, targets: targets), weights: nil)
       correct += candidate.kernels.dot(try objectives.mostProbable(logits), targets)
