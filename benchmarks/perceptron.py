@@ -1,32 +1,15 @@
-"""Didact beside PyTorch (eager and compiled) and JAX (jitted) on multilayer perceptrons, in one run.
+"""Didact beside PyTorch (eager and compiled) and JAX (jitted) on multilayer perceptrons."""
 
-    steps     one Meta Pseudo Labels step of an MLP 2-64-64-2, by both kinds of feedback
-    sizes     the same of larger networks and batches
-    predict   the class probabilities of one row
-    package   the time of the import, and the installed size
-
-Every contender first shows that it computes Didact's losses, from the same weights and sampled labels, over three
-steps, or its probabilities; then they are timed in turn (alternate.py). A ratio is a contender's median over Didact's.
-
-Run: scripts/bench
-"""
-
-import argparse
-import json
-import platform
 import subprocess
-import sys
 import tempfile
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import package
-from alternate import Unavailable, Worker, bind, summary, take_turns
+from alternate import Unavailable, Worker, take_turns
 from contenders.problem import Problem
+from tables import TOLERANCE, print_rows, ratios, require_equal
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-TOLERANCE = 1e-4
 FEEDBACKS = ("loss_difference", "exact")
 # The first is what users write: modules, an optimiser with its defaults, a forward for each view. The second is what
 # eager PyTorch can do at its best.
@@ -44,44 +27,6 @@ SIZES = [
     (784, (512, 512), 10, 256, 1792),
     (2048, (1024, 1024), 10, 512, 3584),
 ]
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, of steps and predict alone")
-    parser.add_argument("--only", nargs="+", choices=["steps", "sizes", "predict", "package"], help="these parts alone")
-    parser.add_argument("--threads", type=int, default=2, help="cores and threads of every contender (default: 2)")
-    parser.add_argument("--rounds", type=int, help="turns of every contender (default: 8, quick: 3)")
-    parser.add_argument("--without", nargs="+", choices=list(PEERS), default=[], help="leave out these contenders")
-    parser.add_argument("--json", metavar="FILE", help="write all results there")
-    arguments = parser.parse_args()
-    parts = arguments.only or (["steps", "predict"] if arguments.quick else ["steps", "sizes", "predict", "package"])
-    rounds = arguments.rounds or (3 if arguments.quick else 8)
-    bind(arguments.threads)
-
-    results = {"threads": arguments.threads, "machine": platform.platform(), "versions": versions()}
-    print(", ".join(f"{name} {version}" for name, version in results["versions"].items()))
-    print(f"{arguments.threads} threads; median (10 % – 90 %), ratio to didact")
-    peers = {name: place for name, place in PEERS.items() if name not in arguments.without}
-    for part, problems in (("steps", SMALL), ("sizes", SIZES)):
-        if part in parts:
-            results[part] = compare_steps(problems, peers, arguments.threads, rounds)
-    if "predict" in parts:
-        results["predict"] = compare_predictions(arguments.threads, rounds)
-    if "package" in parts:
-        results["package"] = compare_packages()
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(results, indent=2) + "\n")
-
-
-def versions():
-    found = {"python": platform.python_version()}
-    for name in ("numpy", "torch", "jax"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 # Steps
@@ -137,16 +82,6 @@ def compare_step(problem, peers, rounds):
     finally:
         for worker in workers.values():
             worker.stop()
-
-
-def require_equal(found, expected):
-    """The losses of student, teacher and consistency, and what the feedback is about, step by step."""
-    for step, (ours, theirs) in enumerate(zip(expected, found)):
-        for name, a, b in zip(("student", "supervised", "uda", "feedback"), ours, theirs):
-            # The feedback may be a difference of two losses, to whose size its rounding is relative.
-            size = max(abs(a), ours[1]) if name == "feedback" else abs(a)
-            if not abs(a - b) <= TOLERANCE * size:
-                raise Unavailable(f"another {name} loss in step {step}: {b:.7g}, Didact's is {a:.7g}")
 
 
 def print_feedback_ratio(of_feedback):
@@ -209,52 +144,3 @@ def compiled_program(folder):
     if done.returncode != 0:
         raise Unavailable(f"predict.c does not compile: {done.stderr.strip().splitlines()[0]}")
     return str(program)
-
-
-# Packages
-
-
-def compare_packages():
-    modules = ["didact", "torch", "jax"]
-    print("\nimport beyond that of numpy, and installed size without numpy")
-    seconds = package.import_seconds(modules, rounds=15)
-    megabytes = {"didact": package.didact_megabytes()}
-    megabytes.update({name: package.installed_megabytes(name) for name in modules[1:]})
-    for module in modules:
-        if seconds[module] is None:
-            print(f"  {module:24} not available: it cannot be imported")
-            continue
-        largest = sorted(megabytes[module].items(), key=lambda item: -item[1])[:3]
-        of_them = ", ".join(f"{name} {size:.2f}" for name, size in largest)
-        print(f"  {module:24} {1e3 * seconds[module]:9.1f} ms {sum(megabytes[module].values()):9.1f} MB: {of_them}")
-    print(f"  {'(numpy itself)':24} {1e3 * seconds['numpy']:9.1f} ms")
-    return {"seconds": seconds, "megabytes": megabytes}
-
-
-# Tables
-
-
-def ratios(samples):
-    rows = {name: summary(values) for name, values in samples.items()}
-    for row in rows.values():
-        row["ratio"] = row["median"] / rows["didact"]["median"]
-    return rows
-
-
-def print_rows(rows, scale, unit, others):
-    """Others: the share of the cores' time that other programs took."""
-    for name, row in rows.items():
-        if "not available" in row:
-            print(f"  {name:24} not available: {row['not available']}")
-            continue
-        low, median, high = (scale * row[key] for key in ("low", "median", "high"))
-        speed = f" {row['gflops']:8.1f} GFLOP/s" if "gflops" in row else ""
-        print(f"  {name:24} {median:9.3f} {unit} ({low:.3f} – {high:.3f}) {row['ratio']:8.2f} ×{speed}")
-    if others is not None and others > 0.02:
-        # Threads that meet at barriers, as PyTorch's do, wait for the one that another program keeps from running.
-        print(f"  other programs took {100 * others:.0f} % of these cores' time meanwhile: measure again")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -100,7 +100,7 @@ class JaxStep:
             arrays = [jnp.array(array) for array in arrays]
             return list(zip(arrays[::2], arrays[1::2]))
 
-        student, teacher = pairs(networks["student"]), pairs(networks["teacher"])
+        student, teacher = (pairs(list(networks[role].values())) for role in ("student", "teacher"))
         zeros = partial(jax.tree.map, jnp.zeros_like)
         self.state = (student, zeros(student), teacher, zeros(teacher), jax.random.key(0))
         self.step = partial(step, feedback=problem.feedback, feedback_weight=problem.feedback_weight)

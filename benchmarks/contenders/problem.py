@@ -1,4 +1,4 @@
-"""One Meta Pseudo Labels step of multilayer perceptrons: what every contender computes."""
+"""One Meta Pseudo Labels step: what every contender computes."""
 
 import sys
 from dataclasses import dataclass
@@ -29,6 +29,10 @@ class Problem:
     @property
     def widths(self):
         return [self.inputs, *self.hidden, self.classes]
+
+    def network(self, didact):
+        """What Didact makes of it; and beside that, the options of its trainer."""
+        return didact.mlp(self.inputs, self.hidden, self.classes), {}
 
     @property
     def feedback_weight(self):
@@ -71,9 +75,51 @@ class Problem:
         return 2 * (teacher + student + feedback)
 
 
+@dataclass(frozen=True)
+class ImageProblem:
+    """The same of a WideResNet-28-2 on images of 32 by 32 pixels, each view with batch statistics of its own."""
+
+    feedback: str
+    threads: int
+    labelled: int = 16
+    unlabelled: int = 112
+    classes: int = 10
+    options: tuple = ()  # of Didact's trainer: names and values
+
+    def network(self, didact):
+        return didact.wide_resnet([32, 32, 3], self.classes), dict(self.options)
+
+    feedback_weight = Problem.feedback_weight
+
+    def batch(self):
+        """x, y, weak, strong, images channels last."""
+        random = np.random.default_rng(0)
+        x = random.standard_normal((self.labelled, 32, 32, 3), dtype=np.float32)
+        y = random.integers(self.classes, size=self.labelled)
+        weak = random.standard_normal((self.unlabelled, 32, 32, 3), dtype=np.float32)
+        strong = weak + np.float32(0.2) * random.standard_normal(weak.shape, dtype=np.float32)
+        return x, y, weak, strong
+
+
 def sampled_labels(probabilities, step):
     """The classes that Didact's trainer of seed 0 samples in a step: the first class whose cumulative probability
     exceeds the row's uniform number."""
     numbers = uniforms(0, "pseudo_labels", step, len(probabilities))
     cumulative = np.cumsum(probabilities.astype(np.float64), axis=1)
     return np.minimum((cumulative <= numbers[:, None]).sum(axis=1), probabilities.shape[1] - 1)
+
+
+def peak_growth(step, steps=3):
+    """By how many bytes the resident memory of this process grows at most during the first steps."""
+    status = Path("/proc/self/status")
+
+    def bytes_of(key):
+        line = next(line for line in status.read_text().splitlines() if line.startswith(key))
+        return 1024 * int(line.split()[1])
+
+    # The peak starts anew.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = bytes_of("VmRSS")
+    for _ in range(steps):
+        step()
+    return bytes_of("VmHWM") - before

@@ -29,7 +29,7 @@ class TorchStep:
         self.problem = problem
         self.batch = [torch.from_numpy(array) for array in problem.batch()]
         self.teacher, self.student = (
-            [torch.from_numpy(np.array(array)).requires_grad_() for array in networks[role]]
+            [torch.from_numpy(np.array(array)).requires_grad_() for array in networks[role].values()]
             for role in ("teacher", "student")
         )
         self.optimizers = [
@@ -100,22 +100,24 @@ class ModuleTorchStep:
         torch.set_num_threads(problem.threads)
         torch.manual_seed(0)
         self.problem = problem
-        self.batch = [torch.from_numpy(array) for array in problem.batch()]
-        self.teacher, self.student = (self.module(problem.widths, networks[role]) for role in ("teacher", "student"))
+        self.batch = [self.tensor(array) for array in problem.batch()]
+        self.teacher, self.student = (self.module(problem, networks[role]) for role in ("teacher", "student"))
         self.optimizers = [
             torch.optim.SGD(n.parameters(), lr=common.LEARNING_RATE, momentum=common.MOMENTUM, nesterov=True)
             for n in (self.teacher, self.student)
         ]
 
+    tensor = staticmethod(torch.from_numpy)
+
     @staticmethod
-    def module(widths, arrays):
+    def module(problem, values):
         layers = []
-        for inputs, outputs in zip(widths, widths[1:]):
+        for inputs, outputs in zip(problem.widths, problem.widths[1:]):
             layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
         network = torch.nn.Sequential(*layers[:-1])
         with torch.no_grad():
-            for parameter, values in zip(network.parameters(), arrays):
-                parameter.copy_(torch.from_numpy(np.array(values)))
+            for parameter, array in zip(network.parameters(), values.values()):
+                parameter.copy_(torch.from_numpy(np.array(array)))
         return network
 
     def __call__(self, labels=None):
