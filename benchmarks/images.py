@@ -17,6 +17,9 @@ HERE = Path(__file__).resolve().parent
 FLOAT32 = {"torch eager": "TorchImageStep", "torch channels last": "ChannelsLast"}
 MODES = {
     "direct": ((), FLOAT32, TOLERANCE),
+    # More rounding, here and there.
+    "fast": ((("math", "fast"),), FLOAT32, 1e-3),
+    "bfloat16": ((("bfloat16", "on"),), {"torch bfloat16": "Bfloat16"}, 0.1),
 }
 # inputs, outputs, size, window, stride and number of the convolutions of a WideResNet-28-2
 CONVOLUTIONS = [
@@ -37,8 +40,8 @@ def compare(threads):
     results = []
     with tempfile.TemporaryDirectory() as folder:
         program = compiled_program(Path(folder))
-        for feedback in ("loss_difference", "exact"):
-            for mode, (options, peers, tolerance) in MODES.items():
+        for mode, (options, peers, tolerance) in MODES.items():
+            for feedback in ("loss_difference", "exact"):
                 problem = ImageProblem(feedback, threads, options=options)
                 print(f"\nstep of WideResNet-28-2, {mode}, 16 labelled + 112 unlabelled images, feedback {feedback}")
                 rows, others, memory = compare_step(problem, peers, tolerance)

@@ -32,6 +32,8 @@ typedef struct {
   void (*finish_sums)(const kernels_operation *, const kernels_run *, const double *total);
   double (*chunk)(const kernels_operation *, const kernels_run *, int64_t first, int64_t last);
   void (*reduce)(int64_t count, float *target, const float *partial);
+  void (*to_bfloat16)(int64_t count, const float *x, uint16_t *y);
+  void (*round_to_bfloat16)(int64_t count, const float *x, float *y);
 } kernels_loops;
 
 extern const kernels_loops kernels_loops_baseline, kernels_loops_avx2, kernels_loops_avx512;

@@ -246,6 +246,12 @@ const char *kernels_onednn_instruction_set(void) {
     case dnnl_cpu_isa_avx512_core: return "avx512_core";
     case dnnl_cpu_isa_avx512_core_vnni: return "avx512_core_vnni";
     case dnnl_cpu_isa_avx512_core_bf16: return "avx512_core_bf16";
+    case dnnl_cpu_isa_avx512_core_amx: return "avx512_core_amx";
     default: return "other";
   }
+}
+
+bool kernels_has_bfloat16(void) {
+  dnnl_cpu_isa_t most = dnnl_get_effective_cpu_isa();
+  return most == dnnl_cpu_isa_avx512_core_bf16 || most == dnnl_cpu_isa_avx512_core_amx;
 }

@@ -1,4 +1,5 @@
-/* Convolutions by oneDNN 2.x: direct, channels last, each divided into parts of examples, one for each thread. */
+/* Convolutions by oneDNN 2.x, each divided into parts of examples that the threads share: direct, channels last; on
+ * request in bfloat16, or by Winograd's algorithm. */
 #include "onednn.h"
 
 #include <stdatomic.h>
@@ -12,13 +13,30 @@ typedef struct {
 
 /* Some examples. */
 typedef struct {
+  int64_t rows;
   step convolution;
+  /* As the primitive has them. */
   dnnl_memory_desc_t input, output;
+  /* Where it wants another layout: from ours to its for what it reads, and back for what it writes, which may add. */
+  step enter_input, enter_output, leave;
+  dnnl_memory_desc_t plain_input, plain_output;
 } part;
 
+/* What becomes of images before a primitive reads them. */
+typedef enum {
+  AS_THEY_ARE,
+  BFLOAT16,
+  /* Rounded to bfloat16, but kept in float32, for processors without it. */
+  ROUNDED,
+  /* In blocks of 16 channels, which Winograd's algorithm wants. What it writes has the same layout. */
+  BLOCKED,
+} form;
+
 typedef struct {
+  form form;
   part whole, last;
-  int parts;
+  /* Parts, of which each thread does some that follow each other. */
+  int parts, threads;
   /* Examples in a part but the last. */
   int64_t rows;
   /* Weights as others see them, and as the primitives want them; and the bias. */
@@ -27,8 +45,9 @@ typedef struct {
   step reorder, adding_reorder;
   /* In floats: of one example. */
   int64_t input_count, output_count;
-  /* In floats: what oneDNN scribbles on, and the weights behind that. */
-  int64_t scribble, weights;
+  /* In floats, of each thread: what oneDNN scribbles on, and behind that the weights, the parameter cotangents of one
+   * part, and the converted images of one. */
+  int64_t scribble, weights, sums, input_room, output_room;
 } convolution;
 
 /* What an operation says of its shapes. */
@@ -50,18 +69,28 @@ static shape shape_of(const kernels_operation *o) {
   return s;
 }
 
-static void images(dnnl_memory_desc_t *d, int64_t rows, int64_t channels, int64_t height, int64_t width) {
+static void images(
+    dnnl_memory_desc_t *d, int64_t rows, int64_t channels, int64_t height, int64_t width, dnnl_data_type_t type,
+    dnnl_format_tag_t tag) {
   dnnl_dims_t lengths = {rows, channels, height, width};
-  dnnl_memory_desc_init_by_tag(d, 4, lengths, dnnl_f32, dnnl_nhwc);
+  dnnl_memory_desc_init_by_tag(d, 4, lengths, type, tag);
 }
 
-static void weights(dnnl_memory_desc_t *d, const shape *s, bool any) {
+static void inputs(dnnl_memory_desc_t *d, int64_t rows, const shape *s, dnnl_data_type_t type, dnnl_format_tag_t tag) {
+  images(d, rows, s->inputs, s->height, s->width, type, tag);
+}
+
+static void outputs(dnnl_memory_desc_t *d, int64_t rows, const shape *s, dnnl_data_type_t type, dnnl_format_tag_t tag) {
+  images(d, rows, s->outputs, s->output_height, s->output_width, type, tag);
+}
+
+static void weights(dnnl_memory_desc_t *d, const shape *s, bool any, dnnl_data_type_t type) {
   dnnl_dims_t one = {s->outputs, s->inputs, s->size, s->size};
   dnnl_dims_t grouped = {s->groups, s->outputs / s->groups, s->inputs / s->groups, s->size, s->size};
   if (s->groups == 1) {
-    dnnl_memory_desc_init_by_tag(d, 4, one, dnnl_f32, any ? dnnl_format_tag_any : dnnl_oihw);
+    dnnl_memory_desc_init_by_tag(d, 4, one, type, any ? dnnl_format_tag_any : dnnl_oihw);
   } else {
-    dnnl_memory_desc_init_by_tag(d, 5, grouped, dnnl_f32, any ? dnnl_format_tag_any : dnnl_goihw);
+    dnnl_memory_desc_init_by_tag(d, 5, grouped, type, any ? dnnl_format_tag_any : dnnl_goihw);
   }
 }
 
@@ -85,50 +114,6 @@ static bool finish(step *s, dnnl_primitive_desc_t decided) {
   return true;
 }
 
-/* Decides how `rows` examples are convolved; `wanted` takes the form of the weights, or says it. */
-static bool make_part(
-    part *p, const kernels_operation *o, const shape *s, int64_t rows, dnnl_memory_desc_t *wanted,
-    const dnnl_memory_desc_t *bias) {
-  bool adds = o->code == KERNELS_CONVOLUTION && o->scalars[7] != 0;
-  images(&p->input, rows, s->inputs, s->height, s->width);
-  images(&p->output, rows, s->outputs, s->output_height, s->output_width);
-  dnnl_memory_desc_t any;
-  weights(&any, s, true);
-  dnnl_convolution_desc_t forward, description;
-  dnnl_primitive_attr_t attributes = attributes_of(adds);
-  dnnl_primitive_desc_t hint = 0, decided = 0;
-  dnnl_query_t query = dnnl_query_weights_md;
-  bool made = attributes
-      && dnnl_convolution_forward_desc_init(
-             &forward, dnnl_forward_training, dnnl_convolution_direct, &p->input,
-             o->code == KERNELS_CONVOLUTION ? wanted : &any, o->code == KERNELS_CONVOLUTION ? bias : 0, &p->output,
-             s->strides, s->padding, s->padding_after) == dnnl_success
-      && dnnl_primitive_desc_create(&hint, &forward, attributes, kernels_engine, 0) == dnnl_success;
-  switch (o->code) {
-    case KERNELS_CONVOLUTION: decided = hint; break;
-    case KERNELS_CONVOLUTION_INPUT_COTANGENT:
-      made = made
-          && dnnl_convolution_backward_data_desc_init(
-                 &description, dnnl_convolution_direct, &p->input, wanted, &p->output, s->strides, s->padding,
-                 s->padding_after) == dnnl_success
-          && dnnl_primitive_desc_create(&decided, &description, attributes, kernels_engine, hint) == dnnl_success;
-      break;
-    default:
-      query = dnnl_query_diff_weights_md;
-      made = made
-          && dnnl_convolution_backward_weights_desc_init(
-                 &description, dnnl_convolution_direct, &p->input, wanted, 0, &p->output, s->strides, s->padding,
-                 s->padding_after) == dnnl_success
-          && dnnl_primitive_desc_create(&decided, &description, attributes, kernels_engine, hint) == dnnl_success;
-  }
-  made = made && finish(&p->convolution, decided);
-  if (made) *wanted = *dnnl_primitive_desc_query_md(decided, query, 0);
-  if (decided != hint) dnnl_primitive_desc_destroy(decided);
-  dnnl_primitive_desc_destroy(hint);
-  dnnl_primitive_attr_destroy(attributes);
-  return made;
-}
-
 static bool make_reorder(step *s, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to, bool adds) {
   dnnl_primitive_attr_t attributes = attributes_of(adds);
   dnnl_primitive_desc_t decided = 0;
@@ -141,6 +126,71 @@ static bool make_reorder(step *s, const dnnl_memory_desc_t *from, const dnnl_mem
   return made;
 }
 
+static bool reads_input(const kernels_operation *o) { return o->code != KERNELS_CONVOLUTION_INPUT_COTANGENT; }
+static bool reads_output(const kernels_operation *o) { return o->code != KERNELS_CONVOLUTION; }
+static bool is_gradient(const kernels_operation *o) { return o->code == KERNELS_CONVOLUTION_PARAMETER_COTANGENTS; }
+static bool adds(const kernels_operation *o) { return o->code == KERNELS_CONVOLUTION && o->scalars[7] != 0; }
+
+/* Decides how `rows` examples are convolved; `wanted` takes the form of the weights, or says it. */
+static bool make_part(
+    part *p, form form, const kernels_operation *o, const shape *s, int64_t rows, dnnl_memory_desc_t *wanted,
+    const dnnl_memory_desc_t *bias) {
+  // What is read may be bfloat16; what is written never is.
+  dnnl_data_type_t type = form == BFLOAT16 ? dnnl_bf16 : dnnl_f32;
+  dnnl_format_tag_t tag = form == BLOCKED ? dnnl_nChw16c : dnnl_nhwc;
+  dnnl_alg_kind_t algorithm = form == BLOCKED ? dnnl_convolution_winograd : dnnl_convolution_direct;
+  dnnl_memory_desc_t any, hint_input, hint_output;
+  p->rows = rows;
+  inputs(&p->plain_input, rows, s, dnnl_f32, dnnl_nhwc);
+  outputs(&p->plain_output, rows, s, dnnl_f32, dnnl_nhwc);
+  inputs(&p->input, rows, s, reads_input(o) ? type : dnnl_f32, tag);
+  outputs(&p->output, rows, s, reads_output(o) ? type : dnnl_f32, tag);
+  inputs(&hint_input, rows, s, type, tag);
+  outputs(&hint_output, rows, s, o->code == KERNELS_CONVOLUTION ? dnnl_f32 : type, tag);
+  weights(&any, s, true, type);
+  dnnl_convolution_desc_t forward, description;
+  dnnl_primitive_attr_t attributes = attributes_of(form != BLOCKED && adds(o));
+  dnnl_primitive_desc_t hint = 0, decided = 0;
+  dnnl_query_t query = dnnl_query_weights_md;
+  bool is_forward = o->code == KERNELS_CONVOLUTION;
+  bool made = attributes
+      && dnnl_convolution_forward_desc_init(
+             &forward, dnnl_forward_training, is_forward ? algorithm : dnnl_convolution_direct, &hint_input,
+             is_forward ? wanted : &any, is_forward ? bias : 0, &hint_output, s->strides, s->padding,
+             s->padding_after) == dnnl_success
+      && dnnl_primitive_desc_create(&hint, &forward, attributes, kernels_engine, 0) == dnnl_success;
+  switch (o->code) {
+    case KERNELS_CONVOLUTION: decided = hint; break;
+    case KERNELS_CONVOLUTION_INPUT_COTANGENT:
+      made = made
+          && dnnl_convolution_backward_data_desc_init(
+                 &description, algorithm, &p->input, wanted, &p->output, s->strides, s->padding, s->padding_after)
+              == dnnl_success
+          && dnnl_primitive_desc_create(&decided, &description, attributes, kernels_engine, hint) == dnnl_success;
+      break;
+    default:
+      query = dnnl_query_diff_weights_md;
+      made = made
+          && dnnl_convolution_backward_weights_desc_init(
+                 &description, algorithm, &p->input, wanted, 0, &p->output, s->strides, s->padding, s->padding_after)
+              == dnnl_success
+          && dnnl_primitive_desc_create(&decided, &description, attributes, kernels_engine, hint) == dnnl_success;
+  }
+  made = made && finish(&p->convolution, decided);
+  if (made) *wanted = *dnnl_primitive_desc_query_md(decided, query, 0);
+  if (decided != hint) dnnl_primitive_desc_destroy(decided);
+  dnnl_primitive_desc_destroy(hint);
+  dnnl_primitive_attr_destroy(attributes);
+  if (!made || form != BLOCKED) return made;
+  if (reads_input(o) && !make_reorder(&p->enter_input, &p->plain_input, &p->input, false)) return false;
+  if (reads_output(o) && !make_reorder(&p->enter_output, &p->plain_output, &p->output, false)) return false;
+  switch (o->code) {
+    case KERNELS_CONVOLUTION: return make_reorder(&p->leave, &p->output, &p->plain_output, adds(o));
+    case KERNELS_CONVOLUTION_INPUT_COTANGENT: return make_reorder(&p->leave, &p->input, &p->plain_input, false);
+    default: return true;
+  }
+}
+
 static int64_t floats(const dnnl_memory_desc_t *d) { return padded((int64_t)(dnnl_memory_desc_get_size(d) + 3) / 4); }
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
@@ -148,42 +198,93 @@ static void free_step(step *s) {
   if (s->primitive) dnnl_primitive_destroy(s->primitive);
 }
 
+static void free_part(part *p) {
+  step *steps[] = {&p->convolution, &p->enter_input, &p->enter_output, &p->leave};
+  for (int i = 0; i < 4; i++) free_step(steps[i]);
+  memset(p, 0, sizeof *p);
+}
+
+static void free_steps(convolution *c) {
+  free_part(&c->whole);
+  free_part(&c->last);
+  free_step(&c->reorder);
+  free_step(&c->adding_reorder);
+  c->reorder.primitive = c->adding_reorder.primitive = 0;
+}
+
 void kernels_free_convolution(kernels_operation *o) {
   convolution *c = o->products[0];
   if (!c) return;
-  free_step(&c->whole.convolution);
-  free_step(&c->last.convolution);
-  free_step(&c->reorder);
-  free_step(&c->adding_reorder);
+  free_steps(c);
   free(c);
   o->products[0] = 0;
 }
 
+static form form_of(const kernels_operation *o, const shape *s) {
+  if (o->arithmetic == KERNELS_BFLOAT16) return BFLOAT16;
+  if (o->arithmetic == KERNELS_ROUNDED_TO_BFLOAT16) return ROUNDED;
+  // Measured: the change of layout pays from 64 channels on; for parameter cotangents from 128 on.
+  int64_t least = is_gradient(o) ? 128 : 64;
+  bool has_winograd = s->size == 3 && s->strides[0] == 1 && s->groups == 1 && s->padding[0] == 1
+      && s->inputs % 16 == 0 && s->outputs % 16 == 0 && s->inputs >= least && s->outputs >= least;
+  return o->arithmetic == KERNELS_FAST && has_winograd ? BLOCKED : AS_THEY_ARE;
+}
+
+/* Converted images of a part stay in the second-level cache until they are read. */
+enum { CONVERTED_BYTES = 1 << 19 };
+
+static int64_t rows_of_part(const convolution *c, const kernels_operation *o, int64_t rows, int threads) {
+  int64_t of_thread = (rows + threads - 1) / threads;
+  if (c->form != BFLOAT16 && c->form != ROUNDED) return of_thread;
+  int64_t count = (reads_input(o) ? c->input_count : 0) + (reads_output(o) ? c->output_count : 0);
+  int64_t most = CONVERTED_BYTES / (count * (c->form == BFLOAT16 ? 2 : 4));
+  // Each part has parameter cotangents of its own to be added up.
+  if (is_gradient(o)) most *= 4;
+  if (most < 1) most = 1;
+  int64_t parts = (of_thread + most - 1) / most;
+  return (of_thread + parts - 1) / parts;
+}
+
+static int64_t scribbles(const part *p) {
+  int64_t most = floats(&p->convolution.scratchpad);
+  const step *steps[] = {&p->enter_input, &p->enter_output, &p->leave};
+  for (int i = 0; i < 3; i++) {
+    if (steps[i]->primitive) most = larger(most, floats(&steps[i]->scratchpad));
+  }
+  return most;
+}
+
 static bool make(convolution *c, const kernels_operation *o, int threads) {
   shape s = shape_of(o);
-  c->rows = (s.rows + threads - 1) / threads;
-  c->parts = (int)((s.rows + c->rows - 1) / c->rows);
   c->input_count = s.height * s.width * s.inputs;
   c->output_count = s.output_height * s.output_width * s.outputs;
-  weights(&c->plain, &s, false);
-  weights(&c->wanted, &s, true);
+  c->rows = rows_of_part(c, o, s.rows, threads);
+  c->parts = (int)((s.rows + c->rows - 1) / c->rows);
+  c->threads = c->parts < threads ? c->parts : threads;
+  dnnl_data_type_t read = c->form == BFLOAT16 ? dnnl_bf16 : dnnl_f32;
+  weights(&c->plain, &s, false, dnnl_f32);
+  weights(&c->wanted, &s, true, is_gradient(o) ? dnnl_f32 : read);
   dnnl_dims_t outputs = {s.outputs};
   dnnl_memory_desc_init_by_tag(&c->bias, 1, outputs, dnnl_f32, dnnl_a);
   const dnnl_memory_desc_t *bias = o->code == KERNELS_CONVOLUTION && o->operands[3] ? &c->bias : 0;
-  bool is_gradient = o->code == KERNELS_CONVOLUTION_PARAMETER_COTANGENTS;
-  if (!make_part(&c->whole, o, &s, c->rows, &c->wanted, bias)) return false;
+  if (!make_part(&c->whole, c->form, o, &s, c->rows, &c->wanted, bias)) return false;
   // The last part takes the weights in the same form.
-  if (!make_part(&c->last, o, &s, s.rows - (c->parts - 1) * c->rows, &c->wanted, bias)) return false;
-  if (is_gradient) {
+  if (!make_part(&c->last, c->form, o, &s, s.rows - (c->parts - 1) * c->rows, &c->wanted, bias)) return false;
+  if (is_gradient(o)) {
     if (!make_reorder(&c->reorder, &c->wanted, &c->plain, false)) return false;
     if (!make_reorder(&c->adding_reorder, &c->wanted, &c->plain, true)) return false;
   } else if (!make_reorder(&c->reorder, &c->plain, &c->wanted, false)) {
     return false;
   }
-  c->scribble = larger(floats(&c->whole.convolution.scratchpad), floats(&c->last.convolution.scratchpad));
+  c->scribble = larger(scribbles(&c->whole), scribbles(&c->last));
   c->scribble = larger(c->scribble, floats(&c->reorder.scratchpad));
-  if (is_gradient) c->scribble = larger(c->scribble, floats(&c->adding_reorder.scratchpad));
+  if (is_gradient(o)) c->scribble = larger(c->scribble, floats(&c->adding_reorder.scratchpad));
   c->weights = floats(&c->wanted);
+  // Also room for rounded weights.
+  c->sums = (is_gradient(o) && c->parts > c->threads) || c->form == ROUNDED ? larger(c->weights, floats(&c->plain)) : 0;
+  bool converts = c->form != AS_THEY_ARE;
+  c->input_room = converts && (reads_input(o) || c->form == BLOCKED) ? floats(&c->whole.input) : 0;
+  c->output_room = converts && (reads_output(o) || c->form == BLOCKED) ? floats(&c->whole.output) : 0;
   return true;
 }
 
@@ -191,15 +292,25 @@ int64_t kernels_make_convolution(kernels_operation *o, int threads) {
   convolution *c = kernels_start_library() ? calloc(1, sizeof *c) : 0;
   if (!c) return -1;
   o->products[0] = c;
+  shape s = shape_of(o);
+  c->form = form_of(o, &s);
   int before = kernels_enter_library();
   bool made = make(c, o, threads);
+  if (!made && c->form == BLOCKED) {
+    // Not on this processor.
+    free_steps(c);
+    c->form = AS_THEY_ARE;
+    made = make(c, o, threads);
+  }
   kernels_leave_library(before);
-  if (made) return c->scribble + c->weights;
+  if (made) return c->scribble + c->weights + c->sums + c->input_room + c->output_room;
   kernels_free_convolution(o);
   return -1;
 }
 
-int kernels_threads_of_convolution(const kernels_operation *o) { return ((const convolution *)o->products[0])->parts; }
+int kernels_threads_of_convolution(const kernels_operation *o) {
+  return ((const convolution *)o->products[0])->threads;
+}
 
 typedef struct {
   int name;
@@ -239,52 +350,104 @@ typedef struct {
   atomic_bool failed;
 } running;
 
-static void run_part(void *context, int index) {
-  running *r = context;
+/* The images that a primitive reads, converted into `room` where it wants that. */
+static const void *entered(
+    const running *r, const float *images, int64_t count, const step *enter, const dnnl_memory_desc_t *plain,
+    const dnnl_memory_desc_t *wanted, float *room, float *scribble, bool *done) {
+  switch (r->convolution->form) {
+    case AS_THEY_ARE: return images;
+    case BFLOAT16: kernels_chosen_loops()->to_bfloat16(count, images, (uint16_t *)room); break;
+    case ROUNDED: kernels_chosen_loops()->round_to_bfloat16(count, images, room); break;
+    case BLOCKED: *done = *done && run_reorder(enter, plain, images, wanted, room, scribble); break;
+  }
+  return room;
+}
+
+static bool run_part(const running *r, int index, float *scratch) {
   const convolution *c = r->convolution;
   const kernels_operation *o = r->operation;
   const part *p = index == c->parts - 1 ? &c->last : &c->whole;
-  float *scribble = r->scratch + index * r->run->scratch_count;
+  bool is_first = index % ((c->parts + c->threads - 1) / c->threads) == 0, done = true;
+  float *cotangents = scratch + c->scribble, *part_cotangents = cotangents + c->weights;
+  float *input_room = part_cotangents + c->sums, *output_room = input_room + c->input_room;
   int64_t row = index * c->rows;
+  int input_operand = is_gradient(o) ? 3 : o->code == KERNELS_CONVOLUTION ? 1 : 0;
+  int output_operand = is_gradient(o) ? 2 : o->code == KERNELS_CONVOLUTION ? 0 : 1;
+  float *input = operand(o, r->run, input_operand) + row * c->input_count;
+  float *output = operand(o, r->run, output_operand) + row * c->output_count;
+  const void *in = c->form == BLOCKED ? input_room : input, *out = c->form == BLOCKED ? output_room : output;
+  if (reads_input(o)) {
+    in = entered(
+        r, input, p->rows * c->input_count, &p->enter_input, &p->plain_input, &p->input, input_room, scratch, &done);
+  }
+  if (reads_output(o)) {
+    out = entered(
+        r, output, p->rows * c->output_count, &p->enter_output, &p->plain_output, &p->output, output_room, scratch,
+        &done);
+  }
   argument arguments[5];
   int count = 4;
-  arguments[3] = (argument){DNNL_ARG_SCRATCHPAD, &p->convolution.scratchpad, scribble};
+  arguments[3] = (argument){DNNL_ARG_SCRATCHPAD, &p->convolution.scratchpad, scratch};
   switch (o->code) {
     case KERNELS_CONVOLUTION:
-      arguments[0] = (argument){DNNL_ARG_DST, &p->output, operand(o, r->run, 0) + row * c->output_count};
-      arguments[1] = (argument){DNNL_ARG_SRC, &p->input, operand(o, r->run, 1) + row * c->input_count};
+      arguments[0] = (argument){DNNL_ARG_DST, &p->output, out};
+      arguments[1] = (argument){DNNL_ARG_SRC, &p->input, in};
       arguments[2] = (argument){DNNL_ARG_WEIGHTS, &c->wanted, r->scratch + c->scribble};
       if (o->operands[3]) arguments[count++] = (argument){DNNL_ARG_BIAS, &c->bias, operand(o, r->run, 3)};
       break;
     case KERNELS_CONVOLUTION_INPUT_COTANGENT:
-      arguments[0] = (argument){DNNL_ARG_DIFF_SRC, &p->input, operand(o, r->run, 0) + row * c->input_count};
-      arguments[1] = (argument){DNNL_ARG_DIFF_DST, &p->output, operand(o, r->run, 1) + row * c->output_count};
+      arguments[0] = (argument){DNNL_ARG_DIFF_SRC, &p->input, in};
+      arguments[1] = (argument){DNNL_ARG_DIFF_DST, &p->output, out};
       arguments[2] = (argument){DNNL_ARG_WEIGHTS, &c->wanted, r->scratch + c->scribble};
       break;
     default:
-      arguments[0] = (argument){DNNL_ARG_DIFF_WEIGHTS, &c->wanted, scribble + c->scribble};
-      arguments[1] = (argument){DNNL_ARG_DIFF_DST, &p->output, operand(o, r->run, 2) + row * c->output_count};
-      arguments[2] = (argument){DNNL_ARG_SRC, &p->input, operand(o, r->run, 3) + row * c->input_count};
+      arguments[0] = (argument){DNNL_ARG_DIFF_WEIGHTS, &c->wanted, is_first ? cotangents : part_cotangents};
+      arguments[1] = (argument){DNNL_ARG_DIFF_DST, &p->output, out};
+      arguments[2] = (argument){DNNL_ARG_SRC, &p->input, in};
   }
-  if (!run_step(&p->convolution, count, arguments)) atomic_store(&r->failed, true);
+  done = done && run_step(&p->convolution, count, arguments);
+  if (is_gradient(o)) {
+    if (!is_first) kernels_chosen_loops()->reduce(c->weights, cotangents, part_cotangents);
+  } else if (c->form == BLOCKED) {
+    done = done
+        && (o->code == KERNELS_CONVOLUTION
+                ? run_reorder(&p->leave, &p->output, output_room, &p->plain_output, output, scratch)
+                : run_reorder(&p->leave, &p->input, input_room, &p->plain_input, input, scratch));
+  }
+  return done;
+}
+
+static void run_parts(void *context, int thread) {
+  running *r = context;
+  const convolution *c = r->convolution;
+  int each = (c->parts + c->threads - 1) / c->threads, end = (thread + 1) * each;
+  float *scratch = r->scratch + thread * r->run->scratch_count;
+  for (int i = thread * each; i < end && i < c->parts; i++) {
+    if (!run_part(r, i, scratch)) atomic_store(&r->failed, true);
+  }
+}
+
+static bool reorder_weights(const running *r) {
+  const convolution *c = r->convolution;
+  const float *given = operand(r->operation, r->run, 2);
+  float *wanted = r->scratch + c->scribble, *rounded = wanted + c->weights;
+  if (c->form == ROUNDED) {
+    kernels_chosen_loops()->round_to_bfloat16((int64_t)(dnnl_memory_desc_get_size(&c->plain) / 4), given, rounded);
+    given = rounded;
+  }
+  return run_reorder(&c->reorder, &c->plain, given, &c->wanted, wanted, r->scratch);
 }
 
 bool kernels_run_convolution(const kernels_operation *o, const kernels_run *run) {
   const convolution *c = o->products[0];
   running r = {c, o, run, run->scratch + o->scratch, false};
-  if (o->code != KERNELS_CONVOLUTION_PARAMETER_COTANGENTS) {
-    int weight = 2;
-    if (!run_reorder(
-            &c->reorder, &c->plain, operand(o, run, weight), &c->wanted, r.scratch + c->scribble, r.scratch)) {
-      return false;
-    }
-    kernels_parallel(c->parts, run_part, &r);
-    return !atomic_load(&r.failed);
-  }
-  kernels_parallel(c->parts, run_part, &r);
+  if (!is_gradient(o) && !reorder_weights(&r)) return false;
+  kernels_parallel(c->threads, run_parts, &r);
   bool done = !atomic_load(&r.failed);
-  // In the order of the parts, so that sums have the same bits.
-  for (int i = 0; i < c->parts; i++) {
+  if (!is_gradient(o)) return done;
+  // In the order of the threads, so that sums have the same bits.
+  int each = (c->parts + c->threads - 1) / c->threads;
+  for (int i = 0; i < c->threads && i * each < c->parts; i++) {
     float *scribble = r.scratch + i * run->scratch_count;
     bool adds = i > 0 || run->accumulate;
     done = done

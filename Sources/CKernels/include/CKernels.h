@@ -86,12 +86,24 @@ typedef enum {
   KERNELS_SWISH,
 } kernels_function;
 
+/* How convolutions compute; sums are float32 in any case. */
+typedef enum {
+  KERNELS_DIRECT,
+  /* Winograd's algorithm where that is faster: fewer multiplications, more rounding. */
+  KERNELS_FAST,
+  /* On operands rounded to bfloat16, for which the processor must have instructions; or the same in float32. */
+  KERNELS_BFLOAT16,
+  KERNELS_ROUNDED_TO_BFLOAT16,
+} kernels_arithmetic;
+
 enum { KERNELS_OPERANDS = 8, KERNELS_SCALARS = 8, KERNELS_BASES = 12 };
 
 typedef struct {
   int32_t code;
   /* The activation function, the type of an input, the lane of a draw, or a flag. */
   int32_t option;
+  /* Of a convolution (`kernels_arithmetic`). */
+  int32_t arithmetic;
   int64_t rows, columns, inner;
   /* Where the operands are: the base in the highest byte, the bytes from there in the others. Base 0 is the address
    * space, so that an address stands for itself. An operand left out is 0. */
@@ -157,4 +169,6 @@ const char *kernels_instruction_set(void);
 /* "2.6.3", and the instruction set that oneDNN uses. */
 const char *kernels_onednn_version(void);
 const char *kernels_onednn_instruction_set(void);
+/* Whether oneDNN may use instructions for bfloat16 here. */
+bool kernels_has_bfloat16(void);
 int32_t kernels_available_cores(void);

@@ -509,8 +509,28 @@ static void NAME(reduce)(int64_t count, float *restrict target, const float *par
   for (int64_t i = 0; i < count; i++) target[i] += partial[i];
 }
 
+/* The nearest bfloat16, ties to the even one, as the upper half of a float32. NaN stays NaN. */
+INLINE uint32_t nearest_bfloat16(float x) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000;
+  return x == x ? rounded : bits | 0x400000;
+}
+
+static void NAME(to_bfloat16)(int64_t count, const float *restrict x, uint16_t *restrict y) {
+  for (int64_t i = 0; i < count; i++) y[i] = (uint16_t)(nearest_bfloat16(x[i]) >> 16);
+}
+
+static void NAME(round_to_bfloat16)(int64_t count, const float *restrict x, float *restrict y) {
+  for (int64_t i = 0; i < count; i++) {
+    uint32_t bits = nearest_bfloat16(x[i]) & 0xffff0000;
+    __builtin_memcpy(&y[i], &bits, sizeof bits);
+  }
+}
+
 const kernels_loops NAME(kernels_loops) = {
-    NAME(prepare), NAME(rows), NAME(columns), NAME(partial_sums), NAME(finish_sums), NAME(chunk), NAME(reduce),
+    NAME(prepare), NAME(rows),   NAME(columns),     NAME(partial_sums),      NAME(finish_sums),
+    NAME(chunk),   NAME(reduce), NAME(to_bfloat16), NAME(round_to_bfloat16),
 };
 
 #undef JOIN_

@@ -205,9 +205,11 @@ struct AdamWSettings {
 /// The kernels for an element type.
 /// - Parameter threads: the most to use; 0 for one a core.
 /// - Throws: `DidactError.elementType` for types that are not floating point.
-func makeKernels(_ elementType: ElementType, threads: Int = 0) throws -> any Kernels {
+func makeKernels(
+  _ elementType: ElementType, threads: Int = 0, arithmetic: ConvolutionArithmetic = .direct
+) throws -> any Kernels {
   switch elementType {
-  case .float32: return OneDNNKernels(threads: threads > 0 ? threads : availableCores)
+  case .float32: return OneDNNKernels(threads: threads > 0 ? threads : availableCores, arithmetic: arithmetic)
   case .float64: return ReferenceKernels<Double>()
   case .int64, .uint8:
     throw DidactError(.elementType, "networks compute in float32 or float64, not \(elementType)")

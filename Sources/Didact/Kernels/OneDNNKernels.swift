@@ -7,20 +7,22 @@ import CKernels
 struct OneDNNKernels: Kernels {
   /// The most threads that a call uses, at least 1.
   let threads: Int
+  let arithmetic: ConvolutionArithmetic
   /// Takes the calls of layers instead of running them, unless nil.
   var recorder: ProgramRecorder?
 
   var elementType: ElementType { .float32 }
 
-  init(threads: Int, recorder: ProgramRecorder? = nil) {
+  init(threads: Int, arithmetic: ConvolutionArithmetic = .direct, recorder: ProgramRecorder? = nil) {
     self.threads = threads
+    self.arithmetic = arithmetic
     self.recorder = recorder
   }
 
   /// The layers' calls in `body`, as a program.
   func program(_ body: (OneDNNKernels) throws -> Void) throws -> Program {
     let recorder = ProgramRecorder()
-    try body(OneDNNKernels(threads: threads, recorder: recorder))
+    try body(OneDNNKernels(threads: threads, arithmetic: arithmetic, recorder: recorder))
     return try Program(recorder.operations, threads: threads)
   }
 
@@ -41,6 +43,7 @@ struct OneDNNKernels: Kernels {
     var operation = kernels_operation()
     operation.code = Int32(bitPattern: code.rawValue)
     operation.option = option
+    operation.arithmetic = arithmetic.code
     operation.rows = Int64(rows)
     operation.columns = Int64(columns)
     operation.inner = Int64(inner)

@@ -19,5 +19,6 @@ struct LayerGraph: Sendable {
     self.uses = uses
   }
 
+  var hasConvolutions: Bool { nodes.contains { $0.layer is ConvolutionLayer } }
   var last: any Layer { nodes[nodes.count - 1].layer }
 }

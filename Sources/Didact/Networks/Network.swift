@@ -10,6 +10,7 @@ public final class Network: @unchecked Sendable {
   public let seed: UInt64
   /// The most threads that a call uses.
   public let threads: Int
+  public let arithmetic: ConvolutionArithmetic
   /// All parameters, in the order of `parameterNames`. Writable; a write is seen by the next call.
   public let parameters: Tensor
   /// What `RecordedPass.backward` computed last, in the same order.
@@ -43,18 +44,20 @@ public final class Network: @unchecked Sendable {
   ///   - elementType: `.float32` or `.float64`.
   ///   - seed: of the initial parameters and of dropout masks.
   ///   - threads: the most to use, at most one a core; 0 for one a core. Small work stays on one.
+  ///   - arithmetic: of convolutions.
   ///   - stream: names the random stream of the initial parameters; networks of one seed and different streams differ.
   /// - Throws: `DidactError.elementType` or `.outOfMemory`.
   public init(
     _ specification: NetworkSpecification, elementType: ElementType = .float32, seed: UInt64 = 0, threads: Int = 0,
-    stream: String = "initialization/network"
+    arithmetic: ConvolutionArithmetic = .direct, stream: String = "initialization/network"
   ) throws {
     let builder = try NetworkBuilder(specification)
     self.specification = specification
     self.elementType = elementType
     self.seed = seed
     self.threads = threads > 0 ? min(threads, availableCores) : availableCores
-    kernels = try makeKernels(elementType, threads: self.threads)
+    self.arithmetic = arithmetic
+    kernels = try makeKernels(elementType, threads: self.threads, arithmetic: arithmetic)
     graph = builder.graph
     predictedRows = try PassLayout.rowsOfBlock(graph, inputs: specification.extent.count)
     parameterSlots = builder.parameters
@@ -96,22 +99,26 @@ public final class Network: @unchecked Sendable {
   public convenience init(description: JSON) throws {
     var specification = description.members ?? [:]
     var own = JSONObject()
-    for key in ["dtype", "seed", "threads"] {
-      own[key] = specification[key]
-      specification[key] = nil
+    for field in Self.fields {
+      own[field.key] = specification[field.key]
+      specification[field.key] = nil
     }
     let values = try FieldValues(own, fields: Self.fields, subject: "network")
+    let elementType: ElementType = try values.text("dtype") == "float64" ? .float64 : .float32
+    let arithmetic = try ConvolutionArithmetic(values, elementType)
     try self.init(
       NetworkSpecification(description.members == nil ? description : .object(specification)),
-      elementType: try values.text("dtype") == "float64" ? .float64 : .float32,
-      seed: UInt64(try values.integer("seed")), threads: try values.integer("threads"))
+      elementType: elementType, seed: UInt64(try values.integer("seed")), threads: try values.integer("threads"),
+      arithmetic: arithmetic)
+    try arithmetic.check([self])
   }
 
-  private static let fields = [
-    Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
-    Field("seed", .integer(.atLeast(0)), 0, "seed of initial parameters and dropout masks"),
-    Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, at most one a core; 0 for one a core"),
-  ]
+  private static let fields =
+    [
+      Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
+      Field("seed", .integer(.atLeast(0)), 0, "seed of initial parameters and dropout masks"),
+      Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, at most one a core; 0 for one a core"),
+    ] + ConvolutionArithmetic.fields
 
   /// What `init(description:)` reads.
   public var description: JSON {
@@ -154,7 +161,8 @@ public final class Network: @unchecked Sendable {
 
   /// A network of its own with the same values.
   public func copy() throws -> Network {
-    let copy = try Network(specification, elementType: elementType, seed: seed, threads: threads)
+    let copy = try Network(
+      specification, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic)
     copy.setValues(from: self)
     let count = draws.withLock { $0 }
     copy.draws.withLock { $0 = count }

@@ -62,6 +62,7 @@ public final class Trainer: @unchecked Sendable {
       Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
       Field("seed", .integer(.atLeast(0)), 0, "seed of every random stream"),
       Field("threads", .integer(.closed(0, 1024)), 0, "most threads to use, at most one a core; 0 for one a core"),
+      ConvolutionArithmetic.fields[0], ConvolutionArithmetic.fields[1],
       Field(
         "average_decay", .number(.closed(0, 1)), .null,
         "decay of a moving average of the student, which then makes the predictions; null for none",
@@ -130,8 +131,10 @@ public final class Trainer: @unchecked Sendable {
         "trainer: the student takes \(studentSpecification.inputs) inputs, the teacher \(specification.inputs)")
     }
     let threads = try configuration.integer("threads")
+    let arithmetic = try ConvolutionArithmetic(configuration, elementType)
     let student = try Network(
-      studentSpecification, elementType: elementType, seed: seed, threads: threads, stream: "initialization/student")
+      studentSpecification, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic,
+      stream: "initialization/student")
     let methodKind: MethodName = try configuration.choice("method")
     // EMAN: a teacher that is an average normalises with averaged statistics.
     let isEMAN = try methodKind.labelsByAverage && configuration.has("eman") && configuration.boolean("eman")
@@ -148,7 +151,8 @@ public final class Trainer: @unchecked Sendable {
             configuration, network: specification, classes: student.classes)
         else { throw DidactError(.internalError, "\(method) has no second network") }
         let network = try Network(
-          second, elementType: elementType, seed: seed, threads: threads, stream: "initialization/\(role)")
+          second, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic,
+          stream: "initialization/\(role)")
         guard network.classes == student.classes else {
           throw DidactError(
             .invalidArgument, "trainer: the student has \(student.classes) classes, the \(role) \(network.classes)")
@@ -166,6 +170,7 @@ public final class Trainer: @unchecked Sendable {
       + (selection == nil ? [] : Selection.metricNames)
     lastMetrics = Metrics(columns: metricNames, terms: self.method.metricNames.count)
     workingMetrics = lastMetrics
+    try arithmetic.check(networks)
     guard movingAverage != nil || !averagesStatistics && averageWarmup == .none else {
       let key = averagesStatistics ? "average_statistics" : "average_warmup"
       throw DidactError(.invalidArgument, "trainer: \"\(key)\" needs \"average_decay\"")

@@ -207,12 +207,22 @@ class Network:
         The most to use; 0 for one a core. Small work stays on one.
     """
 
-    def __init__(self, specification: Mapping[str, Any], dtype: str = "float32", seed: int = 0, threads: int = 0):
+    def __init__(
+        self,
+        specification: Mapping[str, Any],
+        dtype: str = "float32",
+        seed: int = 0,
+        threads: int = 0,
+        math: str = "direct",
+        bfloat16: str = "off",
+    ):
         description = {
             **specification,
             "dtype": str(np.dtype(dtype)),
             "seed": whole_number(seed, "seed"),
             "threads": whole_number(threads, "threads"),
+            "math": math,
+            "bfloat16": bfloat16,
         }
         self._adopt(make_handle(library.didact_network_create, library.didact_network_free, to_json(description)))
 
