@@ -246,6 +246,40 @@ didact_status didact_network_save(didact_network *network, const char *path);
 didact_status didact_network_load(didact_network **out, const char *path);
 
 /**
+ * The same parameters, gradients and statistics, not copies, as a network for images of another size. The new handle is
+ * freed by itself; the memory lives as long as either.
+ *
+ * @param out takes the new handle.
+ * @param network a network of images whose parameters do not depend on their size, such as one that ends in a global pool.
+ * @param height in pixels.
+ * @param width in pixels.
+ */
+didact_status didact_network_resized(didact_network **out, didact_network *network, int64_t height, int64_t width);
+
+/**
+ * What `didact_network_load_pretrained` would do with a file, as JSON: `"names"` (whose the file has: "didact",
+ * "torchvision" or "timm"), `"matched"`, `"kept"` (what the file does not have and stays as it is) and `"unused"` (what
+ * the network has no place for).
+ *
+ * @param out takes as much of the text as fits, ended by a zero byte; may be null.
+ * @param capacity the size of `out` in bytes.
+ * @param length takes the size that all of the text needs, the zero byte included.
+ * @param network stays as it is.
+ * @param path a safetensors file.
+ */
+didact_status didact_network_compare_pretrained(char *out, int64_t capacity, int64_t *length, didact_network *network, const char *path);
+
+/**
+ * Reads the weights of a network that this library saved, or of torchvision's or timm's ResNet or EfficientNet, from a
+ * safetensors file. On an error the network stays as it is.
+ *
+ * @param network takes the weights. Its last layer stays as it is where the numbers of classes differ.
+ * @param path a safetensors file.
+ * @param strict not 0: everything but the last layer must be there in the right shape.
+ */
+didact_status didact_network_load_pretrained(didact_network *network, const char *path, int32_t strict);
+
+/**
  * The specification as JSON, with defaults filled in, and with `"dtype"` and `"seed"`.
  *
  * @param out takes as much of the text as fits, ended by a zero byte; may be null.

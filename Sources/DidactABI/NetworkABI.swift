@@ -54,6 +54,63 @@ public func didact_network_load(
   }
 }
 
+/// The same parameters, gradients and statistics, not copies, as a network for images of another size. The new handle is
+/// freed by itself; the memory lives as long as either.
+///
+/// - Parameters:
+///   - out: takes the new handle.
+///   - network: a network of images whose parameters do not depend on their size, such as one that ends in a global pool.
+///   - height: in pixels.
+///   - width: in pixels.
+@_cdecl("didact_network_resized")
+public func didact_network_resized(
+  _ out: UnsafeMutablePointer<didact_network?>?, _ network: didact_network?, _ height: Int64, _ width: Int64
+) -> didact_status {
+  call {
+    let out = try required(out, "out"), network: Network = try resolve(network, .network)
+    out.pointee = try makeHandle(network.resized(height: Int(height), width: Int(width)), .network)
+  }
+}
+
+/// What `didact_network_load_pretrained` would do with a file, as JSON: `"names"` (whose the file has: "didact",
+/// "torchvision" or "timm"), `"matched"`, `"kept"` (what the file does not have and stays as it is) and `"unused"` (what
+/// the network has no place for).
+///
+/// - Parameters:
+///   - out: takes as much of the text as fits, ended by a zero byte; may be null.
+///   - capacity: the size of `out` in bytes.
+///   - length: takes the size that all of the text needs, the zero byte included.
+///   - network: stays as it is.
+///   - path: a safetensors file.
+@_cdecl("didact_network_compare_pretrained")
+public func didact_network_compare_pretrained(
+  _ out: UnsafeMutablePointer<CChar>?, _ capacity: Int64, _ length: UnsafeMutablePointer<Int64>?,
+  _ network: didact_network?, _ path: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let network: Network = try resolve(network, .network)
+    let weights = try PretrainedWeights(text(path, "path"), for: network, strict: false)
+    try copyOut(weights.report.json.serialized(), out, capacity, length)
+  }
+}
+
+/// Reads the weights of a network that this library saved, or of torchvision's or timm's ResNet or EfficientNet, from a
+/// safetensors file. On an error the network stays as it is.
+///
+/// - Parameters:
+///   - network: takes the weights. Its last layer stays as it is where the numbers of classes differ.
+///   - path: a safetensors file.
+///   - strict: not 0: everything but the last layer must be there in the right shape.
+@_cdecl("didact_network_load_pretrained")
+public func didact_network_load_pretrained(
+  _ network: didact_network?, _ path: UnsafePointer<CChar>?, _ strict: Int32
+) -> didact_status {
+  call {
+    let network: Network = try resolve(network, .network)
+    try PretrainedWeights(text(path, "path"), for: network, strict: strict != 0).apply()
+  }
+}
+
 /// The specification as JSON, with defaults filled in, and with `"dtype"` and `"seed"`.
 ///
 /// - Parameters:

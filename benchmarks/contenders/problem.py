@@ -77,26 +77,27 @@ class Problem:
 
 @dataclass(frozen=True)
 class ImageProblem:
-    """The same of a WideResNet-28-2 on images of 32 by 32 pixels, each view with batch statistics of its own."""
+    """The same of a WideResNet-28-2 on images, each view with batch statistics of its own."""
 
     feedback: str
     threads: int
     labelled: int = 16
     unlabelled: int = 112
+    size: int = 32  # height and width
     classes: int = 10
     options: tuple = ()  # of Didact's trainer: names and values
 
     def network(self, didact):
-        return didact.wide_resnet([32, 32, 3], self.classes), dict(self.options)
+        return didact.wide_resnet([self.size, self.size, 3], self.classes), dict(self.options)
 
     feedback_weight = Problem.feedback_weight
 
     def batch(self):
         """x, y, weak, strong, images channels last."""
         random = np.random.default_rng(0)
-        x = random.standard_normal((self.labelled, 32, 32, 3), dtype=np.float32)
+        x = random.standard_normal((self.labelled, self.size, self.size, 3), dtype=np.float32)
         y = random.integers(self.classes, size=self.labelled)
-        weak = random.standard_normal((self.unlabelled, 32, 32, 3), dtype=np.float32)
+        weak = random.standard_normal((self.unlabelled, self.size, self.size, 3), dtype=np.float32)
         strong = weak + np.float32(0.2) * random.standard_normal(weak.shape, dtype=np.float32)
         return x, y, weak, strong
 

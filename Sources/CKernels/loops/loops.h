@@ -313,14 +313,15 @@ static void finish_cotangent_sums(const kernels_operation *o, const kernels_run 
   for (int64_t c = first; c < last; c++) sums[columns + c] = (sums[columns + c] - mean[c] * sums[c]) * inverse[c];
   if (o->code == KERNELS_NORMALIZATION_BACKWARD_SUMS) {
     float *weight = operand(o, run, 4), *bias = operand(o, run, 5);
+    bool adds = run->accumulate || o->option & 2;
     for (int64_t c = first; c < last; c++) {
-      weight[c] = (float)sums[columns + c] + (run->accumulate ? weight[c] : 0);
-      bias[c] = (float)sums[c] + (run->accumulate ? bias[c] : 0);
+      weight[c] = (float)sums[columns + c] + (adds ? weight[c] : 0);
+      bias[c] = (float)sums[c] + (adds ? bias[c] : 0);
     }
   }
   for (int64_t c = first; c < last; c++) {
-    sums[c] = o->option ? sums[c] / rows : 0;
-    sums[columns + c] = o->option ? sums[columns + c] / rows : 0;
+    sums[c] = o->option & 1 ? sums[c] / rows : 0;
+    sums[columns + c] = o->option & 1 ? sums[columns + c] / rows : 0;
   }
 }
 

@@ -105,9 +105,10 @@ protocol Kernels: Sendable {
   func batchNormalization(
     _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVariance: Tensor,
     moments: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?)
+  /// - Parameter adds: whether an earlier call of the same program wrote the cotangents of weight and bias.
   func batchNormalizationBackward(
     _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
-    input: Tensor, weight: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool)
+    input: Tensor, weight: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool, adds: Bool)
   func batchNormalizationTangent(
     _ outputTangent: Tensor, _ inputTangent: Tensor?, input: Tensor, weight: Tensor, weightTangent: Tensor,
     biasTangent: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool)

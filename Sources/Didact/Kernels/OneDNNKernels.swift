@@ -225,11 +225,11 @@ struct OneDNNKernels: Kernels {
 
   func batchNormalizationBackward(
     _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
-    input: Tensor, weight: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool
+    input: Tensor, weight: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool, adds: Bool
   ) {
     call(
       KERNELS_NORMALIZATION_BACKWARD_SUMS, rows: outputCotangent.rows, columns: outputCotangent.columns,
-      option: usesBatch ? 1 : 0,
+      option: (usesBatch ? 1 : 0) | (adds ? 2 : 0),
       (
         bits(outputCotangent), bits(input), bits(moments), bits(sums), bits(weightCotangent), bits(biasCotangent), 0, 0
       ))

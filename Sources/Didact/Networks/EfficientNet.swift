@@ -1,4 +1,4 @@
-/// EfficientNet B0 to B8 (Tan and Le, ICML 2019; B8: Xie et al., CVPR 2020).
+/// EfficientNet B0 to B8 and L2 (Tan and Le, ICML 2019; B8: Xie et al., CVPR 2020; L2: Xie et al., CVPR 2020).
 ///
 /// A convolution, seven stages of inverted bottlenecks, a 1 × 1 convolution, the mean over pixels, a dense layer. A block
 /// widens by 1 × 1, convolves each channel, gates the channels by what they are on average (squeeze-and-excitation), narrows
@@ -7,6 +7,7 @@ enum EfficientNet {
   private static let variants: [(name: String, width: Double, depth: Double, dropout: Double)] = [
     ("b0", 1, 1, 0.2), ("b1", 1, 1.1, 0.2), ("b2", 1.1, 1.2, 0.3), ("b3", 1.2, 1.4, 0.3), ("b4", 1.4, 1.8, 0.4),
     ("b5", 1.6, 2.2, 0.4), ("b6", 1.8, 2.6, 0.5), ("b7", 2, 3.1, 0.5), ("b8", 2.2, 3.6, 0.5),
+    ("l2", 4.3, 5.3, 0.5),
   ]
   private static let stages: [(count: Int, size: Int, stride: Int, expansion: Int, channels: Int)] = [
     (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
@@ -22,6 +23,9 @@ enum EfficientNet {
     Field(
       "stochastic_depth", .number(.halfOpen(0, 1)), 0.2, "rate at which the last block's branch is left out",
       source: "Huang et al. 2016"),
+    Field(
+      "epsilon", .number(.above(0)), 0.001,
+      "added to the variance by batch normalisation; torchvision's B0 to B4 and timm's have 1e-5"),
     Field(
       "small_images", .boolean, false, "the first convolution and the second and third stage keep the size",
       source: "Google's Meta Pseudo Labels code"),
@@ -39,9 +43,14 @@ enum EfficientNet {
       throw DidactError(.internalError, "no EfficientNet \(name)")
     }
     var list = LayerList()
+    let epsilon = try values.value("epsilon")
     func normalized(_ name: String, isActive: Bool = true) -> String {
-      let name = list.add("batch_norm", name, ["epsilon": 0.001, "momentum": 0.01])
+      let name = list.add("batch_norm", name, ["epsilon": epsilon, "momentum": 0.01])
       return isActive ? list.add("swish", "\(name).swish") : name
+    }
+    /// A 1 × 1 convolution of one pixel in the published codes, which starts as those do.
+    func gateLayer(_ outputs: Int) -> JSONObject {
+      ["outputs": .integer(Int64(outputs)), "initialization": "he_normal_fan_out"]
     }
     var channels = rounded(32, width), index = 0
     _ = list.convolution("stem.conv", channels, stride: isSmall ? 1 : 2)
@@ -60,9 +69,9 @@ enum EfficientNet {
         _ = list.convolution("\(prefix).depthwise", inner, size: shape.size, stride: stride, groups: inner)
         let image = normalized("\(prefix).depthwise_bn")
         list.add("global_average_pool", "\(prefix).squeeze")
-        list.add("dense", "\(prefix).reduce", ["outputs": .integer(Int64(max(1, channels / 4)))])
+        list.add("dense", "\(prefix).reduce", gateLayer(max(1, channels / 4)))
         list.add("swish", "\(prefix).reduce.swish")
-        list.add("dense", "\(prefix).excite", ["outputs": .integer(Int64(inner))])
+        list.add("dense", "\(prefix).excite", gateLayer(inner))
         let gate = list.add("sigmoid", "\(prefix).gate")
         list.add("gate", "\(prefix).gated", from: [image, gate])
         _ = list.convolution("\(prefix).project", outputs, size: 1)
@@ -81,7 +90,8 @@ enum EfficientNet {
     list.add("global_average_pool", "pool")
     let rate = try values.optionalNumber("dropout") ?? dropout
     if rate > 0 { list.add("dropout", "dropout", ["rate": .number(rate)]) }
-    list.add("dense", "classifier", ["outputs": try values.value("classes")])
+    list.add(
+      "dense", "classifier", ["outputs": try values.value("classes"), "initialization": "uniform_fan_out"])
     return list.layers
   }
 }

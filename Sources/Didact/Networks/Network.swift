@@ -18,7 +18,7 @@ public final class Network: @unchecked Sendable {
   /// Running statistics of normalisation layers, in the order of `statisticNames`.
   public let statistics: Tensor
   /// Held for reading by predictions and for writing by training steps.
-  package let lock = ReadWriteLock()
+  package let lock: ReadWriteLock
 
   let kernels: any Kernels
   let graph: LayerGraph
@@ -32,7 +32,7 @@ public final class Network: @unchecked Sendable {
   /// Where each name stands: parameters, then statistics.
   private let slotIndices: [String: Int]
   /// Draws made by training-mode passes that did not say which draw they are.
-  package let draws = Locked<UInt64>(0)
+  package let draws: Locked<UInt64>
   /// Compiled for the batch shapes and modes seen lately, the last used one last.
   private let plans = Locked<[Plan]>([])
   private static let keptPlans = 16
@@ -72,7 +72,46 @@ public final class Network: @unchecked Sendable {
     gradients = try Tensor(Shape(builder.parameterCount), elementType)
     statistics = try Tensor(Shape(builder.statisticCount), elementType)
     initializations = builder.initializations
+    lock = ReadWriteLock()
+    draws = Locked(0)
     initialize(stream: stream)
+  }
+
+  /// The same parameters, gradients and statistics, not copies, in a network for images of another size: what one learns
+  /// the other knows. For training at another size, make a trainer of the resized specification and load the weights.
+  /// - Throws: `DidactError.invalidArgument` for a network whose parameters depend on the size, or a size too small.
+  public func resized(height: Int, width: Int) throws -> Network {
+    try Network(sharing: self, specification.resized(height: height, width: width))
+  }
+
+  private init(sharing other: Network, _ specification: NetworkSpecification) throws {
+    let builder = try NetworkBuilder(specification)
+    let shapes = builder.parameters.map(\.shape), old = other.parameterSlots.map(\.shape)
+    if let index = zip(shapes, old).enumerated().first(where: { $1.0 != $1.1 })?.offset {
+      throw DidactError(
+        .invalidArgument,
+        "\(other.parameterNames[index]) depends on the size of the images: \(old[index]) for \(other.specification.extent), "
+          + "\(shapes[index]) for \(specification.extent)")
+    }
+    self.specification = specification
+    elementType = other.elementType
+    seed = other.seed
+    threads = other.threads
+    arithmetic = other.arithmetic
+    kernels = other.kernels
+    graph = builder.graph
+    predictedRows = try PassLayout.rowsOfBlock(builder.graph, inputs: specification.extent.count)
+    parameterSlots = other.parameterSlots
+    statisticSlots = other.statisticSlots
+    parameterNames = other.parameterNames
+    statisticNames = other.statisticNames
+    slotIndices = other.slotIndices
+    parameters = other.parameters
+    gradients = other.gradients
+    statistics = other.statistics
+    initializations = other.initializations
+    lock = other.lock
+    draws = other.draws
   }
 
   /// Sets parameters and statistics to initial values.
@@ -187,12 +226,7 @@ public final class Network: @unchecked Sendable {
     guard input.elementType == elementType else {
       throw DidactError(.elementType, "input is \(input.elementType); the network computes in \(elementType)")
     }
-    if mode.normalization != .running, input.rows < 2,
-      let layer = graph.nodes.map(\.layer).first(where: { $0 is BatchNormLayer && $0.extent.pixels < 2 })
-    {
-      throw DidactError(
-        .data, "\(layer.name) needs at least 2 rows to normalise with batch statistics; got \(input.rows)")
-    }
+    if mode.normalization != .running { try checkGroups(rows: input.rows) }
     let pass = try takePass(rows: input.rows, mode: mode)
     try pass.forward(input, mode: mode, at: parameters)
     return pass
@@ -304,6 +338,20 @@ public final class Network: @unchecked Sendable {
     }
     guard examples.rows > 0 else { throw DidactError(.shape, "input has no rows") }
     return examples
+  }
+
+  /// Each group of a normalisation needs two values of a channel, and as many rows as the others.
+  private func checkGroups(rows: Int) throws {
+    for case let layer as BatchNormLayer in graph.nodes.lazy.map(\.layer) {
+      guard rows % layer.groups == 0 else {
+        throw DidactError(.data, "\(layer.name) cannot divide a batch of \(rows) rows into \(layer.groups) groups")
+      }
+      guard rows / layer.groups * layer.extent.pixels > 1 else {
+        let least = 2 * layer.groups
+        throw DidactError(
+          .data, "\(layer.name) needs at least \(least) rows to normalise with batch statistics; got \(rows)")
+      }
+    }
   }
 
   private func checkInput(_ shape: Shape) throws {

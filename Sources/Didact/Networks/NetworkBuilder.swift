@@ -19,22 +19,22 @@ struct NetworkBuilder {
 
   init(_ specification: NetworkSpecification) throws {
     var layers: [(layer: any Layer, inputs: [Int])] = []
-    // Where the value of each name is, and its extent.
-    var places: [String: Int] = ["input": 0], extents = [specification.extent]
+    typealias Value = (place: Int, extent: Extent)
+    var last: Value = (0, specification.extent), values = ["input": last]
     for layer in specification.layers {
       let type = try layer.values.text("type"), index = countsByType[type, default: 0]
       countsByType[type] = index + 1
       let name = layer.name ?? "\(type)\(index)"
       let inputs =
         try layer.from?.map { source in
-          guard let place = places[source] else {
+          guard let value = values[source] else {
             throw DidactError(
               .invalidArgument,
               "network, layer \"\(name)\": no layer before it is called \"\(source)\"."
-                + suggestion(for: source, among: places.keys.sorted()))
+                + suggestion(for: source, among: values.keys.sorted()))
           }
-          return place
-        } ?? [layers.count]
+          return value
+        } ?? [last]
       let wanted = ["add", "gate"].contains(type) ? 2 : 1
       guard inputs.count == wanted else {
         throw DidactError(
@@ -42,13 +42,19 @@ struct NetworkBuilder {
           "network, layer \"\(name)\": reads \(inputs.count) layers, but \(type) takes \(wanted); name them in \"from\""
         )
       }
-      let made = try makeLayer(layer.values, name, inputs.map { extents[$0] })
-      layers.append((made, inputs))
-      extents.append(made.extent)
-      guard places.updateValue(layers.count, forKey: name) == nil else {
+      if type == "flatten" {
+        // The same values, seen as a vector.
+        last = (inputs[0].place, Extent(inputs[0].extent.count))
+      } else {
+        let made = try makeLayer(layer.values, name, inputs.map(\.extent))
+        layers.append((made, inputs.map(\.place)))
+        last = (layers.count, made.extent)
+      }
+      guard values.updateValue(last, forKey: name) == nil else {
         throw DidactError(.invalidArgument, "network: two layers are called \"\(name)\"")
       }
     }
+    guard !layers.isEmpty else { throw DidactError(.invalidArgument, "network: it computes nothing") }
     graph = LayerGraph(layers)
     if let unread = graph.uses.dropFirst().dropLast().firstIndex(of: 0) {
       throw DidactError(
@@ -61,9 +67,14 @@ struct NetworkBuilder {
     switch try values.text("type") {
     case "dense":
       let outputs = try values.integer("outputs")
-      let fan = try values.text("initialization") == "he_uniform" ? inputs : inputs + outputs
-      let shape = try Shape(checking: [outputs, inputs])
-      let weight = try parameter("\(name).weight", shape, .weight, .uniform(bound: (6 / Double(fan)).squareRoot()))
+      let initialization: Initialization =
+        switch try values.text("initialization") {
+        case "he_uniform": .uniform(bound: (6 / Double(inputs)).squareRoot())
+        case "he_normal_fan_out": .normal(deviation: (2 / Double(outputs)).squareRoot())
+        case "uniform_fan_out": .uniform(bound: 1 / Double(outputs).squareRoot())
+        default: .uniform(bound: (6 / Double(inputs + outputs)).squareRoot())
+        }
+      let weight = try parameter("\(name).weight", Shape(checking: [outputs, inputs]), .weight, initialization)
       let bias = try parameter("\(name).bias", Shape(outputs), .bias, .constant(0))
       return DenseLayer(name: name, extent: Extent(outputs), weight: weight, bias: bias)
     case "convolution": return try convolution(values, name, extent)
@@ -102,6 +113,7 @@ struct NetworkBuilder {
       let shape = Shape(extent.channels)
       return BatchNormLayer(
         name: name, extent: extent, epsilon: try values.number("epsilon"), momentum: try values.number("momentum"),
+        groups: try values.integer("groups"),
         weight: try parameter("\(name).weight", shape, .normalization, .constant(1)),
         bias: try parameter("\(name).bias", shape, .normalization, .constant(0)),
         runningMean: statistic("\(name).running_mean", shape),

@@ -22,6 +22,18 @@ public struct NetworkSpecification: Sendable, Equatable {
 
   /// The length of one input row.
   public var inputs: Int { extent.count }
+  /// `"mlp"` and so on.
+  var type: String { json.members?["type"]?.text ?? "" }
+
+  /// The same network for images of another size.
+  /// - Throws: `DidactError.invalidArgument` for lengths that are not of images, or too small.
+  func resized(height: Int, width: Int) throws -> NetworkSpecification {
+    guard var object = json.members, extent.isImage else {
+      throw DidactError(.invalidArgument, "a network of vectors cannot be resized; its input is \(extent)")
+    }
+    object["inputs"] = .array([height, width, extent.channels].map { .integer(Int64($0)) })
+    return try NetworkSpecification(.object(object))
+  }
   /// The length of one row of logits.
   var classes: Int {
     get throws { try layers.last { $0.values.has("outputs") }?.values.integer("outputs") ?? inputs }
@@ -59,8 +71,10 @@ public struct NetworkSpecification: Sendable, Equatable {
           Field("type", .choice(["dense"]), nil, "output = input · weightᵀ + bias"),
           Field("outputs", .integer(width), nil, "length of one output row"),
           Field(
-            "initialization", .choice(["he_uniform", "glorot_uniform"]), "glorot_uniform",
-            "how weights start: uniform within √(6 / inputs), or within √(6 / (inputs + outputs)); biases start at 0",
+            "initialization", .choice(["he_uniform", "glorot_uniform", "he_normal_fan_out", "uniform_fan_out"]),
+            "glorot_uniform",
+            "how weights start: uniform within √(6 / inputs) or √(6 / (inputs + outputs)), normal with variance "
+              + "2 / outputs, or uniform within 1 / √outputs; biases start at 0",
             source: "He et al. 2015; Glorot and Bengio 2010"),
         ]
       ),
@@ -91,6 +105,9 @@ public struct NetworkSpecification: Sendable, Equatable {
           Field("epsilon", .number(.above(0)), 1e-5, "added to the variance", source: "as in PyTorch"),
           Field(
             "momentum", .number(.closed(0, 1)), 0.1, "of the batch in the running statistics", source: "as in PyTorch"),
+          Field(
+            "groups", .integer(.closed(1, 65_536)), 1,
+            "parts of a batch that are normalised each by itself, as if on as many devices"),
         ]
       ),
       ("max_pool", poolFields("max_pool", "the largest of each window")),

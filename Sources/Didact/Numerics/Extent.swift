@@ -11,6 +11,7 @@ struct Extent: Equatable, Sendable, CustomStringConvertible {
   init(_ length: Int) { self.init(1, 1, length) }
 
   var pixels: Int { height * width }
+  var isImage: Bool { pixels > 1 }
   var count: Int { pixels * channels }
   var description: String { pixels == 1 ? "[\(channels)]" : "[\(height), \(width), \(channels)]" }
   /// What shapes of arrays such examples have, for messages.

@@ -13,7 +13,7 @@ from . import callbacks, datasets
 from ._errors import DidactError
 from ._version import __version__
 from .gradient_check import GradientCheck, gradcheck
-from .network import Network, Pass, efficientnet, mlp, resnet, sequential, small_cnn, wide_resnet
+from .network import Network, Pass, efficientnet, load_pretrained, mlp, resnet, sequential, small_cnn, wide_resnet
 from .optimization import SGD, AdamW, MovingAverage, Optimizer
 from .prediction import Predictor
 from .trainer import Trainer, configuration_fields, preset
@@ -37,6 +37,7 @@ __all__ = [
     "datasets",
     "efficientnet",
     "gradcheck",
+    "load_pretrained",
     "mlp",
     "plot",
     "preset",

@@ -166,6 +166,7 @@ def efficientnet(
     dropout: float | None = None,
     stochastic_depth: float = 0.2,
     small_images: bool = False,
+    epsilon: float = 0.001,
 ) -> dict[str, Any]:
     """The specification of an EfficientNet (Tan and Le, ICML 2019).
 
@@ -174,17 +175,20 @@ def efficientnet(
     inputs : (height, width, channels)
     classes : int
     variant : str
-        ``"b0"`` to ``"b8"``.
+        ``"b0"`` to ``"b8"``, or ``"l2"``.
     dropout : float, optional
         Rate before the dense layer; the variant's by default.
     stochastic_depth : float
         Rate at which the last block's branch is left out; earlier ones less.
     small_images : bool
         The first convolution and the second and third stage keep the size.
+    epsilon : float
+        Added to the variance by batch normalisation. Torchvision's B0 to B4 and timm's without ``tf_`` have 1e-5.
     """
     return {
         "type": "efficientnet", "inputs": _inputs(inputs), "classes": classes, "variant": variant, "dropout": dropout,
         "stochastic_depth": stochastic_depth, "small_images": small_images,
+        "epsilon": epsilon,
     }  # fmt: skip
 
 
@@ -205,6 +209,11 @@ class Network:
         Of the initial parameters and of dropout masks.
     threads : int
         The most to use; 0 for one a core. Small work stays on one.
+    math : str
+        ``"direct"``, or ``"fast"``: convolutions may use Winograd's algorithm, which multiplies less and rounds more.
+    bfloat16 : str
+        ``"off"``; ``"on"``: convolutions multiply in bfloat16 and add in float32, which needs a processor with
+        avx512_bf16; ``"emulate"``: the same computed in float32.
     """
 
     def __init__(
@@ -350,6 +359,20 @@ class Network:
             make_handle(library.didact_network_load, library.didact_network_free, path_bytes(path))
         )
 
+    def resized(self, size: tuple[int, int]) -> Network:
+        """The same parameters, gradients and statistics, not copies, as a network for images of another size.
+
+        Parameters
+        ----------
+        size : (height, width)
+        """
+        height, width = (whole_number(length, "size") for length in size)
+        return Network._of(
+            make_handle(
+                library.didact_network_resized, library.didact_network_free, self._handle.value, height, width
+            )
+        )
+
     def __repr__(self) -> str:
         count = sum(array.size for array in self._parameters.values())
         return f"<didact.Network {self._specification['type']}, {count} parameters, {self._dtype}>"
@@ -447,3 +470,28 @@ class Pass:
             )
         )
         return tangent
+
+
+def load_pretrained(network: Network, path: str | os.PathLike, strict: bool = True) -> dict[str, Any]:
+    """Reads weights from a safetensors file: of a network that this library saved, or of torchvision's or timm's ResNet
+    or EfficientNet.
+
+    Parameters
+    ----------
+    network : Network
+        Takes the weights; on an error it stays as it is. Its last layer keeps its own where the numbers of classes
+        differ. An average that a trainer keeps is a network of its own.
+    path : path of the file
+    strict : bool
+        Whether everything but the last layer must be there in the right shape.
+
+    Returns
+    -------
+    dict
+        ``names`` (whose the file has: ``"didact"``, ``"torchvision"`` or ``"timm"``), ``matched``, ``kept`` (what the
+        file does not have) and ``unused`` (what the network has no place for).
+    """
+    value, place = network._handle.value, path_bytes(path)
+    report = json.loads(text(library.didact_network_compare_pretrained, value, place))
+    check(library.didact_network_load_pretrained(value, place, int(bool(strict))))
+    return report
