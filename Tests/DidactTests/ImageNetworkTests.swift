@@ -35,7 +35,7 @@ import Testing
 
   @Test(arguments: [
     ("b0", 5_288_548), ("b1", 7_794_184), ("b2", 9_109_994), ("b3", 12_233_232), ("b4", 19_341_616), ("b5", 30_389_784),
-    ("b6", 43_040_704), ("b7", 66_347_960), ("b8", 87_413_142),
+    ("b6", 43_040_704), ("b7", 66_347_960), ("b8", 87_413_142), ("l2", 480_309_308),
   ]) func efficientNetsHaveTheirPublishedSizes(variant: String, count: Int) throws {
     let builder = try NetworkBuilder(
       NetworkSpecification([
@@ -77,6 +77,139 @@ import Testing
     return whole.layers[..<cut].map { named(.object($0.values.object), $0.name ?? "", from: $0.from) } + [
       layer("global_average_pool"), dense(3),
     ]
+  }
+
+  /// Gates start as the 1 × 1 convolutions of the published codes, the last layer within 1 / √classes.
+  @Test func efficientNetsStartAsPublished() throws {
+    let network = try Network(
+      NetworkSpecification(["type": "efficientnet", "inputs": [32, 32, 3], "classes": 25]), seed: 1)
+    func deviation(_ name: String) throws -> Double {
+      let values = try network.parameter(name).values
+      return (values.map { $0 * $0 }.reduce(0, +) / Double(values.count)).squareRoot()
+    }
+    // 1152 outputs; fan-out 5 · 5 of a depthwise convolution; uniform within 1 / 5
+    #expect(abs(try deviation("blocks.5.3.excite.weight") / (2.0 / 1152).squareRoot() - 1) < 0.02)
+    #expect(abs(try deviation("blocks.5.3.depthwise.weight") / (2.0 / 25).squareRoot() - 1) < 0.02)
+    #expect(abs(try deviation("classifier.weight") / (0.2 / 3.0.squareRoot()) - 1) < 0.02)
+    #expect(try network.parameter("classifier.weight").values.allSatisfy { abs($0) <= 0.2 })
+  }
+
+  /// A pass keeps one array a convolution; normalised and activated images are computed again, and cotangents take turns.
+  @Test func passesShareMemory() throws {
+    let graph = try NetworkBuilder(wideResNet()).graph, rows = 8
+    let outputs = graph.nodes.map(\.layer.outputs).reduce(0, +) * rows
+    let kept = try PassLayout(graph, inputs: 3072, rows: rows, isKept: true)
+    let forLogits = try PassLayout(graph, inputs: 3072, rows: rows, isKept: false)
+    #expect(kept.count < outputs * 30 / 100)
+    #expect(kept.directionCount < outputs / 6)
+    #expect(forLogits.count < outputs / 12)
+  }
+
+  /// What shares memory computes what has memory of its own does, on several threads, through branches.
+  @Test func sharedMemoryChangesNothing() throws {
+    let specification = try wideResNet(["inputs": [16, 16, 3], "depth": 10, "variant": "fixmatch"])
+    let rows = 40, x = try randomTensor(Shape(rows, 768), seed: 1),
+      cotangent = try randomTensor(Shape(rows, 10), seed: 2)
+    var results: [[Double]] = []
+    for (elementType, threads) in [(ElementType.float64, 1), (.float32, 1), (.float32, 3)] {
+      let network = try Network(specification, elementType: elementType, seed: 1, threads: threads)
+      let input = try network.converted(x), mode = PassMode(normalization: .batch, noise: nil, draw: 0)
+      let pass = try network.record(input, mode: mode), inputCotangent = try Tensor(input.shape, elementType)
+      try pass.backward(try network.converted(cotangent), inputCotangent: inputCotangent)
+      let logits = try network.record(input, mode: mode.forLogits).logits.values
+      #expect(largestDifference(logits, pass.logits.values) == 0)
+      let tangent = try pass.tangent(try network.gradients.copy(), inputDirection: inputCotangent)
+      results.append(logits + network.gradients.values + inputCotangent.values + tangent.values)
+    }
+    let scale = results[0].map(abs).max() ?? 1
+    #expect(largestDifference(results[0], results[1]) < 1e-4 * scale)
+    #expect(largestDifference(results[1], results[2]) < 1e-5 * scale)
+  }
+
+  @Test func resizedNetworksShareTheirParameters() throws {
+    let network = try Network(
+      NetworkSpecification([
+        "type": "wide_resnet", "inputs": [16, 16, 3], "classes": 4, "depth": 10, "width": 1,
+      ]), elementType: .float64, seed: 1)
+    let larger = try network.resized(height: 20, width: 24), x = try randomTensor(Shape(2, 1440), seed: 2)
+    let before = try larger.predictProbabilities(x).values
+    network.parameters[0] += 1
+    #expect(try larger.predictProbabilities(x).values != before)
+    #expect(try network.predictProbabilities(try randomTensor(Shape(2, 768), seed: 2)).shape == Shape(2, 4))
+    let fixed = try Network(
+      NetworkSpecification(["type": "sequential", "inputs": [4, 4, 1], "layers": [["type": "dense", "outputs": 2]]]))
+    #expect(throws: DidactError.self) { try fixed.resized(height: 5, width: 4) }
+    #expect(throws: DidactError.self) { try network.resized(height: 0, width: 4) }
+    let vectors = try Network(try sequential(3, [dense(2)]))
+    #expect(throws: DidactError.self) { try vectors.resized(height: 5, width: 4) }
+  }
+
+  /// A group is normalised as if it were the batch.
+  @Test func groupsAreNormalisedByThemselves() throws {
+    let whole = try Network(try images(3, 2, 2, [layer("batch_norm"), dense(3)]), elementType: .float64, seed: 1)
+    let grouped = try Network(
+      try images(3, 2, 2, [["type": "batch_norm", "groups": 3], dense(3)]), elementType: .float64, seed: 1)
+    let x = try randomTensor(Shape(6, 12), seed: 1), mode = PassMode(normalization: .batch, noise: nil, draw: 0)
+    let logits = try grouped.record(x, mode: mode).logits.values
+    let parts = try (0..<3).flatMap { try whole.record(x.rows(2 * $0..<2 * $0 + 2), mode: mode).logits.values }
+    #expect(largestDifference(logits, parts) < 1e-14)
+    #expect(throws: DidactError.self) { try grouped.record(x.rows(0..<4), mode: mode) }
+    #expect(try grouped.forward(x.rows(0..<4)).shape == Shape(4, 3))
+  }
+
+  /// Weights by other packages' names.
+  @Test func pretrainedWeights() throws {
+    let specification = try NetworkSpecification([
+      "type": "resnet", "inputs": [16, 16, 3], "classes": 5, "depth": 18, "small_images": true,
+    ])
+    let source = try Network(specification, seed: 1), target = try Network(specification, seed: 2)
+    try source.randomize(seed: 3)
+    func tensors(_ change: (String) -> String?) throws -> [(name: String, tensor: Tensor)] {
+      let slots =
+        source.parameterSlots.map { ($0, source.parameters) } + source.statisticSlots.map { ($0, source.statistics) }
+      return try slots.compactMap { slot, flat in
+        guard let name = change(slot.name) else { return nil }
+        return (name, try slot[flat].copy())
+      }
+    }
+    func torch(_ name: String) -> String {
+      "module." + (name.hasSuffix("running_variance") ? String(name.dropLast(8)) + "var" : name)
+    }
+    let folder = try TemporaryDirectory()
+    func file(_ change: (String) -> String?) throws -> String {
+      let path = folder.path("weights.safetensors")
+      try SafetensorsFile(tensors: try tensors(change)).write(to: path)
+      return path
+    }
+    let weights = try PretrainedWeights(try file(torch), for: target)
+    #expect(weights.report.names == "torchvision")
+    #expect(weights.report.kept.isEmpty && weights.report.unused.isEmpty)
+    try weights.apply()
+    #expect(target.parameters.bytes == source.parameters.bytes)
+    #expect(target.statistics.bytes == source.statistics.bytes)
+
+    // Another number of classes keeps the last layer.
+    let other = try Network(
+      NetworkSpecification(.object((specification.json.members ?? [:]).setting(["classes": 7]))), seed: 4)
+    let last = try other.parameter("fc.weight").values
+    let partial = try PretrainedWeights(try file(torch), for: other)
+    #expect(partial.report.kept == ["fc.weight", "fc.bias"])
+    try partial.apply()
+    #expect(try other.parameter("fc.weight").values == last)
+    #expect(try other.parameter("conv1.weight").values == source.parameter("conv1.weight").values)
+
+    let before = target.parameters.bytes
+    let incomplete = try file { $0 == "layer1.0.conv1.weight" ? nil : torch($0) }
+    let error = #expect(throws: DidactError.self) { try PretrainedWeights(incomplete, for: target) }
+    #expect(error?.message.contains("layer1.0.conv1.weight") == true)
+    #expect(try PretrainedWeights(incomplete, for: target, strict: false).report.kept == ["layer1.0.conv1.weight"])
+    let deeper = try Network(NetworkSpecification(.object((specification.json.members ?? [:]).setting(["depth": 50]))))
+    #expect(throws: DidactError.self) { try PretrainedWeights(try file(torch), for: deeper) }
+    let foreign = try Network(try sequential(3, [dense(2)]))
+    #expect(throws: DidactError.self) { try PretrainedWeights(try file(torch), for: foreign) }
+    try source.parameter("conv1.weight")[3] = .nan
+    #expect(throws: DidactError.self) { try PretrainedWeights(try file(torch), for: target).apply() }
+    #expect(target.parameters.bytes == before)
   }
 
   @Test func smallNetworksHaveStagesForTheirImages() throws {

@@ -613,6 +613,44 @@ import Testing
     }
   }
 
+  /// Winograd's algorithm rounds more, bfloat16 has 8 bits; and its emulation computes the same as the processor.
+  @Test(arguments: [1, 3]) func otherArithmeticAgreesWithDouble(threads: Int) throws {
+    let wide = try [(8, 64, 64), (9, 64, 128), (6, 128, 128), (7, 128, 64)].map { side, inputs, outputs in
+      try Window(
+        over: Extent(side, side, inputs), height: 3, width: 3, stride: 1, padding: 1, channels: outputs, called: "test")
+    }
+    var arithmetics: [(ConvolutionArithmetic, tolerance: Double)] = [(.fast, 1e-4), (.emulatedBFloat16, 0.02)]
+    if let values = try? FieldValues(["bfloat16": "on"], fields: ConvolutionArithmetic.fields, subject: "test"),
+      let native = try? ConvolutionArithmetic(values, .float32)
+    {
+      arithmetics.append((native, 0.02))
+    }
+    for (window, rows) in Self.windows.map({ ($0, [1, 7, 40]) }) + (isOptimizedBuild ? wide.map { ($0, [1, 5]) } : []) {
+      for rows in rows {
+        for (name, run) in Self.imageOperations where name.hasPrefix("convolution") {
+          let double = Bench(ReferenceKernels<Double>())
+          try run(double, rows, window)
+          var rounded: [Tensor] = []
+          for (arithmetic, tolerance) in arithmetics {
+            let single = Bench(OneDNNKernels(threads: threads, arithmetic: arithmetic))
+            try run(single, rows, window)
+            #expect(single.isIntact, "\(arithmetic), \(name), \(window), \(rows) rows: wrote outside its tensors")
+            for (index, (a, b)) in zip(single.tensors, double.tensors).enumerated() {
+              let scale = max(1, b.values.map(abs).max() ?? 1), error = largestDifference(a.values, b.values)
+              #expect(error <= tolerance * scale, "\(arithmetic), \(name), \(window), \(rows) rows, tensor \(index)")
+              if arithmetic == .bfloat16 {
+                #expect(
+                  largestDifference(a.values, rounded[index].values) <= 1e-5 * scale,
+                  "emulation, \(name), \(window), \(rows) rows, tensor \(index)")
+              }
+            }
+            rounded = single.tensors
+          }
+        }
+      }
+    }
+  }
+
   @Test(arguments: operations) func floatAgreesWithDouble(_ operation: Operation) throws {
     try agrees(operation, ReferenceKernels<Float>(), Self.shapes)
   }

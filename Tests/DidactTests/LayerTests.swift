@@ -91,6 +91,8 @@ struct PassCase: CustomTestStringConvertible, Sendable {
       PassCase("average pool", try images(4, 3, 2, [average])),
       PassCase("global average pool", try images(4, 3, 2, [layer("global_average_pool")])),
       PassCase("batch norm of images", try images(3, 2, 4, [layer("batch_norm")])),
+      PassCase("batch norm in groups", try images(3, 2, 2, [["type": "batch_norm", "groups": 3], dense(2)])),
+      PassCase("flatten", try images(3, 2, 2, [convolution(2), layer("flatten"), layer("batch_norm"), dense(2)])),
       PassCase("batch norm of images, running", try images(3, 2, 4, [layer("batch_norm")]), .running),
       PassCase("gate", try images(3, 3, 2, gated)),
       PassCase("residual block", try images(4, 4, 3, residual)),

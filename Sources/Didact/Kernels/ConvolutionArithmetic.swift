@@ -48,8 +48,8 @@ public enum ConvolutionArithmetic: Sendable {
   }
 
   /// - Throws: `DidactError.invalidArgument` where the choice would change nothing.
-  func check(_ networks: [Network]) throws {
-    if self != .direct, !networks.contains(where: { $0.graph.hasConvolutions }) {
+  func check(hasConvolutions: Bool) throws {
+    guard self == .direct || hasConvolutions else {
       throw DidactError(.invalidArgument, "math and bfloat16 are about convolutions, of which the network has none")
     }
   }

@@ -105,6 +105,8 @@ protocol Kernels: Sendable {
   func batchNormalization(
     _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVariance: Tensor,
     moments: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?)
+  /// The same output again, from moments that are known.
+  func normalize(_ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, moments: Tensor)
   /// - Parameter adds: whether an earlier call of the same program wrote the cotangents of weight and bias.
   func batchNormalizationBackward(
     _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,

@@ -218,6 +218,10 @@ struct OneDNNKernels: Kernels {
       option: usesBatch ? (momentum == nil ? 1 : 2) : 0,
       (bits(input), bits(runningMean), bits(runningVariance), bits(moments), 0, 0, 0, 0),
       (epsilon, momentum ?? 0, 0, 0, 0, 0, 0, 0))
+    normalize(output, input, weight: weight, bias: bias, moments: moments)
+  }
+
+  func normalize(_ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, moments: Tensor) {
     byRow(
       KERNELS_NORMALIZATION, input,
       (bits(output), bits(input), bits(weight), bits(bias), bits(moments), 0, 0, 0))

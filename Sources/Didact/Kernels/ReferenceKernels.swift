@@ -286,10 +286,9 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
     _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVariance: Tensor,
     moments: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?
   ) {
-    let rows = input.rows, columns = input.columns
-    let x = elements(input), y = elements(output), weight = elements(weight), bias = elements(bias)
+    let rows = input.rows, columns = input.columns, x = elements(input)
     let runningMean = elements(runningMean), runningVariance = elements(runningVariance)
-    let moments = momentsOfColumns(moments)
+    let found = momentsOfColumns(moments)
     for c in 0..<columns {
       var mean = Double(runningMean[c]), variance = Double(runningVariance[c])
       if usesBatch {
@@ -308,9 +307,19 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
           runningVariance[c] = Element((1 - momentum) * Double(runningVariance[c]) + momentum * unbiased)
         }
       }
-      moments[c] = mean
-      moments[columns + c] = 1 / (variance + epsilon).squareRoot()
-      for n in 0..<rows {
+      found[c] = mean
+      found[columns + c] = 1 / (variance + epsilon).squareRoot()
+    }
+    normalize(output, input, weight: weight, bias: bias, moments: moments)
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  func normalize(_ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, moments: Tensor) {
+    let rows = input.rows, columns = input.columns, moments = momentsOfColumns(moments)
+    let x = elements(input), y = elements(output), weight = elements(weight), bias = elements(bias)
+    for n in 0..<rows {
+      for c in 0..<columns {
         let i = n * columns + c
         y[i] = weight[c] * normalized(x[i], moments, columns, c) + bias[c]
       }

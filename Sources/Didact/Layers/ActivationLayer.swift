@@ -10,6 +10,7 @@ struct ActivationLayer: Layer {
   /// The derivative is a function of the output, but for swish, which is not monotone.
   var reads: PassValues { function == .swish ? [.inputs, .output] : .output }
   var isElementwise: Bool { true }
+  var isRepeatable: Bool { true }
 
   func forward(_ pass: LayerPass) {
     pass.kernels.activation(

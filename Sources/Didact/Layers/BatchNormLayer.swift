@@ -18,6 +18,7 @@ struct BatchNormLayer: Layer {
   /// of each group the moments, and room for the kernels' sums
   func savedShapes(rows: Int) -> [Shape] { Array(repeating: Shape(4, extent.channels), count: 2 * groups) }
   var regions: Regions { .begins }
+  var isRepeatable: Bool { true }
 
   /// What the kernels see of one group.
   private struct Group {
@@ -45,6 +46,14 @@ struct BatchNormLayer: Layer {
         runningVariance: runningVariance[pass.statistics], moments: group.moments, epsilon: epsilon,
         usesBatch: pass.mode.normalization != .running,
         momentum: pass.mode.normalization == .batchUpdatingRunning ? momentum : nil)
+    }
+  }
+
+  func repeatForward(_ pass: LayerPass) {
+    eachGroup(pass) { group in
+      pass.kernels.normalize(
+        group.pixels(pass.output), group.pixels(pass.input), weight: weight[pass.parameters],
+        bias: bias[pass.parameters], moments: group.moments)
     }
   }
 

@@ -21,6 +21,10 @@ protocol Layer: Sendable {
 
   /// Computes `pass.output` from `pass.input`.
   func forward(_ pass: LayerPass)
+  /// Whether the output is cheaper to compute again than to keep, which `repeatForward` does.
+  var isRepeatable: Bool { get }
+  /// Computes `pass.output` again, from the inputs and what the forward saved.
+  func repeatForward(_ pass: LayerPass)
   /// Reverse mode: adds to `parameterCotangents`, and writes `inputCotangents`, one an input, unless they are nil.
   func backward(
     _ pass: LayerPass, outputCotangent: Tensor, inputCotangents: [Tensor?], parameterCotangents: Tensor)
@@ -36,6 +40,8 @@ extension Layer {
   var isElementwise: Bool { false }
   var regions: Regions { .joins }
   var passesCotangentOn: Bool { false }
+  var isRepeatable: Bool { false }
+  func repeatForward(_ pass: LayerPass) { forward(pass) }
 }
 
 /// Some of the values of a layer's forward.

@@ -11,12 +11,22 @@ struct LayerGraph: Sendable {
   let nodes: [Node]
   /// How many nodes read each value.
   let uses: [Int]
+  /// Of each node, whether its output is computed again when backward or tangent needs it, instead of kept: normalised and
+  /// activated images, whose inputs are kept anyway.
+  let isRepeated: [Bool]
 
   init(_ layers: [(layer: any Layer, inputs: [Int])]) {
     nodes = layers.map { Node(layer: $0.layer, inputs: $0.inputs) }
     var uses = Array(repeating: 0, count: layers.count + 1)
     for value in nodes.flatMap(\.inputs) { uses[value] += 1 }
     self.uses = uses
+    var isRepeated: [Bool] = []
+    for node in nodes {
+      let keepsInputs = node.layer.reads.contains(.inputs) || node.inputs.allSatisfy { $0 > 0 && isRepeated[$0 - 1] }
+      isRepeated.append(node.layer.isRepeatable && node.layer.extent.isImage && keepsInputs)
+    }
+    if let last = isRepeated.indices.last { isRepeated[last] = false }
+    self.isRepeated = isRepeated
   }
 
   var hasConvolutions: Bool { nodes.contains { $0.layer is ConvolutionLayer } }

@@ -149,7 +149,7 @@ public final class Network: @unchecked Sendable {
       NetworkSpecification(description.members == nil ? description : .object(specification)),
       elementType: elementType, seed: UInt64(try values.integer("seed")), threads: try values.integer("threads"),
       arithmetic: arithmetic)
-    try arithmetic.check([self])
+    try arithmetic.check(hasConvolutions: graph.hasConvolutions)
   }
 
   private static let fields =

@@ -7,13 +7,14 @@ struct PassLayout {
   let count, directionCount: Int
   /// Of the input, which is elsewhere.
   let input: Shape
-  /// Of each layer, in the workspace. An elementwise layer writes over its input where nothing reads that later.
+  /// Of each layer, in the workspace. What neither backward nor tangent reads, or what is computed again for them, has its
+  /// memory for a while only.
   let outputs: [Place]
   let saved: [[Place]]
   private let schedules: [BackwardSchedule]
-  /// What the schedules number, and the tangents of each layer's output, in the memory of directions.
-  private let cotangents: [[Place]]
-  let tangents: [Place]
+  private let tangentSchedule: TangentSchedule
+  /// What the schedules number, in the memory of directions.
+  private let cotangents: [[Place]], tangents: [Place]
 
   /// - Throws: `DidactError.shape` where a shape is too large to count.
   init(_ graph: LayerGraph, inputs: Int, rows: Int, isKept: Bool) throws {
@@ -22,39 +23,39 @@ struct PassLayout {
     let layers = graph.nodes.map(\.layer)
     self.rows = rows
     input = try shape(inputs)
-    if isKept {
-      var outputs: [Place] = []
-      for (index, node) in graph.nodes.enumerated() {
-        outputs.append(
-          graph.overwritesInput(index)
-            ? outputs[node.inputs[0] - 1] : try workspace.append(try shape(node.layer.outputs)))
-      }
-      self.outputs = outputs
-    } else {
-      outputs = try workspace.places(
-        try layers.map { try shape($0.outputs) }, uses: graph.forwardUses, elsewhere: { _ in false })
+    // Layers that write over their input share its memory.
+    let storages = graph.storages(isKept: isKept)
+    var places: [Int: Place] = [:]
+    for storage in Set(storages.enumerated().filter { isKept && graph.isKept($0.offset) }.map(\.element)).sorted() {
+      places[storage] = try workspace.append(try shape(layers[storage].outputs))
     }
+    // The others take turns.
+    let uses = graph.forwardUses.map { use in
+      ValueUse(reads: use.reads.map { storages[$0] }, writes: use.writes.map { storages[$0] }, region: use.region)
+    }
+    let turns = try workspace.places(
+      try layers.map { try shape($0.outputs) }, uses: uses, elsewhere: { places[$0] != nil })
+    outputs = storages.map { places[$0] ?? turns[$0] }
     saved = try layers.map { try $0.savedShapes(rows: rows).map { try workspace.append($0) } }
     count = workspace.count
 
     guard isKept else {
       (schedules, cotangents, tangents, directionCount) = ([], [], [], 0)
+      tangentSchedule = TangentSchedule()
       return
     }
     schedules = [false, true].map { BackwardSchedule(graph, toInput: $0) }
+    tangentSchedule = TangentSchedule(graph)
     var directionCount = 0
-    cotangents = try schedules.map { schedule in
+    func placed(_ values: [Int], _ uses: [ValueUse], elsewhere: (Int) -> Bool) throws -> [Place] {
       var arena = Arena()
-      let lengths = schedule.values.map { $0 == 0 ? inputs : layers[$0 - 1].outputs }
-      let places = try arena.places(
-        try lengths.map(shape), uses: schedule.uses(graph), elsewhere: schedule.isGiven)
-      directionCount = max(directionCount, arena.count)
-      return places
+      let shapes = try values.map { try shape($0 == 0 ? inputs : layers[$0 - 1].outputs) }
+      defer { directionCount = max(directionCount, arena.count) }
+      return try arena.places(shapes, uses: uses, elsewhere: elsewhere)
     }
-    var arena = Arena()
-    tangents = try arena.places(
-      try layers.map { try shape($0.outputs) }, uses: graph.forwardUses, elsewhere: { _ in false })
-    self.directionCount = max(directionCount, arena.count)
+    cotangents = try schedules.map { try placed($0.values, $0.uses(graph), elsewhere: $0.isGiven) }
+    tangents = try placed(tangentSchedule.values, tangentSchedule.uses(graph), elsewhere: { _ in false })
+    self.directionCount = directionCount
   }
 
   /// Rows of a block of a prediction: as many as take 256 MiB or less in float32, from 16 to 1024.
@@ -66,6 +67,10 @@ struct PassLayout {
   func backward(toInput: Bool) -> (schedule: BackwardSchedule, places: [Place]) {
     (schedules[toInput ? 1 : 0], cotangents[toInput ? 1 : 0])
   }
+
+  var tangent: (schedule: TangentSchedule, places: [Place]) { (tangentSchedule, tangents) }
+  /// Of the tangent of the logits.
+  var logitsTangent: Place { tangents[outputs.count - 1] }
 
   /// Memory that is handed out piece by piece.
   private struct Arena {
@@ -138,22 +143,119 @@ private struct RegionCounter {
 }
 
 extension LayerGraph {
-  /// Whether the output of the layer may stand where its first input stands: see `PassLayout.outputs`.
-  func overwritesInput(_ index: Int) -> Bool {
-    let node = nodes[index], value = node.inputs[0]
-    guard node.layer.isElementwise, !node.layer.reads.contains(.inputs), value > 0, uses[value] == 1 else {
-      return false
-    }
-    return !nodes[value - 1].layer.reads.contains(.output)
+  /// Whether backward or tangent reads the output of the layer, and does not compute it again.
+  func isKept(_ index: Int) -> Bool {
+    guard !isRepeated[index], index < nodes.count - 1 else { return index == nodes.count - 1 }
+    return nodes[index].layer.reads.contains(.output)
+      || nodes.contains { $0.inputs.contains(index + 1) && $0.layer.reads.contains(.inputs) }
   }
 
-  /// What each layer's forward or tangent reads and writes: outputs or their tangents, numbered as the layers.
+  /// Of each layer the first one whose output stands in the same memory: an elementwise layer writes over its input where
+  /// nobody else reads that.
+  func storages(isKept: Bool) -> [Int] {
+    var storages: [Int] = []
+    for (index, node) in nodes.enumerated() {
+      let value = node.inputs[0]
+      let overwrites =
+        node.layer.isElementwise && value > 0 && uses[value] == 1
+        && !(isKept && (node.layer.reads.contains(.inputs) || nodes[value - 1].layer.reads.contains(.output)))
+      storages.append(overwrites ? storages[value - 1] : index)
+    }
+    return storages
+  }
+
+  /// What each layer's forward reads and writes: outputs, numbered as the layers.
   var forwardUses: [ValueUse] {
     var regions = RegionCounter()
     return nodes.enumerated().map { index, node in
-      let reads = node.inputs.filter { $0 > 0 }.map { $0 - 1 }
-      let first = node.inputs[0] > 0 && node.layer.isElementwise ? reads.first : nil
-      return ValueUse(reads: reads, writes: [index], overwritten: first, region: regions.enter(node.layer))
+      ValueUse(reads: node.inputs.filter { $0 > 0 }.map { $0 - 1 }, writes: [index], region: regions.enter(node.layer))
+    }
+  }
+
+  /// The values that the layer's backward and tangent read and that are not kept.
+  fileprivate func repeatedValues(of index: Int) -> [Int] {
+    let node = nodes[index]
+    var values = node.layer.reads.contains(.inputs) ? node.inputs : []
+    if node.layer.reads.contains(.output) { values.append(index + 1) }
+    return values.filter { $0 > 0 && isRepeated[$0 - 1] }
+  }
+}
+
+/// A forward that is computed again.
+struct Repetition {
+  /// The layer.
+  let index: Int
+  /// Its output, and its input where that is a repetition too, by the numbers of a schedule.
+  let output: Int, input: Int?
+}
+
+/// Notes which values a schedule has computed again.
+private struct Repetitions {
+  /// Numbers by value.
+  private(set) var numbers: [Int: Int] = [:]
+
+  /// What must be computed before the layer's turn, with numbers from `count` on.
+  mutating func before(_ index: Int, _ graph: LayerGraph, count: Int) -> [Repetition] {
+    var found: [Repetition] = []
+    func need(_ value: Int, _ numbers: inout [Int: Int]) {
+      guard numbers[value] == nil else { return }
+      let input = graph.nodes[value - 1].inputs[0]
+      if input > 0, graph.isRepeated[input - 1] { need(input, &numbers) }
+      let output = count + found.count
+      numbers[value] = output
+      found.append(Repetition(index: value - 1, output: output, input: numbers[input]))
+    }
+    for value in graph.repeatedValues(of: index) { need(value, &numbers) }
+    return found
+  }
+
+  func uses(_ index: Int, _ graph: LayerGraph) -> [Int] { graph.repeatedValues(of: index).compactMap { numbers[$0] } }
+}
+
+extension Repetition {
+  fileprivate func use(_ graph: LayerGraph, region: Int) -> ValueUse {
+    let overwritten = graph.nodes[index].layer.isElementwise ? input : nil
+    return ValueUse(reads: input.map { [$0] } ?? [], writes: [output], overwritten: overwritten, region: region)
+  }
+}
+
+/// The order in which a tangent computes the tangents of each layer's output, which are numbered as the layers.
+struct TangentSchedule {
+  enum Step {
+    case layer(Int)
+    case again(Repetition)
+  }
+
+  private(set) var steps: [Step] = []
+  /// Of which value (see `LayerGraph`) each number is, or its tangent.
+  private(set) var values: [Int] = []
+  private var repetitions = Repetitions()
+
+  init() {}
+
+  init(_ graph: LayerGraph) {
+    values = graph.nodes.indices.map { $0 + 1 }
+    for index in graph.nodes.indices {
+      for repetition in repetitions.before(index, graph, count: values.count) {
+        values.append(repetition.index + 1)
+        steps.append(.again(repetition))
+      }
+      steps.append(.layer(index))
+    }
+  }
+
+  func uses(_ graph: LayerGraph) -> [ValueUse] {
+    var regions = RegionCounter()
+    return steps.map { step in
+      switch step {
+      case .again(let repetition): return repetition.use(graph, region: regions.current)
+      case .layer(let index):
+        let node = graph.nodes[index], reads = node.inputs.filter { $0 > 0 }.map { $0 - 1 }
+        let first = node.inputs[0] > 0 && node.layer.isElementwise ? reads.first : nil
+        return ValueUse(
+          reads: reads + repetitions.uses(index, graph), writes: [index], overwritten: first,
+          region: regions.enter(node.layer))
+      }
     }
   }
 }
@@ -162,6 +264,7 @@ extension LayerGraph {
 /// `toInput`, 1 is that of the network's input, which is asked for.
 struct BackwardSchedule {
   enum Step {
+    case again(Repetition)
     /// The backward of a layer. An input cotangent that nobody asks for is nil.
     case layer(Int, outputCotangent: Int, inputCotangents: [Int?])
     /// cotangent ← a + b
@@ -175,6 +278,7 @@ struct BackwardSchedule {
   /// Of which value (see `LayerGraph`) each cotangent is, or a part of it.
   private(set) var values: [Int]
   private let toInput: Bool
+  private var repetitions = Repetitions()
 
   init(_ graph: LayerGraph, toInput: Bool) {
     self.toInput = toInput
@@ -213,6 +317,11 @@ struct BackwardSchedule {
         for (value, isAsked) in zip(node.inputs, asked) where isAsked { contributions[value].append(outputCotangent) }
         continue
       }
+      for repetition in repetitions.before(index, graph, count: values.count) {
+        values.append(repetition.index + 1)
+        isOwn.append(true)
+        steps.append(.again(repetition))
+      }
       let inputCotangents = zip(node.inputs, asked).map { value, isAsked in isAsked ? new(value, &self) : nil }
       steps.append(.layer(index, outputCotangent: outputCotangent, inputCotangents: inputCotangents))
       for (value, cotangent) in zip(node.inputs, inputCotangents) {
@@ -229,10 +338,11 @@ struct BackwardSchedule {
     var regions = RegionCounter()
     return steps.map { step in
       switch step {
+      case .again(let repetition): return repetition.use(graph, region: regions.current)
       case .layer(let index, let outputCotangent, let inputCotangents):
         let layer = graph.nodes[index].layer, isElementwise = layer.isElementwise && inputCotangents.count == 1
         return ValueUse(
-          reads: [outputCotangent], writes: inputCotangents.compactMap { $0 },
+          reads: [outputCotangent] + repetitions.uses(index, graph), writes: inputCotangents.compactMap { $0 },
           overwritten: isElementwise ? outputCotangent : nil, region: regions.enter(layer))
       case .sum(let sum, let a, let b):
         return ValueUse(reads: [a, b], writes: [sum], overwritten: a, region: regions.current)

@@ -3,8 +3,8 @@ struct PassMemory {
   /// The network's input, and the output of each layer.
   let values: [Tensor]
   let saved: [[Tensor]]
-  /// Memory for cotangents, and the tangents of each layer's output in the same.
-  private let directions: Tensor, tangents: [Tensor]
+  /// Memory for cotangents and tangents.
+  private let directions: Tensor
   let parameters, statistics: Tensor
   let mode: PassMode
   let kernels: any Kernels
@@ -17,21 +17,20 @@ struct PassMemory {
     values = [input] + layout.outputs.map { workspace.view($0.shape, at: $0.offset) }
     saved = layout.saved.map { $0.map { workspace.view($0.shape, at: $0.offset) } }
     self.directions = directions
-    tangents = layout.tangents.map { directions.view($0.shape, at: $0.offset) }
     self.parameters = parameters
     self.statistics = statistics
     self.mode = mode
     self.kernels = kernels
   }
 
-  private func layerPass(_ index: Int, _ node: LayerGraph.Node) -> LayerPass {
+  private func layerPass(_ index: Int, _ node: LayerGraph.Node, _ values: [Tensor]) -> LayerPass {
     LayerPass(
       inputs: node.inputs.map { values[$0] }, output: values[index + 1], saved: saved[index], parameters: parameters,
       statistics: statistics, mode: mode, kernels: kernels)
   }
 
   func forward(_ graph: LayerGraph) {
-    for (index, node) in graph.nodes.enumerated() { node.layer.forward(layerPass(index, node)) }
+    for (index, node) in graph.nodes.enumerated() { node.layer.forward(layerPass(index, node, values)) }
   }
 
   /// - Parameter inputCotangent: takes that of the network's input, where the schedule asks for it.
@@ -40,14 +39,16 @@ struct PassMemory {
     into gradients: Tensor, inputCotangent: Tensor?
   ) {
     let given = [cotangent, inputCotangent].compactMap { $0 }
+    var values = self.values
     let cotangents = backward.places.enumerated().map { index, place in
       backward.schedule.isGiven(index) ? given[index] : directions.view(place.shape, at: place.offset)
     }
     for step in backward.schedule.steps {
       switch step {
+      case .again(let repetition): again(repetition, graph, cotangents, &values)
       case .layer(let index, let outputCotangent, let inputCotangents):
         graph.nodes[index].layer.backward(
-          layerPass(index, graph.nodes[index]), outputCotangent: cotangents[outputCotangent],
+          layerPass(index, graph.nodes[index], values), outputCotangent: cotangents[outputCotangent],
           inputCotangents: inputCotangents.map { $0.map { cotangents[$0] } }, parameterCotangents: gradients)
       case .sum(let sum, let a, let b): kernels.add(cotangents[sum], cotangents[a], cotangents[b])
       case .add(let a, let sum): kernels.add(cotangents[a], scaledBy: 1, to: cotangents[sum])
@@ -56,11 +57,28 @@ struct PassMemory {
     }
   }
 
-  func tangent(_ graph: LayerGraph, _ direction: Tensor, inputTangent: Tensor?) {
-    for (index, node) in graph.nodes.enumerated() {
-      node.layer.tangent(
-        layerPass(index, node), inputTangents: node.inputs.map { $0 == 0 ? inputTangent : tangents[$0 - 1] },
-        parameterTangents: direction, outputTangent: tangents[index])
+  func tangent(
+    _ tangent: (schedule: TangentSchedule, places: [PassLayout.Place]), _ graph: LayerGraph, _ direction: Tensor,
+    inputTangent: Tensor?
+  ) {
+    let tangents = tangent.places.map { directions.view($0.shape, at: $0.offset) }
+    var values = self.values
+    for step in tangent.schedule.steps {
+      switch step {
+      case .again(let repetition): again(repetition, graph, tangents, &values)
+      case .layer(let index):
+        let node = graph.nodes[index]
+        node.layer.tangent(
+          layerPass(index, node, values), inputTangents: node.inputs.map { $0 == 0 ? inputTangent : tangents[$0 - 1] },
+          parameterTangents: direction, outputTangent: tangents[index])
+      }
     }
+  }
+
+  /// Computes a forward again, into memory of directions, which then is the value.
+  private func again(_ repetition: Repetition, _ graph: LayerGraph, _ memory: [Tensor], _ values: inout [Tensor]) {
+    let index = repetition.index
+    values[index + 1] = memory[repetition.output]
+    graph.nodes[index].layer.repeatForward(layerPass(index, graph.nodes[index], values))
   }
 }

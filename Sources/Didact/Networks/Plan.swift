@@ -67,7 +67,7 @@ final class Plan: @unchecked Sendable {
           inputCotangent: toInput ? Program.Place.inputDirection.tensor(layout.input) : nil)
       case .tangent(let fromInput):
         memory.tangent(
-          graph, Program.Place.parameterTangents.tensor(parameterShape),
+          layout.tangent, graph, Program.Place.parameterTangents.tensor(parameterShape),
           inputTangent: fromInput ? Program.Place.inputDirection.tensor(layout.input) : nil)
       }
     }

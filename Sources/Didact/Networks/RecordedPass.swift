@@ -143,9 +143,9 @@ public final class RecordedPass: @unchecked Sendable {
         $0.set(.inputDirection, inputDirection)
       }
     } else {
-      try memory().tangent(plan.graph, direction, inputTangent: inputDirection)
+      try memory().tangent(plan.layout.tangent, plan.graph, direction, inputTangent: inputDirection)
     }
-    let last = plan.layout.tangents[plan.layout.tangents.count - 1]
+    let last = plan.layout.logitsTangent
     return directions.view(last.shape, at: last.offset)
   }
 

@@ -170,7 +170,7 @@ public final class Trainer: @unchecked Sendable {
       + (selection == nil ? [] : Selection.metricNames)
     lastMetrics = Metrics(columns: metricNames, terms: self.method.metricNames.count)
     workingMetrics = lastMetrics
-    try arithmetic.check(networks)
+    try arithmetic.check(hasConvolutions: networks.contains { $0.graph.hasConvolutions })
     guard movingAverage != nil || !averagesStatistics && averageWarmup == .none else {
       let key = averagesStatistics ? "average_statistics" : "average_warmup"
       throw DidactError(.invalidArgument, "trainer: \"\(key)\" needs \"average_decay\"")

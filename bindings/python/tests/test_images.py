@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import didact
+from support import run_python
 
 SHAPE = (8, 8, 3)
 
@@ -146,3 +147,107 @@ def test_published_networks_train(network):
     losses = [trainer.step(x, [0, 1, 2, 0])["loss/supervised"] for _ in range(4)]
     assert min(losses[1:]) < losses[0]
     assert trainer.predict_proba(x).shape == (4, 3)
+
+
+# What convolutions compute in
+
+
+def meta_gradient(**options):
+    x, y = images().astype(np.float32) / 128 - 1, labels(24, 24)
+    network = didact.sequential(SHAPE, [
+        {"type": "convolution", "outputs": 16}, {"type": "batch_norm"}, {"type": "swish"},
+        {"type": "convolution", "outputs": 64, "stride": 2}, {"type": "batch_norm"}, {"type": "swish"},
+        {"type": "convolution", "outputs": 64}, {"type": "swish"}, {"type": "global_average_pool"},
+        {"type": "dense", "outputs": 3},
+    ])  # fmt: skip
+    trainer = didact.Trainer("meta_pseudo_labels", network, seed=1, feedback="exact", **options)
+    gradient = trainer.meta_gradient(x[:8], y[:8], x[8:])
+    return np.concatenate([values.ravel() for values in gradient.values()]).astype(np.float64)
+
+
+def cosine(a, b):
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def test_less_precise_convolutions_keep_the_feedbacks_direction():
+    """With smooth activations: where a ReLU's input is near zero, rounding turns its derivative over."""
+    exact = meta_gradient()
+    assert cosine(exact, meta_gradient(dtype="float64")) > 0.999999
+    fast, emulated = meta_gradient(math="fast"), meta_gradient(bfloat16="emulate")
+    assert cosine(exact, fast) > 0.99999
+    assert 0.99 < cosine(exact, emulated) < 0.999999
+    try:
+        native = meta_gradient(bfloat16="on")
+    except didact.DidactError as error:
+        assert "avx512_bf16" in str(error)
+    else:
+        assert cosine(exact, native) > 0.99
+        assert cosine(emulated, native) > 0.999
+
+
+def test_bfloat16_needs_a_processor_with_it():
+    code = "import didact; didact.Network(didact.small_cnn((8, 8, 3), 3), bfloat16='on')"
+    done = run_python(code, DNNL_MAX_CPU_ISA="AVX512_CORE")
+    assert done.returncode == 1 and "avx512_bf16" in done.stderr and "emulate" in done.stderr
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"math": "fast", "bfloat16": "emulate"}, "exclude each other"),
+    ({"math": "fast", "dtype": "float64"}, "float32"),
+    ({"bfloat16": "emulate", "dtype": "float64"}, "float32"),
+    ({"math": "quick"}, "math"),
+    ({"bfloat16": "yes"}, "bfloat16"),
+])  # fmt: skip
+def test_arithmetic_that_does_not_go_together(options, words):
+    with pytest.raises(didact.DidactError, match=words):
+        make(**options)
+    with pytest.raises(didact.DidactError, match="convolutions"):
+        didact.Network(didact.mlp(4, [3], 2), math="fast")
+    with pytest.raises(didact.DidactError, match="convolutions"):
+        didact.Trainer("supervised", didact.mlp(4, [3], 2), bfloat16="emulate")
+
+
+# Other sizes, and weights from elsewhere
+
+
+def test_a_resized_network_shares_its_parameters():
+    network = didact.Network(didact.small_cnn(SHAPE, 3, width=4), seed=1)
+    larger = network.resized((12, 10))
+    x = np.random.default_rng(0).standard_normal((5, 12, 10, 3))
+    before = larger.predict_proba(x)
+    network.parameters["dense0.bias" if "dense0.bias" in network.parameters else list(network.parameters)[-1]][0] += 1
+    assert (larger.predict_proba(x)[:, 0] > before[:, 0]).all()
+    del network
+    assert larger.predict_proba(x).shape == (5, 3)
+    with pytest.raises(didact.DidactError, match="cannot be resized"):
+        didact.Network(didact.mlp(4, [3], 2)).resized((2, 2))
+    fixed = didact.Network(didact.sequential((4, 4, 1), [{"type": "flatten"}, {"type": "dense", "outputs": 2}]))
+    with pytest.raises(didact.DidactError, match=r"dense0\.weight depends on the size"):
+        fixed.resized((5, 4))
+
+
+def test_weights_of_a_saved_network_for_larger_images(tmp_path):
+    small = didact.Network(didact.resnet((16, 16, 3), 3, depth=18, small_images=True), seed=1)
+    small.save(tmp_path / "small.safetensors")
+    trainer = didact.Trainer("supervised", didact.resnet((24, 24, 3), 3, depth=18, small_images=True), seed=2)
+    report = didact.load_pretrained(trainer.student, tmp_path / "small.safetensors")
+    assert report["names"] == "didact" and not report["kept"] and not report["unused"]
+    x = np.random.default_rng(0).standard_normal((3, 24, 24, 3))
+    np.testing.assert_array_equal(trainer.student.predict_proba(x), small.resized((24, 24)).predict_proba(x))
+
+    other = didact.Network(didact.resnet((16, 16, 3), 5, depth=18, small_images=True), seed=3)
+    own = np.array(other.parameters["fc.weight"])
+    report = didact.load_pretrained(other, tmp_path / "small.safetensors")
+    assert report["kept"] == ["fc.weight", "fc.bias"]
+    np.testing.assert_array_equal(other.parameters["fc.weight"], own)
+
+    deeper = didact.Network(didact.resnet((16, 16, 3), 3, depth=34, small_images=True), seed=3)
+    before = np.array(deeper.parameters["conv1.weight"])
+    with pytest.raises(didact.DidactError, match=r"not of this network.*layer1\.2\.conv1\.weight"):
+        didact.load_pretrained(deeper, tmp_path / "small.safetensors")
+    np.testing.assert_array_equal(deeper.parameters["conv1.weight"], before)
+    assert len(didact.load_pretrained(deeper, tmp_path / "small.safetensors", strict=False)["kept"]) > 0
+    with pytest.raises(didact.DidactError, match="none of the network's names"):
+        didact.load_pretrained(didact.Network(didact.mlp(4, [3], 2)), tmp_path / "small.safetensors")
+    with pytest.raises(didact.DidactError, match=r"missing\.safetensors"):
+        didact.load_pretrained(small, tmp_path / "missing.safetensors")
