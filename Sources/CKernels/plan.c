@@ -23,6 +23,12 @@ static bool is_dense(const kernels_operation *o) {
   return o->code >= KERNELS_DENSE && o->code <= KERNELS_DENSE_TANGENT;
 }
 
+/* Of a convolution. */
+static double multiply_adds_of_example(const kernels_operation *o) {
+  double of_pixel = (double)(o->columns * o->inner) / o->option * o->scalars[4] * o->scalars[4];
+  return of_pixel * o->scalars[2] * o->scalars[3];
+}
+
 /* What one row costs, in multiply-adds of a product: measured, roughly. */
 static double cost_of_row(const kernels_operation *o) {
   double columns = (double)o->columns;
@@ -33,8 +39,7 @@ static double cost_of_row(const kernels_operation *o) {
     case KERNELS_DENSE_PARAMETER_COTANGENTS: return columns * (double)o->inner;
     case KERNELS_CONVOLUTION:
     case KERNELS_CONVOLUTION_INPUT_COTANGENT:
-    case KERNELS_CONVOLUTION_PARAMETER_COTANGENTS:
-      return columns * (double)o->inner / o->option * o->scalars[2] * o->scalars[3] * o->scalars[4] * o->scalars[4];
+    case KERNELS_CONVOLUTION_PARAMETER_COTANGENTS: return multiply_adds_of_example(o);
     case KERNELS_AVERAGE_POOL:
     case KERNELS_AVERAGE_POOL_BACKWARD:
     case KERNELS_MAX_POOL:
@@ -215,7 +220,8 @@ static void take_time(const kernels_operation *o, int64_t rows, double start) {
   profile->seconds[o->code] += now() - start;
   profile->calls[o->code]++;
   double *work = kind_of(o) == LARGE_PRODUCT ? profile->large_work : profile->work;
-  work[o->code] += (double)(rows * o->columns) * (is_dense(o) ? (double)o->inner * (has_two ? 2 : 1) : 1);
+  double of_row = (double)o->columns * (is_dense(o) ? (double)o->inner * (has_two ? 2 : 1) : 1);
+  work[o->code] += (double)rows * (kernels_is_convolution(o) ? multiply_adds_of_example(o) : of_row);
 }
 
 static void take_waiting(double start) {
