@@ -252,9 +252,11 @@ struct TangentSchedule {
       case .layer(let index):
         let node = graph.nodes[index], reads = node.inputs.filter { $0 > 0 }.map { $0 - 1 }
         let first = node.inputs[0] > 0 && node.layer.isElementwise ? reads.first : nil
+        // Where the network's input has no tangent, there is nothing to sum up first.
+        let mayJoin = node.layer.regions == .begins && node.inputs[0] == 0
         return ValueUse(
           reads: reads + repetitions.uses(index, graph), writes: [index], overwritten: first,
-          region: regions.enter(node.layer))
+          region: mayJoin ? regions.current : regions.enter(node.layer))
       }
     }
   }
