@@ -126,6 +126,46 @@ import Testing
     #expect(largestDifference(results[1], results[2]) < 1e-5 * scale)
   }
 
+  /// Normalisation of the network's input has no sums in a tangent, so that it runs in the region of what stands before it.
+  @Test func tangentsOnTwoThreadsAreAlwaysTheSame() throws {
+    let specification = try images(
+      8, 8, 2,
+      [
+        named(layer("add"), "twice", from: ["input", "input"]), convolution(16, ["size": 5]),
+        named(layer("swish"), "a"),
+        named(layer("batch_norm"), "bn", from: ["input"]),
+        named(convolution(4, ["size": 2, "stride": 2, "padding": 0]), "b"),
+        named(layer("global_average_pool"), "pool", from: ["a"]), named(dense(3), "c"),
+        named(dense(3), "d", from: ["b"]), named(layer("add"), "sum", from: ["c", "d"]),
+      ])
+    let network = try Network(specification, seed: 1, threads: 2)
+    let input = try network.converted(try randomTensor(Shape(34, 128), seed: 1))
+    let direction = try network.converted(try randomTensor(network.parameters.shape, seed: 2))
+    let pass = try network.record(input, mode: PassMode(normalization: .batch, noise: nil, draw: 0))
+    let expected = try pass.tangent(direction).bytes
+    for _ in 0..<500 { #expect(try pass.tangent(direction).bytes == expected) }
+    let reference = try Network(specification, elementType: .float64, seed: 1)
+    let values = network.parameters.values
+    for index in values.indices { reference.parameters[index] = values[index] }
+    let exact = try reference.record(
+      try reference.converted(input), mode: PassMode(normalization: .batch, noise: nil, draw: 0)
+    ).tangent(try reference.converted(direction))
+    #expect(largestDifference(try pass.tangent(direction).values, exact.values) < 1e-4)
+  }
+
+  @Test func layersThatNobodyReads() throws {
+    func network(_ layers: [JSON]) throws -> Network { try Network(images(4, 4, 1, layers)) }
+    #expect(throws: DidactError.self) {
+      try network([named(dense(3), "a"), layer("relu"), named(layer("flatten"), "f", from: ["a"])])
+    }
+    #expect(throws: DidactError.self) { try network([dense(3), named(layer("flatten"), "f", from: ["input"])]) }
+    #expect(throws: DidactError.self) {
+      try network([named(layer("flatten"), "f"), named(convolution(2), "c", from: ["input"]), dense(2)])
+    }
+    #expect(try network([convolution(2), layer("flatten")]).classes == 32)
+    #expect(try network([named(layer("flatten"), "f"), named(dense(2), "d", from: ["f"])]).classes == 2)
+  }
+
   @Test func resizedNetworksShareTheirParameters() throws {
     let network = try Network(
       NetworkSpecification([
@@ -207,6 +247,9 @@ import Testing
     #expect(throws: DidactError.self) { try PretrainedWeights(try file(torch), for: deeper) }
     let foreign = try Network(try sequential(3, [dense(2)]))
     #expect(throws: DidactError.self) { try PretrainedWeights(try file(torch), for: foreign) }
+    try source.statistic("bn1.running_variance")[1] = -1
+    #expect(throws: DidactError.self) { try PretrainedWeights(try file(torch), for: target).apply() }
+    try source.statistic("bn1.running_variance")[1] = 1
     try source.parameter("conv1.weight")[3] = .nan
     #expect(throws: DidactError.self) { try PretrainedWeights(try file(torch), for: target).apply() }
     #expect(target.parameters.bytes == before)

@@ -92,6 +92,16 @@ struct PassCase: CustomTestStringConvertible, Sendable {
       PassCase("global average pool", try images(4, 3, 2, [layer("global_average_pool")])),
       PassCase("batch norm of images", try images(3, 2, 4, [layer("batch_norm")])),
       PassCase("batch norm in groups", try images(3, 2, 2, [["type": "batch_norm", "groups": 3], dense(2)])),
+      PassCase(
+        "ReLU whose input others read",
+        try images(
+          3, 3, 1,
+          [
+            named(convolution(4), "a"), named(["type": "leaky_relu", "slope": 0.3], "r"),
+            named(layer("add"), "s", from: ["r", "a"]), named(dense(3), "d"),
+            named(convolution(4), "b", from: ["input"]), named(dense(3), "e"),
+            named(layer("add"), "sum", from: ["d", "e"]),
+          ])),
       PassCase("flatten", try images(3, 2, 2, [convolution(2), layer("flatten"), layer("batch_norm"), dense(2)])),
       PassCase("batch norm of images, running", try images(3, 2, 4, [layer("batch_norm")]), .running),
       PassCase("gate", try images(3, 3, 2, gated)),

@@ -257,8 +257,9 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
     let count = input.count, slope = Element(slope)
     let r = elements(result), d = elements(direction), x = elements(input), y = elements(output)
     switch function {
-    case .relu: for i in 0..<count { r[i] = x[i] > 0 ? d[i] : 0 }
-    case .leakyReLU: for i in 0..<count { r[i] = x[i] > 0 ? d[i] : slope * d[i] }
+    // The output has the input's sign; the input may not be there any more.
+    case .relu: for i in 0..<count { r[i] = y[i] > 0 ? d[i] : 0 }
+    case .leakyReLU: for i in 0..<count { r[i] = y[i] > 0 ? d[i] : slope * d[i] }
     case .sigmoid: for i in 0..<count { r[i] = d[i] * y[i] * (1 - y[i]) }
     case .tanh: for i in 0..<count { r[i] = d[i] * (1 - y[i] * y[i]) }
     case .swish:

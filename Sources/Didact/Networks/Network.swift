@@ -87,6 +87,12 @@ public final class Network: @unchecked Sendable {
   private init(sharing other: Network, _ specification: NetworkSpecification) throws {
     let builder = try NetworkBuilder(specification)
     let shapes = builder.parameters.map(\.shape), old = other.parameterSlots.map(\.shape)
+    if let name = Set(builder.parameters.map(\.name)).symmetricDifference(other.parameterNames).min() {
+      throw DidactError(
+        .invalidArgument,
+        "for \(specification.extent) the network has other layers than for \(other.specification.extent), such as that of "
+          + "\(name); give small_cnn a number of \"stages\"")
+    }
     if let index = zip(shapes, old).enumerated().first(where: { $1.0 != $1.1 })?.offset {
       throw DidactError(
         .invalidArgument,

@@ -21,12 +21,15 @@ struct NetworkBuilder {
     var layers: [(layer: any Layer, inputs: [Int])] = []
     typealias Value = (place: Int, extent: Extent)
     var last: Value = (0, specification.extent), values = ["input": last]
+    // Flattened values that nothing has read so far, and whether the last value is one of them.
+    var unread: Set<String> = [], lastName = "input"
     for layer in specification.layers {
       let type = try layer.values.text("type"), index = countsByType[type, default: 0]
       countsByType[type] = index + 1
       let name = layer.name ?? "\(type)\(index)"
       let inputs =
         try layer.from?.map { source in
+          unread.remove(source)
           guard let value = values[source] else {
             throw DidactError(
               .invalidArgument,
@@ -35,6 +38,7 @@ struct NetworkBuilder {
           }
           return value
         } ?? [last]
+      if layer.from == nil { unread.remove(lastName) }
       let wanted = ["add", "gate"].contains(type) ? 2 : 1
       guard inputs.count == wanted else {
         throw DidactError(
@@ -45,6 +49,7 @@ struct NetworkBuilder {
       if type == "flatten" {
         // The same values, seen as a vector.
         last = (inputs[0].place, Extent(inputs[0].extent.count))
+        unread.insert(name)
       } else {
         let made = try makeLayer(layer.values, name, inputs.map(\.extent))
         layers.append((made, inputs.map(\.place)))
@@ -53,6 +58,16 @@ struct NetworkBuilder {
       guard values.updateValue(last, forKey: name) == nil else {
         throw DidactError(.invalidArgument, "network: two layers are called \"\(name)\"")
       }
+      lastName = name
+    }
+    // The last layer gives the logits.
+    if last.place == layers.count { unread.remove(lastName) }
+    if let name = unread.min() {
+      throw DidactError(
+        .invalidArgument,
+        name == lastName
+          ? "network: the last layer \"\(name)\" must read the layer before it, as it gives the logits"
+          : "network: nothing reads layer \"\(name)\"; name it in a \"from\"")
     }
     guard !layers.isEmpty else { throw DidactError(.invalidArgument, "network: it computes nothing") }
     graph = LayerGraph(layers)

@@ -23,6 +23,7 @@ public struct PretrainedWeights {
 
   public let report: Report
   private let network: Network
+  private let path: String
   private let assignments: [(target: Tensor, source: Tensor)]
 
   /// Reads a file and compares it with a network, which stays as it is.
@@ -44,18 +45,31 @@ public struct PretrainedWeights {
     let best = counts.indices.max { counts[$0] < counts[$1] } ?? 0
     guard counts[best] > 0 else {
       let some = file.tensors.prefix(3).map(\.name).joined(separator: ", ")
+      let isTrainer = file.tensors.contains { $0.name.hasPrefix("student.") }
       throw DidactError(
         .format,
-        "\(path): none of the network's names is there, by the rules of \(schemes.map(\.name).joined(separator: ", ")); "
-          + "the file has \(file.tensors.count) tensors: \(some), …")
+        "\(path): none of the network's names is there, by the rules of \(schemes.map(\.name).joined(separator: ", ")). "
+          + (isTrainer
+            ? "It is a trainer's file: load the trainer, and save its student"
+            : "The file has \(file.tensors.count) tensors\(some.isEmpty ? "" : ": \(some), …")"))
     }
 
+    // Another number of classes: the whole last layer stays as it is.
+    let last = network.graph.last.name + "."
+    let keepsLast = slots.contains { slot, _ in
+      guard slot.name.hasPrefix(last), let tensor = given[schemes[best].rename(slot.name)] else { return false }
+      return tensor.shape.dimensions.first != slot.shape.dimensions.first
+    }
     var matched: [String] = [], kept: [String] = [], missing: [String] = []
     var assignments: [(target: Tensor, source: Tensor)] = [], used: Set<String> = []
     for (slot, values) in slots {
       let theirs = schemes[best].rename(slot.name)
       used.insert(theirs)
-      let isLast = slot.name.hasPrefix(network.graph.last.name + ".")
+      let isLast = slot.name.hasPrefix(last)
+      if isLast, keepsLast {
+        kept.append(slot.name)
+        continue
+      }
       guard let tensor = given[theirs] else {
         kept.append(slot.name)
         if !isLast { missing.append("\(slot.name) (\(theirs))") }
@@ -63,8 +77,11 @@ public struct PretrainedWeights {
       }
       guard tensor.shape.hasSameElements(as: slot.shape) else {
         kept.append(slot.name)
-        if !isLast { missing.append("\(slot.name): \(slot.shape), but \(theirs) in the file is \(tensor.shape)") }
+        missing.append("\(slot.name): \(slot.shape), but \(theirs) in the file is \(tensor.shape)")
         continue
+      }
+      guard tensor.elementType == .float32 || tensor.elementType == .float64 else {
+        throw DidactError(.format, "\(path): \(theirs) is of \(tensor.elementType); weights must be float32 or float64")
       }
       matched.append(slot.name)
       assignments.append((slot[values], tensor))
@@ -76,16 +93,23 @@ public struct PretrainedWeights {
           + "such as \(missing.prefix(3).joined(separator: "; ")). With strict off they stay as they are.")
     }
     self.assignments = assignments
+    self.path = path
     report = Report(
       names: schemes[best].name, matched: matched, kept: kept,
       unused: given.keys.filter { !used.contains($0) && !$0.hasSuffix("num_batches_tracked") }.sorted())
   }
 
   /// Writes what matched into the network.
-  /// - Throws: `DidactError.data` naming the file's tensor where it is not finite; the network then stays as it is.
+  /// - Throws: `DidactError.data` naming what is not finite, or negative and a variance; the network then stays as it is.
   public func apply() throws {
-    for (index, assignment) in assignments.enumerated() where !network.kernels.allFinite(try converted(assignment)) {
-      throw DidactError(.data, "\(report.matched[index]) is not finite in the file")
+    for (name, assignment) in zip(report.matched, assignments) {
+      let values = try converted(assignment)
+      guard network.kernels.allFinite(values) else {
+        throw DidactError(.data, "\(path): \(name) is not finite in \(network.elementType)")
+      }
+      guard !name.hasSuffix("running_variance") || values.values.allSatisfy({ $0 >= 0 }) else {
+        throw DidactError(.data, "\(path): \(name) has a negative variance")
+      }
     }
     try network.lock.writing {
       for assignment in assignments { network.kernels.copy(try converted(assignment), to: assignment.target) }

@@ -251,3 +251,22 @@ def test_weights_of_a_saved_network_for_larger_images(tmp_path):
         didact.load_pretrained(didact.Network(didact.mlp(4, [3], 2)), tmp_path / "small.safetensors")
     with pytest.raises(didact.DidactError, match=r"missing\.safetensors"):
         didact.load_pretrained(small, tmp_path / "missing.safetensors")
+
+
+def test_what_is_no_file_of_weights(tmp_path):
+    network, path = didact.Network(didact.small_cnn(SHAPE, 3, width=4)), tmp_path / "file.safetensors"
+    make(steps=1).save(path)
+    with pytest.raises(didact.DidactError, match="trainer's file"):
+        didact.load_pretrained(network, path)
+    didact.Network(didact.small_cnn(SHAPE, 3, width=4), dtype="float64").save(path)
+    assert not didact.load_pretrained(network, path)["kept"]
+    deeper = didact.Network(didact.small_cnn(SHAPE, 3, width=4, stages=1))
+    with pytest.raises(didact.DidactError, match=r"not of this network.*dense\.weight"):
+        didact.load_pretrained(deeper, path)
+    with pytest.raises(TypeError, match=r"trainer\.student"):
+        didact.load_pretrained(make(), path)
+    with pytest.raises(TypeError, match=r"\(height, width\)"):
+        network.resized(8)
+    with pytest.raises(didact.DidactError, match="stages"):
+        network.resized((16, 16))
+    assert didact.Network(didact.small_cnn(SHAPE, 3, stages=2)).resized((16, 16)).specification["inputs"] == [16, 16, 3]

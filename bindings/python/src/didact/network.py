@@ -366,6 +366,8 @@ class Network:
         ----------
         size : (height, width)
         """
+        if not isinstance(size, (tuple, list)) or len(size) != 2:
+            raise TypeError(f"size must be (height, width), got {size!r}")
         height, width = (whole_number(length, "size") for length in size)
         return Network._of(
             make_handle(
@@ -491,6 +493,8 @@ def load_pretrained(network: Network, path: str | os.PathLike, strict: bool = Tr
         ``names`` (whose the file has: ``"didact"``, ``"torchvision"`` or ``"timm"``), ``matched``, ``kept`` (what the
         file does not have) and ``unused`` (what the network has no place for).
     """
+    if not isinstance(network, Network):
+        raise TypeError(f"expected a didact.Network, such as trainer.student, got {type(network).__name__}")
     value, place = network._handle.value, path_bytes(path)
     report = json.loads(text(library.didact_network_compare_pretrained, value, place))
     check(library.didact_network_load_pretrained(value, place, int(bool(strict))))
