@@ -270,3 +270,21 @@ def test_what_is_no_file_of_weights(tmp_path):
     with pytest.raises(didact.DidactError, match="stages"):
         network.resized((16, 16))
     assert didact.Network(didact.small_cnn(SHAPE, 3, stages=2)).resized((16, 16)).specification["inputs"] == [16, 16, 3]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rounded_images_are_convolved_part_by_part(threads):
+    """Parts are smaller than a thread's share here, and the cotangents of their weights are added up."""
+    shape, rows = (32, 32, 32), 60
+    x = np.random.default_rng(0).standard_normal((rows, *shape)).astype(np.float32)
+    cotangent = np.random.default_rng(1).standard_normal((rows, 32)).astype(np.float32)
+    specification = didact.sequential(shape, [{"type": "convolution", "outputs": 32}, {"type": "global_average_pool"}])
+    results = []
+    for bfloat16 in ("off", "emulate"):
+        network = didact.Network(specification, seed=1, threads=threads, bfloat16=bfloat16)
+        recorded = network.record(x)
+        of_input = recorded.backward(cotangent, input_gradient=True)
+        results.append((recorded.logits, network.gradients["convolution0.weight"].copy(), of_input))
+    for direct, rounded in zip(*results):
+        error = np.linalg.norm(direct - rounded) / np.linalg.norm(direct)
+        assert 0 < error < 0.01
