@@ -173,3 +173,6 @@ const char *kernels_onednn_instruction_set(void);
 /* Whether oneDNN may use instructions for bfloat16 here. */
 bool kernels_has_bfloat16(void);
 int32_t kernels_available_cores(void);
+
+/* Calls work(argument, part) for every part in 0..<parts, in parallel where threads are free. */
+void kernels_for_each_part(int32_t parts, void (*work)(void *argument, int part), void *argument);
