@@ -19,9 +19,8 @@ public func didact_augment(
   _ seed: UInt64, _ draw: UInt64, _ threads: Int32
 ) -> didact_status {
   call {
-    let images = try importArray(images, "images")
-    let changed = try augment(images, try json(policy), seed: seed, draw: draw, threads: Int(threads))
-    try exportArray(changed, to: out, "out")
+    try augment(
+      borrow(images, "images"), to: borrow(out, "out"), json(policy), seed: seed, draw: draw, threads: Int(threads))
   }
 }
 

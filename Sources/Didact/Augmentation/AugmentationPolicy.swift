@@ -60,12 +60,12 @@ public struct AugmentationPolicy: Sendable {
 
   // MARK: - Images
 
-  /// Images [N, height · width · channels] of uint8, changed.
+  /// Images [N, …] of uint8, side by side, changed.
   /// - Parameters:
-  ///   - result: as many, in other memory.
+  ///   - result: as many, side by side.
   ///   - draw: which of the stream's draws; image i takes its lane i.
   ///   - threads: the most to use, at least 1.
-  func apply(_ images: Tensor, to result: Tensor, _ stream: RandomStream, draw: UInt64, threads: Int) throws {
+  func apply(_ images: BorrowedArray, to result: BorrowedArray, _ stream: RandomStream, draw: UInt64, threads: Int) throws {
     try forEachImage(images, result, stream, draw: draw, threads: threads) { _, canvas, random in
       for stage in stages { stage.apply(to: &canvas, &random) }
     }
@@ -74,7 +74,7 @@ public struct AugmentationPolicy: Sendable {
   /// The same with the adaptive stage's probes in its place.
   /// - Returns: for each image what it was changed by.
   func applyProbes(
-    _ images: Tensor, to result: Tensor, _ stream: RandomStream, draw: UInt64
+    _ images: BorrowedArray, to result: BorrowedArray, _ stream: RandomStream, draw: UInt64
   ) throws -> [[CTAugment.Probe]] {
     var probes: [[CTAugment.Probe]] = Array(repeating: [], count: images.rows)
     try forEachImage(images, result, stream, draw: draw, threads: 1) { index, canvas, random in
@@ -90,7 +90,7 @@ public struct AugmentationPolicy: Sendable {
   }
 
   private func forEachImage(
-    _ images: Tensor, _ result: Tensor, _ stream: RandomStream, draw: UInt64, threads: Int,
+    _ images: BorrowedArray, _ result: BorrowedArray, _ stream: RandomStream, draw: UInt64, threads: Int,
     _ body: (Int, inout ImageCanvas, inout RandomSequence) -> Void
   ) throws {
     let parts = max(1, min(threads, images.rows, availableCores))
@@ -107,29 +107,48 @@ public struct AugmentationPolicy: Sendable {
   }
 }
 
-/// Images [N, height, width, channels] or [N, height, width] of uint8, changed by a policy as in a fit.
+/// Changes images [N, height, width, channels] or [N, height, width] of uint8 by a policy, as a fit does.
 /// - Parameters:
 ///   - description: of the policy; see `AugmentationPolicy`.
+///   - result: takes as many images; may be `images`.
 ///   - draw: which of the seed's draws.
 ///   - threads: the most to use; 0 for one a core.
 /// - Throws: `DidactError.elementType` or `.shape` for what are no images; `.invalidArgument` for the policy.
-public func augment(
-  _ images: Tensor, _ description: JSON, seed: UInt64 = 0, draw: UInt64 = 0, threads: Int = 0
-) throws -> Tensor {
+package func augment(
+  _ images: BorrowedArray, to result: BorrowedArray, _ description: JSON, seed: UInt64, draw: UInt64, threads: Int
+) throws {
   guard images.elementType == .uint8 else {
     throw DidactError(.elementType, "images are \(images.elementType); augmentation changes uint8 images")
   }
-  guard images.shape.rank == 3 || images.shape.rank == 4 else {
-    throw DidactError(
-      .shape, "images have shape \(images.shape); expected [N, height, width, channels] or [N, height, width]")
+  let shape = images.shape
+  guard shape.rank == 3 || shape.rank == 4 else {
+    throw DidactError(.shape, "images have shape \(shape); expected [N, height, width, channels] or [N, height, width]")
   }
   guard threads >= 0 else { throw DidactError(.invalidArgument, "threads must be 0 or more; got \(threads)") }
-  let shape = images.shape, channels = shape.rank == 4 ? shape[3] : 1
-  let policy = try AugmentationPolicy(description, height: shape[1], width: shape[2], channels: channels)
-  let result = try Tensor(shape, .uint8)
-  try policy.apply(
-    images, to: result, RandomStream(seed: seed, name: "augmentation"), draw: draw,
-    threads: threads == 0 ? availableCores : threads)
+  try result.check(shape, .uint8, "out")
+  let policy = try AugmentationPolicy(
+    description, height: shape[1], width: shape[2], channels: shape.rank == 4 ? shape[3] : 1)
+  func changed(_ images: BorrowedArray, to result: BorrowedArray) throws {
+    try policy.apply(
+      images, to: result, RandomStream(seed: seed, name: "augmentation"), draw: draw,
+      threads: threads == 0 ? availableCores : threads)
+  }
+  guard !images.isContiguous || !result.isContiguous else { return try changed(images, to: result) }
+  let copy = try Tensor(shape, .uint8)
+  images.copyElements(to: copy)
+  try withExtendedLifetime(copy) { try changed(BorrowedArray(copy), to: BorrowedArray(copy)) }
+  try result.take(copy, "out")
+}
+
+/// The same into memory of their own.
+public func augment(
+  _ images: Tensor, _ description: JSON, seed: UInt64 = 0, draw: UInt64 = 0, threads: Int = 0
+) throws -> Tensor {
+  let result = try Tensor(images.shape, .uint8)
+  try withExtendedLifetime((images, result)) {
+    try augment(
+      BorrowedArray(images), to: BorrowedArray(result), description, seed: seed, draw: draw, threads: threads)
+  }
   return result
 }
 

@@ -60,7 +60,10 @@ struct View: Sendable {
   func changed(_ images: Tensor, draw: UInt64, threads: Int, in memory: TensorPool) throws -> Tensor {
     guard let augmentation else { return images }
     let result = try memory.tensor(images.shape, .uint8)
-    try augmentation.apply(images, to: result, pixels, draw: draw, threads: threads)
+    try withExtendedLifetime((images, result)) {
+      try augmentation.apply(
+        BorrowedArray(images), to: BorrowedArray(result), pixels, draw: draw, threads: threads)
+    }
     return result
   }
 }

@@ -122,7 +122,9 @@ final class FitBatches {
     let positions = labeledSampler.rows(step: step)
     let images = try data.pool.raw(positions.map { data.labeledRows[$0] }, .uint8, in: memory)
     let changed = try memory.tensor(images.shape, .uint8)
-    let probes = try policy.applyProbes(images, to: changed, probeStream, draw: UInt64(step))
+    let probes = try withExtendedLifetime((images, changed)) {
+      try policy.applyProbes(BorrowedArray(images), to: BorrowedArray(changed), probeStream, draw: UInt64(step))
+    }
     return (LabeledBatch(inputs: try scaled(changed), labels: try Tensor(positions.map { data.labels[$0] })), probes)
   }
 

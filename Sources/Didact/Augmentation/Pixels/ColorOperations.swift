@@ -20,23 +20,20 @@ extension ImageCanvas {
   /// Moves away from the mean of the luma by `factor`.
   func contrast(_ factor: Float) {
     var sum = 0
-    forEachPixel { sum &+= Int(luma($0)) }
+    if channels == 3 { sum = PixelLoops.lumaSum(pixels, pixels: height * width) } else { forEachPixel { sum &+= Int($0[0]) } }
     let mean = Float(Int(Double(sum) / Double(height * width) + 0.5))
     lookUp { Int(blended(mean, Float($0), factor)) }
   }
 
   /// Stretches each channel to 0...255, and moves to that by `amount`.
   func autoContrast(amount: Float = 1) {
-    for channel in 0..<channels {
-      var low = 255, high = 0
-      var index = channel
-      while index < count {
-        let value = Int(pixels[index])
-        low = value < low ? value : low
-        high = value > high ? value : high
-        index &+= channels
-      }
-      let scale = high > low ? 255 / Double(high - low) : 1, offset = high > low ? -Double(low) * scale : 0
+    // Where the tables will be.
+    let lows = tables, highs = tables + channels
+    findExtremes(lows, highs)
+    let ranges = (0..<channels).map { (low: Double(lows[$0]), high: Double(highs[$0])) }
+    for (channel, range) in ranges.enumerated() {
+      let scale = range.high > range.low ? 255 / (range.high - range.low) : 1
+      let offset = range.high > range.low ? -range.low * scale : 0
       setTable(channel, amount) { min(255, max(0, Int(Double($0) * scale + offset))) }
     }
     lookUpTables()
@@ -58,13 +55,28 @@ extension ImageCanvas {
         setTable(channel, amount) { $0 }
         continue
       }
-      var below = step / 2
+      // ⌊below / step⌋, exact because a half of the smallest remainder keeps away from whole numbers.
+      let inverse = 1 / Double(step)
+      var below = Double(step / 2) + 0.5
       setTable(channel, amount) { value in
-        defer { below += Int(counts[value]) }
-        return min(255, below / step)
+        defer { below += Double(counts[value]) }
+        return min(255, Int(below * inverse))
       }
     }
     lookUpTables()
+  }
+
+  /// The smallest and the largest value of each channel.
+  private func findExtremes(_ low: UnsafeMutablePointer<UInt8>, _ high: UnsafeMutablePointer<UInt8>) {
+    if channels == 3 { return PixelLoops.extremes(pixels, count: count, low: low, high: high) }
+    low.update(repeating: 255, count: channels)
+    high.update(repeating: 0, count: channels)
+    forEachPixel { pixel in
+      for channel in 0..<channels {
+        low[channel] = min(low[channel], pixel[channel])
+        high[channel] = max(high[channel], pixel[channel])
+      }
+    }
   }
 
   /// One table for all channels.
@@ -106,10 +118,7 @@ extension ImageCanvas {
   /// Moves away from the gray image by `factor`.
   func color(_ factor: Float) {
     guard channels == 3 else { return }
-    forEachPixel { pixel in
-      let gray = Float(luma(pixel))
-      for channel in 0..<3 { pixel[channel] = blended(gray, Float(pixel[channel]), factor) }
-    }
+    PixelLoops.color(pixels, pixels: height * width, factor: factor)
   }
 
   /// Every channel becomes the luma.
@@ -128,11 +137,12 @@ extension ImageCanvas {
       let (red, green, blue) = (Float(pixel[0]), Float(pixel[1]), Float(pixel[2]))
       let high = max(red, green, blue), low = min(red, green, blue), range = high - low
       guard range > 0 else { return }
-      // The hue as 0..<6: red at 0, green at 2, blue at 4.
+      // The hue as −1..<6: red at 0, green at 2, blue at 4.
       var hue =
         high == red ? (green - blue) / range : high == green ? 2 + (blue - red) / range : 4 + (red - green) / range
+      // Into 0..<6 again: there is less than a whole turn to either side.
       hue += 6 * turn
-      hue -= 6 * (hue / 6).rounded(.down)
+      hue += hue < 0 ? 6 : hue >= 6 ? -6 : 0
       for channel in 0..<3 {
         // How far the channel is from its own hue, around the circle.
         let distance = abs(hue - 2 * Float(channel)), around = min(distance, 6 - distance)
@@ -149,10 +159,9 @@ extension ImageCanvas {
     }
   }
 
-  /// Of ITU-R BT.601, in integers as Pillow's conversion to "L"; the value itself where there is one channel.
+  /// Of ITU-R BT.601, in integers as Pillow's conversion to "L".
   @inline(__always)
   private func luma(_ pixel: UnsafeMutablePointer<UInt8>) -> UInt8 {
-    guard channels == 3 else { return pixel[0] }
     let sum = 19595 &* UInt32(pixel[0]) &+ 38470 &* UInt32(pixel[1]) &+ 7471 &* UInt32(pixel[2]) &+ 0x8000
     return UInt8(truncatingIfNeeded: sum >> 16)
   }

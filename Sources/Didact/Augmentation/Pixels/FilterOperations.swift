@@ -10,7 +10,7 @@ extension ImageCanvas {
   /// Moves away from the smoothed image by `factor`.
   mutating func sharpness(_ factor: Float) {
     guard smoothed() else { return }
-    for index in 0..<count { spare[index] = blended(Float(spare[index]), Float(pixels[index]), factor) }
+    PixelLoops.blend(spare, pixels, count: count, factor: factor)
     swapImages()
   }
 
@@ -86,24 +86,13 @@ extension ImageCanvas {
       let start = y * row, end = start + row
       for index in start..<start + channels { spare[index] = pixels[index] }
       for index in end - channels..<end { spare[index] = pixels[index] }
-      let above = pixels + (start - row), here = pixels + start, below = pixels + (start + row), result = spare + start
-      for x in channels..<row - channels {
-        let left = x &- channels, right = x &+ channels
-        let sum =
-          UInt16(above[left]) &+ UInt16(above[x]) &+ UInt16(above[right]) &+ UInt16(here[left])
-          &+ UInt16(here[right]) &+ UInt16(below[left]) &+ UInt16(below[x]) &+ UInt16(below[right])
-          &+ 5 &* UInt16(here[x])
-        // ⌊sum / 13 + 1/2⌋: 20165 / 2¹⁸ is 1/13 exactly enough for sums of 13 · 255.
-        result[x] = UInt8(truncatingIfNeeded: ((UInt32(sum) &+ 6) &* 20165) >> 18)
-      }
+      PixelLoops.smooth(
+        pixels + start + channels, to: spare + start + channels, count: row - 2 * channels, step: channels, row: row)
     }
     return true
   }
 
   private mutating func takeSpare(_ amount: Float) {
-    if amount < 1 {
-      for index in 0..<count { spare[index] = blended(Float(pixels[index]), Float(spare[index]), amount) }
-    }
-    swapImages()
+    if amount < 1 { PixelLoops.blend(pixels, spare, count: count, factor: amount) } else { swapImages() }
   }
 }

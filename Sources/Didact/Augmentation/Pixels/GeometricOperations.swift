@@ -111,7 +111,8 @@ extension ImageCanvas {
         var inX = map.xx * outX + map.xy * outY + map.x, inY = map.yx * outX + map.yy * outY + map.y
         if inX >= 0, inX < Double(width), inY >= 0, inY < Double(height) {
           (inX, inY) = (inX - 0.5, inY - 0.5)
-          let left = Int(inX.rounded(.down)), top = Int(inY.rounded(.down))
+          // Rounded down: nothing is below −0.5.
+          let left = Int(inX + 1) - 1, top = Int(inY + 1) - 1
           let right = Float(inX - Double(left)), down = Float(inY - Double(top))
           let x0 = max(0, left) * channels, x1 = min(width - 1, left + 1) * channels
           let row0 = pixels + max(0, top) * rowLength, row1 = pixels + min(height - 1, top + 1) * rowLength

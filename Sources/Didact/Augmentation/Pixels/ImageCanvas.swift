@@ -33,11 +33,11 @@ struct ImageCanvas {
   var count: Int { height * width * channels }
   var rowLength: Int { width * channels }
 
-  /// Takes one of the images [N, height · width · channels].
-  func load(_ images: Tensor, _ index: Int) { pixels.update(from: image(images, index), count: count) }
-  func store(_ images: Tensor, _ index: Int) { image(images, index).update(from: pixels, count: count) }
+  /// Takes one of the images, which lie side by side.
+  func load(_ images: BorrowedArray, _ index: Int) { pixels.update(from: image(images, index), count: count) }
+  func store(_ images: BorrowedArray, _ index: Int) { image(images, index).update(from: pixels, count: count) }
 
-  private func image(_ images: Tensor, _ index: Int) -> UnsafeMutablePointer<UInt8> {
+  private func image(_ images: BorrowedArray, _ index: Int) -> UnsafeMutablePointer<UInt8> {
     images.address.assumingMemoryBound(to: UInt8.self) + index * count
   }
 
