@@ -65,7 +65,9 @@ public struct AugmentationPolicy: Sendable {
   ///   - result: as many, side by side.
   ///   - draw: which of the stream's draws; image i takes its lane i.
   ///   - threads: the most to use, at least 1.
-  func apply(_ images: BorrowedArray, to result: BorrowedArray, _ stream: RandomStream, draw: UInt64, threads: Int) throws {
+  func apply(_ images: BorrowedArray, to result: BorrowedArray, _ stream: RandomStream, draw: UInt64, threads: Int)
+    throws
+  {
     try forEachImage(images, result, stream, draw: draw, threads: threads) { _, canvas, random in
       for stage in stages { stage.apply(to: &canvas, &random) }
     }

@@ -20,7 +20,11 @@ extension ImageCanvas {
   /// Moves away from the mean of the luma by `factor`.
   func contrast(_ factor: Float) {
     var sum = 0
-    if channels == 3 { sum = PixelLoops.lumaSum(pixels, pixels: height * width) } else { forEachPixel { sum &+= Int($0[0]) } }
+    if channels == 3 {
+      sum = PixelLoops.lumaSum(pixels, pixels: height * width)
+    } else {
+      forEachPixel { sum &+= Int($0[0]) }
+    }
     let mean = Float(Int(Double(sum) / Double(height * width) + 0.5))
     lookUp { Int(blended(mean, Float($0), factor)) }
   }

@@ -160,8 +160,11 @@ extension ImageCanvas {
     _ filter: ResamplingFilter
   ) {
     let scale = Double(length) / Double(newLength), stretch = max(1, scale), support = filter.support * stretch
+    // Pillow's nearest filter goes on from the last place, which decides between two that are equally near.
+    var place = -0.5 * scale
     for position in 0..<newLength {
-      let center = (Double(position) + 0.5) * scale
+      place += scale
+      let center = filter == .nearest ? place : (Double(position) + 0.5) * scale
       var first = max(0, Int(center - support + 0.5)), last = min(length, Int(center + support + 0.5))
       if filter == .nearest || last <= first {
         first = min(length - 1, Int(center))
