@@ -55,6 +55,14 @@ public struct AugmentationPolicy: Sendable {
     }
   }
 
+  /// The policies that have names.
+  public static var named: [(name: String, meaning: String)] { NamedPolicy.all.map { ($0.name, $0.meaning) } }
+
+  /// The operations, with the keys that each takes.
+  public static var operations: [(name: String, fields: [Field])] {
+    AugmentationStageKind.all.map { ($0.name, Array($0.fields.dropFirst())) }
+  }
+
   /// The stage that learns from how the network bears its probes, if there is one.
   var adaptive: CTAugment? { stages.lazy.compactMap { $0 as? CTAugment }.first }
 
@@ -162,8 +170,8 @@ public func augmentationTable() -> JSON {
       "description": policy.description,
     ])
   }
-  let operations = AugmentationStageKind.all.map { kind in
-    JSON.object(["name": .string(kind.name), "fields": .array(kind.fields.dropFirst().map(\.json))])
+  let operations = AugmentationPolicy.operations.map { operation in
+    JSON.object(["name": .string(operation.name), "fields": .array(operation.fields.map(\.json))])
   }
   return .object(["policies": .array(policies), "operations": .array(operations)])
 }
