@@ -1,10 +1,11 @@
 """Didact beside PyTorch (eager and compiled) and JAX (jitted), in one run.
 
-    steps     one Meta Pseudo Labels step of an MLP 2-64-64-2, by both kinds of feedback
-    sizes     the same of larger networks and batches
-    predict   the class probabilities of one row
-    images    one Meta Pseudo Labels step of a WideResNet-28-2, its floor, and the memory it takes
-    package   the time of the import, and the installed size
+    steps         one Meta Pseudo Labels step of an MLP 2-64-64-2, by both kinds of feedback
+    sizes         the same of larger networks and batches
+    predict       the class probabilities of one row
+    images        one Meta Pseudo Labels step of a WideResNet-28-2, its floor, and the memory it takes
+    augmentation  RandAugment beside Pillow, and what augmentation costs a training
+    package       the time of the import, and the installed size
 
 Every contender first shows that it computes Didact's losses, from the same weights and sampled labels, over three
 steps, or its probabilities; then they are timed in turn (alternate.py). A ratio is a contender's median over Didact's.
@@ -18,12 +19,13 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+import augmentation
 import images
 import package
 import perceptron
 from alternate import bind
 
-PARTS = ["steps", "sizes", "predict", "images", "package"]
+PARTS = ["steps", "sizes", "predict", "images", "augmentation", "package"]
 
 
 def main():
@@ -50,6 +52,8 @@ def main():
         results["predict"] = perceptron.compare_predictions(arguments.threads, rounds)
     if "images" in parts:
         results["images"] = images.compare(arguments.threads)
+    if "augmentation" in parts:
+        results["augmentation"] = augmentation.compare(arguments.threads, rounds)
     if "package" in parts:
         results["package"] = compare_packages()
     if arguments.json:
@@ -58,7 +62,7 @@ def main():
 
 def versions():
     found = {"python": platform.python_version()}
-    for name in ("numpy", "torch", "jax"):
+    for name in ("numpy", "torch", "jax", "pillow"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
