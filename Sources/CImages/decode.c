@@ -64,9 +64,11 @@ static bool decode_png(
 static bool is_jpeg(const uint8_t *bytes, int64_t count) { return count >= 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0; }
 
 static bool begin_jpeg(tjhandle decoder, const void *bytes, int64_t count, images_header *header, char *message) {
-  int width, height, subsampling, colorspace;
+  // What has no image, but tables alone, leaves them so.
+  int width = 0, height = 0, subsampling = 0, colorspace = TJCS_RGB;
   if (tjDecompressHeader3(decoder, bytes, (unsigned long)count, &width, &height, &subsampling, &colorspace) != 0)
     return fail(message, tjGetErrorStr2(decoder));
+  if (width < 1 || height < 1) return fail(message, "it is a JPEG file without an image, or cut off");
   if (colorspace == TJCS_CMYK || colorspace == TJCS_YCCK)
     return fail(message, "it is a JPEG file of printing colours (CMYK); convert it to RGB");
   *header = (images_header){height, width, colorspace == TJCS_GRAY ? 1 : 3};

@@ -34,7 +34,8 @@ enum DataSource {
     if case .images(_, .folder, _) = self { return }
     guard options.size == nil, !options.skipsCorruptFiles else {
       throw DidactError(
-        .invalidArgument, "--image-size and --skip-corrupt are for folders of images; \(name) has images of one size, or none"
+        .invalidArgument,
+        "--image-size and --skip-corrupt are for folders of images; \(name) has images of one size, or none"
       )
     }
   }

@@ -40,14 +40,49 @@ public enum ImageFormat: String, Sendable, CaseIterable {
     }
     guard let version else {
       throw DidactError(
-        .format, "\(path): no binary version of CIFAR-10 or CIFAR-100 is in it; give cifar-10-binary.tar.gz or "
+        .format,
+        "\(path): no binary version of CIFAR-10 or CIFAR-100 is in it; give cifar-10-binary.tar.gz or "
           + "cifar-100-binary.tar.gz")
     }
     return version.coarseClasses == nil ? .cifar10 : .cifar100
   }
 }
 
+extension ImageOptions {
+  /// The keys of `Dataset(images:json:)`.
+  static let fields = [
+    Field("format", .choice(ImageFormat.allCases.map(\.rawValue)), .null, "what the data are; null for what is found"),
+    Field(
+      "image_size", .integers(.closed(1, 65_536)), .null,
+      "height and width to which the images of a folder are resized; null where all have one size"),
+    Field("skip_corrupt", .boolean, false, "whether files of a folder that cannot be read are left out and listed"),
+    Field(
+      "threads", .integer(.closed(0, 1024)), 0, "most threads to decode with, at most one a core; 0 for one a core"),
+  ]
+}
+
 extension Dataset {
+  /// Reads image data as JSON says: an object with `format`, `image_size`, `skip_corrupt` and `threads`, all of which may be
+  /// left out.
+  /// - Throws: `DidactError.invalidArgument` naming the key that does not fit, and as the readers of the formats do.
+  public init(images path: String, json: JSON) throws {
+    guard let object = json.members else {
+      throw DidactError(.invalidArgument, "options: expected an object such as {\"threads\": 2}")
+    }
+    let values = try FieldValues(object, fields: ImageOptions.fields, subject: "options")
+    var options = ImageOptions(
+      skipsCorruptFiles: try values.boolean("skip_corrupt"), threads: try values.integer("threads"))
+    if try values.value("image_size") != .null {
+      let size = try values.integers("image_size")
+      guard size.count == 2 else {
+        throw DidactError(.invalidArgument, "options: \"image_size\" is height and width; got \(size)")
+      }
+      options.size = (size[0], size[1])
+    }
+    let format = try values.value("format") == .null ? nil : values.choice("format") as ImageFormat
+    try self.init(images: path, format: format, options: options)
+  }
+
   /// Reads image data.
   /// - Parameters:
   ///   - format: nil for what `ImageFormat(detecting:)` finds.
@@ -58,7 +93,8 @@ extension Dataset {
     let format = try format ?? ImageFormat(detecting: path)
     guard format == .folder || options.size == nil && !options.skipsCorruptFiles else {
       throw DidactError(
-        .invalidArgument, "\(path): an image size, and skipping corrupt files, are for folders of images; this is "
+        .invalidArgument,
+        "\(path): an image size, and skipping corrupt files, are for folders of images; this is "
           + format.rawValue)
     }
     switch format {

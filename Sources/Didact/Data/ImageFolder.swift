@@ -186,7 +186,8 @@ private struct ImageDecoder {
 
   /// Decodes a file to `extent`, resizing it where it has another size.
   /// - Throws: as `header` does.
-  func decode(_ path: String, _ header: images_header, to extent: Extent, _ target: UnsafeMutablePointer<UInt8>) throws {
+  func decode(_ path: String, _ header: images_header, to extent: Extent, _ target: UnsafeMutablePointer<UInt8>) throws
+  {
     let content = try readFile(path, most: ImageDecoder.mostBytes), channels = Int32(extent.channels)
     var header = header
     func decode(to pixels: UnsafeMutablePointer<UInt8>) throws {
@@ -291,7 +292,9 @@ extension Dataset {
     }
     let unlabeled = part(.unlabeled), test = part(.test)
     // Without classes, what has no label is what there is to learn from.
-    guard let features = part(.training) ?? unlabeled else { throw DidactError(.data, "\(path): no image to learn from") }
+    guard let features = part(.training) ?? unlabeled else {
+      throw DidactError(.data, "\(path): no image to learn from")
+    }
     self.init(
       features: images.rows(features), labels: folder.files[features].map(\.label),
       unlabeled: folder.classNames.isEmpty ? nil : unlabeled.map { images.rows($0) },

@@ -35,7 +35,8 @@ enum SVHN {
       variable.count > 0
     else {
       throw DidactError(
-        .format, "\"X\" is no array [32, 32, 3, N] of uint8, but \(lengths)\(variable.isUInt8 ? "" : " of another type")")
+        .format,
+        "\"X\" is no array [32, 32, 3, N] of uint8, but \(lengths)\(variable.isUInt8 ? "" : " of another type")")
     }
     let tensor = try Tensor(Shape(variable.count / extent.count, extent.count), .uint8)
     try variable.read(into: UnsafeMutableRawBufferPointer(start: tensor.address, count: tensor.byteCount))

@@ -110,7 +110,8 @@ final class ByteStream {
       case Z_OK: break
       case Z_STREAM_END:
         // A gzip file may have several parts, one behind the other, and zeros that fill up a tape.
-        let isContinued = isGzip && position < end && content.address.load(fromByteOffset: position, as: UInt8.self) == 0x1f
+        let isContinued =
+          isGzip && position < end && content.address.load(fromByteOffset: position, as: UInt8.self) == 0x1f
         hasEnded = !(isContinued && inflateReset(inflater) == Z_OK)
       // No progress: the input is used up.
       case Z_BUF_ERROR where position == end: throw ByteStream.cutOff

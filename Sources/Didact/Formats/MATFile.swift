@@ -134,10 +134,11 @@ struct MATFile {
     var count = 1
     for length in lengths {
       let (product, overflow) = count.multipliedReportingOverflow(by: length)
-      guard !overflow, product <= stream.mostBytesLeft else { throw damaged }
+      guard !overflow else { throw damaged }
       count = product
     }
-    guard count * storage.byteCount == dataLength, dataLength <= stream.mostBytesLeft else { throw damaged }
+    guard count <= stream.mostBytesLeft, count * storage.byteCount == dataLength, dataLength <= stream.mostBytesLeft
+    else { throw damaged }
     return Variable(
       name: String(decoding: name.bytes, as: UTF8.self), dimensions: lengths, storage: storage, isUInt8: kind == 9,
       stream: stream)
