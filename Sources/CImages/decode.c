@@ -11,6 +11,12 @@ static bool fail(char *message, const char *words) {
   return false;
 }
 
+/* In the words of a library. */
+static bool fail_damaged(char *message, const char *words) {
+  snprintf(message, IMAGES_MESSAGE, "it is damaged, or cut off (%s)", words);
+  return false;
+}
+
 /* MARK: PNG */
 
 static bool is_png(const uint8_t *bytes, int64_t count) {
@@ -21,7 +27,7 @@ static bool is_png(const uint8_t *bytes, int64_t count) {
 static bool begin_png(png_image *image, const void *bytes, int64_t count, char *message) {
   memset(image, 0, sizeof *image);
   image->version = PNG_IMAGE_VERSION;
-  if (!png_image_begin_read_from_memory(image, bytes, (size_t)count)) return fail(message, image->message);
+  if (!png_image_begin_read_from_memory(image, bytes, (size_t)count)) return fail_damaged(message, image->message);
   // Samples of 16 bits would be taken for linear light.
   image->flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
   return true;
@@ -45,13 +51,13 @@ static bool decode_png(
   bool has_alpha = image->format & PNG_FORMAT_FLAG_ALPHA;
   image->format = channels == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
   if (!has_alpha)
-    return png_image_finish_read(image, 0, pixels, 0, 0) ? true : fail(message, image->message);
+    return png_image_finish_read(image, 0, pixels, 0, 0) ? true : fail_damaged(message, image->message);
   image->format |= PNG_FORMAT_FLAG_ALPHA;
   uint8_t *with_alpha = malloc(PNG_IMAGE_SIZE(*image));
   if (!with_alpha) return fail(message, "no memory to decode it");
   bool is_done = png_image_finish_read(image, 0, with_alpha, 0, 0);
   if (!is_done) {
-    fail(message, image->message);
+    fail_damaged(message, image->message);
   } else if (!drop_alpha(with_alpha, (int64_t)image->width * image->height, channels, pixels)) {
     is_done = fail(message, "it has transparent pixels; put it on a background first");
   }
@@ -67,7 +73,7 @@ static bool begin_jpeg(tjhandle decoder, const void *bytes, int64_t count, image
   // What has no image, but tables alone, leaves them so.
   int width = 0, height = 0, subsampling = 0, colorspace = TJCS_RGB;
   if (tjDecompressHeader3(decoder, bytes, (unsigned long)count, &width, &height, &subsampling, &colorspace) != 0)
-    return fail(message, tjGetErrorStr2(decoder));
+    return fail_damaged(message, tjGetErrorStr2(decoder));
   if (width < 1 || height < 1) return fail(message, "it is a JPEG file without an image, or cut off");
   if (colorspace == TJCS_CMYK || colorspace == TJCS_YCCK)
     return fail(message, "it is a JPEG file of printing colours (CMYK); convert it to RGB");
@@ -91,7 +97,7 @@ static bool decode_jpeg(
   if (tjDecompress2(
           decoder, bytes, (unsigned long)count, pixels, found.width, found.width * channels, found.height, format,
           flags) != 0)
-    return fail(message, tjGetErrorStr2(decoder));
+    return fail_damaged(message, tjGetErrorStr2(decoder));
   return true;
 }
 

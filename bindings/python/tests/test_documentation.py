@@ -98,7 +98,7 @@ class Reader:
 METHODS = [f"docs/methods/{path.name}" for path in sorted(CHECKOUT.glob("docs/methods/*.md"))]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tour.md", "docs/plots.md", "docs/networks.md", *METHODS])
+@pytest.mark.parametrize("page", ["README.md", "docs/tour.md", "docs/plots.md", "docs/networks.md", "docs/images.md", *METHODS])
 def test_every_block_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     reader = Reader(page, tmp_path)

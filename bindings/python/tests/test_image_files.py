@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -495,15 +496,15 @@ def damaged_images():
         "empty.png": (b"", "neither"),
         "text.jpg": (b"text", "neither"),
         "gif.png": (b"GIF89a" + bytes(30), "neither"),
-        "cut.png": (png[:middle], "."),
-        "start.png": (png[:20], "."),
-        "flipped.png": (png[:middle] + bytes([png[middle] ^ 0x55]) + png[middle + 1 :], "."),
-        "cut.jpg": (jpeg[: len(jpeg) // 2], "."),
-        "start.jpg": (jpeg[:30], "."),
-        "marker.jpg": (jpeg[:3], "."),
+        "cut.png": (png[:middle], "damaged, or cut off"),
+        "start.png": (png[:20], "damaged, or cut off"),
+        "flipped.png": (png[:middle] + bytes([png[middle] ^ 0x55]) + png[middle + 1 :], "damaged, or cut off"),
+        "cut.jpg": (jpeg[: len(jpeg) // 2], "damaged, or cut off"),
+        "start.jpg": (jpeg[:30], "without an image, or cut off"),
+        "marker.jpg": (jpeg[:3], "without an image, or cut off"),
         "bomb.png": (png_header(100_000, 100_000), "100000 × 100000 pixels; at most 67108864"),
-        "wide.png": (png_header(2**31 - 1, 2**31 - 1), "."),
-        "nothing.png": (png_header(0, 0), "."),
+        "wide.png": (png_header(2**31 - 1, 2**31 - 1), "damaged, or cut off"),
+        "nothing.png": (png_header(0, 0), "damaged, or cut off"),
         "transparent.png": (transparent.getvalue(), "transparent pixels"),
         "printing.jpg": (printing.getvalue(), "CMYK"),
     }
@@ -520,7 +521,7 @@ def test_damaged_images(tmp_path, name):
         datasets.load_image_folder(tmp_path)
     assert f"{tmp_path}/a/1{name}: " in str(raised.value)
     data = datasets.load_image_folder(tmp_path, skip_corrupt=True)
-    assert list(data.skipped) == [f"a/1{name}"] and message in data.skipped[f"a/1{name}"]
+    assert list(data.skipped) == [f"a/1{name}"] and re.search(message, data.skipped[f"a/1{name}"])
     assert data.files == ["a/0.png", "a/2.png"]
     np.testing.assert_array_equal(data.X, np.stack([good, good]))
     # Nothing of a class is left.
@@ -530,6 +531,7 @@ def test_damaged_images(tmp_path, name):
         datasets.load_image_folder(tmp_path, skip_corrupt=True)
 
 
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="its limit is of addresses")
 def test_more_than_fits(tmp_path):
     pixels = np.zeros((2000, 2000), np.uint8)
     for index in range(3):
