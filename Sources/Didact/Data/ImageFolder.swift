@@ -98,6 +98,9 @@ private struct ImageFolder {
       }
       try addImages(prefix + name, .test, label: label)
     }
+    guard entries.contains(where: \.isDirectory) else {
+      throw DidactError(.data, "\"test\" has no folder of a class; put its images into those of their classes")
+    }
     try refuseImages(prefix, entries)
   }
 

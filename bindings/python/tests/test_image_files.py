@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -465,6 +466,11 @@ def test_wrong_folders(tmp_path):
     for name in ("a", "b"):
         os.renames(tmp_path / name, tmp_path / "train" / name)
     expect('class "c" is in "test" but not in "train"')
+    os.renames(tmp_path / "test" / "c", tmp_path / "elsewhere")
+    (tmp_path / "test").mkdir()
+    expect('"elsewhere" beside "train"')
+    shutil.rmtree(tmp_path / "elsewhere")
+    expect('"test" has no folder of a class')
     (tmp_path / "validation").mkdir()
     expect('"validation" beside "train"')
     with pytest.raises(ValueError, match="image_size"):
