@@ -726,6 +726,30 @@ didact_status didact_trainer_set_names(didact_trainer *trainer, const char *kind
  */
 didact_status didact_trainer_names(char *out, int64_t capacity, int64_t *length, didact_trainer *trainer, const char *kind);
 
+/* Augmentation */
+
+/**
+ * Changes images at random by a policy, as `weak_augmentation` and `strong_augmentation` do in a fit.
+ *
+ * @param out takes as many images, uint8; may be `images`.
+ * @param images [N, height, width, channels] or [N, height, width], uint8.
+ * @param policy JSON: the name of a policy, an operation (an object with `operation`), or a list of both; `didact_augmentations` lists them.
+ * @param seed of the random numbers.
+ * @param draw which of the seed's draws, such as a step; image i of a draw changes in the same way whatever stands beside it.
+ * @param threads the most to use; 0 for one a core. The result does not depend on it.
+ */
+didact_status didact_augment(const didact_array *out, const didact_array *images, const char *policy, uint64_t seed, uint64_t draw, int32_t threads);
+
+/**
+ * The named policies and the operations of augmentation as JSON: an object with `policies`, an array of objects with
+ * `name`, `meaning`, `source` and `description`, and `operations`, an array of objects with `name` and `fields`.
+ *
+ * @param out takes as much of the text as fits, ended by a zero byte; may be null.
+ * @param capacity the size of `out` in bytes.
+ * @param length takes the size that all of the text needs, the zero byte included.
+ */
+didact_status didact_augmentations(char *out, int64_t capacity, int64_t *length);
+
 /* Data sets */
 
 /**

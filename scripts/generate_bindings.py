@@ -278,21 +278,35 @@ def reference(interface):
     return "\n".join(out)
 
 
-def read_fields(path):
-    """The configuration keys of every method, as the library lists them: {method: [{key, accepts, ...}]}."""
+def read_tables(path):
+    """What the library lists: the configuration keys of every method, {method: [{key, accepts, ...}]}, and the policies
+    and operations of augmentation."""
     library = ctypes.CDLL(path)
     library.didact_build_info.restype = library.didact_last_error_message.restype = ctypes.c_char_p
-    fields = {}
-    for method in json.loads(library.didact_build_info())["methods"]:
+
+    def read(function, *arguments):
         buffer, length = ctypes.create_string_buffer(1 << 20), ctypes.c_int64()
-        capacity = ctypes.c_int64(len(buffer))
-        if library.didact_configuration_fields(buffer, capacity, ctypes.byref(length), method.encode()):
-            fail(f"{method}: {library.didact_last_error_message().decode()}")
-        fields[method] = json.loads(buffer.value)
-    return fields
+        if function(buffer, ctypes.c_int64(len(buffer)), ctypes.byref(length), *arguments):
+            fail(library.didact_last_error_message().decode())
+        return json.loads(buffer.value)
+
+    methods = json.loads(library.didact_build_info())["methods"]
+    fields = {method: read(library.didact_configuration_fields, method.encode()) for method in methods}
+    return fields, read(library.didact_augmentations)
 
 
-def parameters(fields):
+def augmentation_tables(augmentations):
+    """The sections of policies and operations."""
+    out = ["## Policies of augmentation", "", "Values of `weak_augmentation` and `strong_augmentation`; "
+           "[augmentation.md](augmentation.md) shows them.", "", "| policy | what it does | source |", "| --- | --- | --- |"]
+    out += [f"| {code(p['name'])} | {p['meaning']} | {p['source']} |" for p in augmentations["policies"]] + [""]
+    out += ["## Operations of augmentation", "", "Of a policy of one's own: `{\"operation\": \"rotate\", \"degrees\": 10}`.", ""]
+    for operation in augmentations["operations"]:
+        out += [f"### `{operation['name']}`", "", *table(operation["fields"])]
+    return out
+
+
+def parameters(fields, augmentations):
     """The page of configuration keys: what all or most methods have is there once, optimisers too."""
     users, optimizers = {}, {}
     for method, listed in fields.items():
@@ -346,6 +360,7 @@ def parameters(fields):
                 if row["default"] != usual["default"]
             ]
             out += [f"{'; '.join(where)}: the same keys, with the defaults {', '.join(other)}.", ""]
+    out += augmentation_tables(augmentations)
     return "\n".join(out).rstrip() + "\n"
 
 
@@ -382,7 +397,7 @@ def main():
         "bindings/python/src/didact/_version.py": f'"""Generated from VERSION by scripts/generate."""\n\n__version__ = "{version}"\n',
         "Sources/Didact/Version.swift": f'/// The version of the library. Generated from VERSION by scripts/generate.\npublic let didactVersion = "{version}"\n',
         "docs/c-api.md": reference(interface),
-        "docs/parameters.md": parameters(read_fields(arguments[1])),
+        "docs/parameters.md": parameters(*read_tables(arguments[1])),
     }
     stale = False
     for name, text in files.items():

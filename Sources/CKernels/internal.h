@@ -34,6 +34,7 @@ typedef struct {
   void (*reduce)(int64_t count, float *target, const float *partial);
   void (*to_bfloat16)(int64_t count, const float *x, uint16_t *y);
   void (*round_to_bfloat16)(int64_t count, const float *x, float *y);
+  kernels_pixel_loops pixels;
 } kernels_loops;
 
 extern const kernels_loops kernels_loops_baseline, kernels_loops_avx2, kernels_loops_avx512;

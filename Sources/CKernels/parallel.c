@@ -204,6 +204,12 @@ void kernels_parallel(int threads, void (*work)(void *, int), void *argument) {
   if (alone_until) lost = 0;
 }
 
+void kernels_for_each_part(int32_t parts, void (*work)(void *, int), void *argument) {
+  kernels_enter();
+  kernels_parallel(parts, work, argument);
+  kernels_leave();
+}
+
 /* MARK: The platform */
 
 #if defined(__linux__)

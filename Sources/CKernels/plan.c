@@ -491,4 +491,5 @@ __attribute__((constructor)) static void choose_loops(void) {
 }
 
 const kernels_loops *kernels_chosen_loops(void) { return chosen_loops; }
+const kernels_pixel_loops *kernels_pixels(void) { return &chosen_loops->pixels; }
 const char *kernels_instruction_set(void) { return chosen_name; }

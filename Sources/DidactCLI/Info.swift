@@ -11,22 +11,31 @@ import Didact
 struct Info: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "info",
-    abstract: "Tells version, build and methods, or the configuration keys of a method.",
+    abstract: "Tells version, build and methods, or the configuration keys of a method, or how images can be changed.",
     discussion: """
       EXAMPLES:
         didact info
         didact info --method meta_pseudo_labels
         didact info --method supervised --json
+        didact info --augmentations
       """)
 
   @Option(help: ArgumentHelp("The method whose keys to list.", valueName: "name"))
   var method: String?
 
+  @Flag(help: "List the policies and operations of weak_augmentation and strong_augmentation.")
+  var augmentations = false
+
   @Flag(help: "Write one JSON object.")
   var json = false
 
   func run() throws {
-    if let method {
+    if augmentations {
+      guard method == nil else {
+        throw DidactError(.invalidArgument, "--augmentations are those of all methods; leave --method out")
+      }
+      try writeOutput(json ? augmentationTable().serialized() + "\n" : augmentationText())
+    } else if let method {
       let fields = try Trainer.fields(method: method)
       try writeOutput(json ? fieldsJSON(method, fields) : fieldsText(fields))
     } else {
@@ -54,6 +63,14 @@ struct Info: ParsableCommand {
   private func fieldsJSON(_ method: String, _ fields: [Field]) -> String {
     let object: JSON = ["method": .string(method), "fields": .array(fields.map(\.json))]
     return object.serialized() + "\n"
+  }
+
+  private func augmentationText() -> String {
+    var text = "policies\n" + aligned(AugmentationPolicy.named.map { ["  " + $0.name, $0.meaning] }, leftAligned: [0, 1])
+    for operation in AugmentationPolicy.operations {
+      text += "\noperation \(operation.name)\n" + fieldsText(operation.fields)
+    }
+    return text
   }
 
   /// Two lines a field: a table of all would be wider than any terminal.

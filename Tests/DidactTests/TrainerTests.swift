@@ -621,7 +621,8 @@ enum Training {
   ]
 
   private static let withoutEffect: Set<String> = [
-    "method", "threads", "math", "bfloat16", "term_gradient_norms", "time_limit",
+    "method", "threads", "math", "bfloat16", "term_gradient_norms", "time_limit", "weak_augmentation",
+    "strong_augmentation",
   ]
 
   @Test(arguments: Trainer.methodNames) func everyOptionReachesTheComputation(method: String) throws {

@@ -173,3 +173,20 @@ const char *kernels_onednn_instruction_set(void);
 /* Whether oneDNN may use instructions for bfloat16 here. */
 bool kernels_has_bfloat16(void);
 int32_t kernels_available_cores(void);
+
+/* What augmentation does with pixels of uint8, channels last; `count` is of values. */
+typedef struct {
+  /* a ← a + factor · (b − a), cut off below and clipped. */
+  void (*blend)(int64_t count, uint8_t *a, const uint8_t *b, float factor);
+  /* The same of the luma and each of three channels. */
+  void (*color)(int64_t pixels, uint8_t *x, float factor);
+  int64_t (*luma_sum)(int64_t pixels, const uint8_t *x);
+  /* The smallest and the largest value of each of three channels. */
+  void (*extremes)(int64_t count, const uint8_t *x, uint8_t *low, uint8_t *high);
+  /* (5 x + the eight values around it) / 13, rounded, of a part of a row: neighbours are `step` and `row` away. */
+  void (*smooth)(int64_t count, int64_t step, int64_t row, const uint8_t *x, uint8_t *result);
+} kernels_pixel_loops;
+const kernels_pixel_loops *kernels_pixels(void);
+
+/* Calls work(argument, part) for every part in 0..<parts, in parallel where threads are free. */
+void kernels_for_each_part(int32_t parts, void (*work)(void *argument, int part), void *argument);

@@ -33,6 +33,7 @@ INLINE double_vector choose(long_vector condition, double_vector a, double_vecto
 #include "random.h"
 #include "logits.h"
 #include "images.h"
+#include "pixels.h"
 #include "optimizers.h"
 
 /* MARK: Operations on a range of rows
@@ -532,6 +533,7 @@ static void NAME(round_to_bfloat16)(int64_t count, const float *restrict x, floa
 const kernels_loops NAME(kernels_loops) = {
     NAME(prepare), NAME(rows),   NAME(columns),     NAME(partial_sums),      NAME(finish_sums),
     NAME(chunk),   NAME(reduce), NAME(to_bfloat16), NAME(round_to_bfloat16),
+    {NAME(blend_pixels), NAME(color_pixels), NAME(luma_sum), NAME(pixel_extremes), NAME(smooth_pixels)},
 };
 
 #undef JOIN_

@@ -1,5 +1,5 @@
-/// A random view of vectors: features taken from another row, features set to 0, features scaled, and Gaussian noise
-/// added, in this order.
+/// A random view of vectors, or of the pixels of images as the network takes them: features taken from another row,
+/// features set to 0, features scaled, and Gaussian noise added, in this order.
 struct VectorView: Sendable {
   /// Share of features that come from another row of the batch, one for each row.
   let featureMix: Double
@@ -39,8 +39,11 @@ struct VectorView: Sendable {
     self.stream = stream
   }
 
-  /// A view of `input` [N, inputs] in memory of its own.
+  private var changesNothing: Bool { featureMix == 0 && featureDropout == 0 && featureScaling == 0 && noise == 0 }
+
+  /// A view of `input` [N, inputs], which stays as it is.
   func callAsFunction(_ kernels: any Kernels, _ input: Tensor, draw: UInt64) throws -> Tensor {
+    guard !changesNothing else { return input }
     let view = try input.copy()
     if featureMix > 0 {
       // view ← other + m ⊙ (view − other)

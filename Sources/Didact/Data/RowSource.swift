@@ -6,6 +6,12 @@ struct RowSource {
 
   var count: Int { parts.reduce(0) { $0 + $1.rows } }
 
+  /// The type of all elements; nil where the parts differ.
+  var elementType: ElementType? {
+    let type = parts[0].elementType
+    return parts.allSatisfy { $0.elementType == type } ? type : nil
+  }
+
   /// The rows with these indices, in this order, in memory of the pool's.
   /// - Parameters:
   ///   - scaling: applied to each row.
@@ -14,22 +20,34 @@ struct RowSource {
     _ indices: [Int], _ elementType: ElementType, _ kernels: any Kernels, _ scaling: InputScaling?,
     in memory: TensorPool
   ) throws -> Tensor {
-    let columns = parts[0].columns, type = parts[0].elementType
-    let result = try memory.tensor(Shape(indices.count, columns), elementType)
-    func convert(_ rows: BorrowedArray, to result: Tensor) {
-      _ = kernels.convert(result, rows, mean: scaling?.mean, scale: scaling?.scale)
+    if let type = self.elementType {
+      return try RowSource.scaled(raw(indices, type, in: memory), elementType, kernels, scaling, in: memory)
     }
-    guard parts.allSatisfy({ $0.elementType == type }) else {
-      for (position, index) in indices.enumerated() {
-        convert(row(index), to: result.rows(position..<position + 1))
-      }
-      return result
+    let result = try memory.tensor(Shape(indices.count, parts[0].columns), elementType)
+    for (position, index) in indices.enumerated() {
+      let place = result.rows(position..<position + 1)
+      _ = kernels.convert(place, row(index), mean: scaling?.mean, scale: scaling?.scale)
     }
-    let raw = try memory.tensor(Shape(indices.count, columns), type)
+    return result
+  }
+
+  /// The same rows unscaled, in the type that all parts have.
+  func raw(_ indices: [Int], _ type: ElementType, in memory: TensorPool) throws -> Tensor {
+    let raw = try memory.tensor(Shape(indices.count, parts[0].columns), type)
     for (position, index) in indices.enumerated() {
       row(index).copyElements(to: raw.rows(position..<position + 1))
     }
-    withExtendedLifetime(raw) { convert(BorrowedArray(raw), to: result) }
+    return raw
+  }
+
+  /// Unscaled rows as the network takes them.
+  static func scaled(
+    _ raw: Tensor, _ elementType: ElementType, _ kernels: any Kernels, _ scaling: InputScaling?, in memory: TensorPool
+  ) throws -> Tensor {
+    let result = try memory.tensor(raw.shape, elementType)
+    withExtendedLifetime(raw) {
+      _ = kernels.convert(result, BorrowedArray(raw), mean: scaling?.mean, scale: scaling?.scale)
+    }
     return result
   }
 

@@ -21,6 +21,8 @@ public struct Field: Sendable {
     case object
     /// A list of nested specifications.
     case objects
+    /// How images are changed: see `AugmentationPolicy`.
+    case augmentation
   }
 
   /// An interval, written as in mathematics: `[0, 1)` holds 0 and not 1.
@@ -88,6 +90,7 @@ public struct Field: Sendable {
       case .extent(let bounds): "an integer in \(bounds), or [height, width, channels]"
       case .object: "an object"
       case .objects: "a list of objects"
+      case .augmentation: "the name of a policy, an operation (an object), or a list of both"
       }
     return defaultValue == .null ? values + ", or null" : values
   }
@@ -108,6 +111,7 @@ public struct Field: Sendable {
       case (.number(let bounds), _): value.double.map { $0.isFinite && bounds.contains($0) } ?? false
       case (.integer(let bounds), .integer(let n)): bounds.contains(Double(n))
       case (.boolean, .boolean), (.text, .string), (.object, .object), (.objects, .array): true
+      case (.augmentation, .string), (.augmentation, .object), (.augmentation, .array): true
       case (.choice(let words), .string(let word)): words.contains(word)
       case (.extent(let bounds), .integer(let n)): bounds.contains(Double(n))
       case (.extent(let bounds), .array(let list)):

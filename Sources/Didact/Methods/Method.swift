@@ -286,7 +286,7 @@ private let unlabeledFields: [Field] = [
 ]
 
 /// For the methods that look at unlabelled rows in a second view.
-private let strongViewFields = VectorView.fields("strong", noise: 0.2, featureDropout: 0.1)
+private let strongViewFields = View.fields("strong", noise: 0.2, featureDropout: 0.1)
 
 /// The fields of the optimiser of one role: `student_optimizer.learning_rate` and so on.
 /// - Parameter defaults: where they differ, by key.

@@ -8,6 +8,8 @@
 func logarithm(_ x: Double) -> Double { log(x) }
 func exponential(_ x: Double) -> Double { exp(x) }
 func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
+func sine(_ x: Double) -> Double { sin(x) }
+func cosine(_ x: Double) -> Double { cos(x) }
 
 /// A named stream of a counter-based generator: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
 /// 1, 2, 3", SC 2011).
@@ -112,6 +114,39 @@ public struct RandomDraw: Sendable {
     for i in stride(from: count - 1, to: 0, by: -1) { order.swapAt(i, integer(i, below: i + 1)) }
     return order
   }
+}
+
+/// The values of a draw one after the other.
+struct RandomSequence {
+  private let draw: RandomDraw
+  private var index = 0
+
+  init(_ draw: RandomDraw) { self.draw = draw }
+
+  /// Uniform on [0, 1).
+  mutating func uniform() -> Double {
+    defer { index += 1 }
+    return draw.uniform(index)
+  }
+
+  /// Uniform on [low, high).
+  mutating func uniform(_ low: Double, _ high: Double) -> Double { low + (high - low) * uniform() }
+
+  /// Uniform on 0..<bound.
+  mutating func integer(below bound: Int) -> Int {
+    defer { index += 1 }
+    return draw.integer(index, below: bound)
+  }
+
+  mutating func integer(in range: ClosedRange<Int>) -> Int {
+    range.lowerBound + integer(below: range.count)
+  }
+
+  /// True with this probability.
+  mutating func happens(_ probability: Double) -> Bool { uniform() < probability }
+
+  /// 1 or −1.
+  mutating func sign() -> Double { happens(0.5) ? 1 : -1 }
 }
 
 @inline(__always)

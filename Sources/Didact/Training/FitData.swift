@@ -66,23 +66,30 @@ struct FitData {
   }
 }
 
-/// The batches of a fit, each a function of seed and step.
-struct FitBatches {
+/// The batches of a fit, each a function of seed and step. For one thread at a time.
+final class FitBatches {
   private let trainer: Trainer
   private let data: FitData
   private let memory = TensorPool()
   private var labeledSampler, unlabeledSampler, finetuningSampler: BatchSampler
-  private let labeledView, unlabeledView: VectorView
+  private let labeledView, unlabeledView: View
   /// nil for methods that look at unlabelled rows in one view.
-  private let strongView: VectorView?
+  private let strongView: View?
+  private let probeStream: RandomStream
 
   init(_ trainer: Trainer, _ data: FitData) throws {
     let configuration = trainer.configuration, seed = trainer.seed
     func sampler(_ count: Int, _ batchSize: Int, _ name: String) -> BatchSampler {
       BatchSampler(count: count, batchSize: batchSize, stream: RandomStream(seed: seed, name: "batches/\(name)"))
     }
-    func view(_ strength: String, of rows: String) throws -> VectorView {
-      try VectorView(configuration, strength, stream: RandomStream(seed: seed, name: "views/\(strength)/\(rows)"))
+    func view(_ strength: String, of rows: String) throws -> View {
+      let augmentation = trainer.augmentations[strength]
+      if augmentation != nil, data.pool.elementType != .uint8 {
+        throw DidactError(
+          .elementType,
+          "\(strength)_augmentation changes uint8 images, pixels of 0 to 255; give X and X_unlabeled as uint8")
+      }
+      return try View(configuration, strength, augmentation, of: rows, seed: seed)
     }
     self.trainer = trainer
     self.data = data
@@ -94,28 +101,59 @@ struct FitBatches {
     labeledView = try view("weak", of: "labeled")
     unlabeledView = try view("weak", of: "unlabeled")
     strongView = configuration.has("strong_noise") ? try view("strong", of: "unlabeled") : nil
+    probeStream = RandomStream(seed: seed, name: "augmentation/probes")
   }
 
-  mutating func batch(_ step: Int) throws -> Batch {
+  func batch(_ step: Int) throws -> Batch {
     let labeled = try labeledBatch(labeledSampler.rows(step: step), draw: UInt64(step))
     guard trainer.method.needsUnlabeled else { return Batch(labeled: labeled, weak: nil, strong: nil) }
-    let kernels = trainer.student.kernels, indices = unlabeledSampler.rows(step: step), rows = try gather(indices)
-    let weak = try unlabeledView(kernels, rows, draw: UInt64(step))
-    let strong = try strongView?(kernels, rows, draw: UInt64(step)) ?? weak
-    return Batch(labeled: labeled, weak: weak, strong: strong, unlabeledRows: indices)
+    let indices = unlabeledSampler.rows(step: step), views = [unlabeledView] + (strongView.map { [$0] } ?? [])
+    let rows = try self.views(views, of: indices, draw: UInt64(step))
+    return Batch(labeled: labeled, weak: rows[0], strong: rows.last, unlabeledRows: indices)
   }
 
   /// The labelled rows of a fine-tuning step.
-  mutating func finetuning(_ step: Int) throws -> LabeledBatch {
+  func finetuning(_ step: Int) throws -> LabeledBatch {
     try labeledBatch(finetuningSampler.rows(step: step), draw: UInt64(step))
+  }
+
+  /// The labelled images of a step, changed by an adaptive policy's probes, and by what each was changed.
+  func probes(_ policy: AugmentationPolicy, step: Int) throws -> (LabeledBatch, [[CTAugment.Probe]]) {
+    let positions = labeledSampler.rows(step: step)
+    let images = try data.pool.raw(positions.map { data.labeledRows[$0] }, .uint8, in: memory)
+    let changed = try memory.tensor(images.shape, .uint8)
+    let probes = try withExtendedLifetime((images, changed)) {
+      try policy.applyProbes(BorrowedArray(images), to: BorrowedArray(changed), probeStream, draw: UInt64(step))
+    }
+    return (LabeledBatch(inputs: try scaled(changed), labels: try Tensor(positions.map { data.labels[$0] })), probes)
   }
 
   /// - Parameter positions: among the labelled rows.
   private func labeledBatch(_ positions: [Int], draw: UInt64) throws -> LabeledBatch {
-    let rows = try gather(positions.map { data.labeledRows[$0] })
-    return LabeledBatch(
-      inputs: try labeledView(trainer.student.kernels, rows, draw: draw),
-      labels: try Tensor(positions.map { data.labels[$0] }))
+    let rows = try views([labeledView], of: positions.map { data.labeledRows[$0] }, draw: draw)
+    return LabeledBatch(inputs: rows[0], labels: try Tensor(positions.map { data.labels[$0] }))
+  }
+
+  /// The same rows in several views. What no policy changes is read and scaled once.
+  private func views(_ views: [View], of indices: [Int], draw: UInt64) throws -> [Tensor] {
+    let kernels = trainer.student.kernels
+    let images =
+      views.contains { $0.augmentation != nil } ? try data.pool.raw(indices, .uint8, in: memory) : nil
+    var unchanged: Tensor?
+    return try views.map { view in
+      var rows: Tensor
+      if let images, view.augmentation != nil {
+        rows = try scaled(try view.changed(images, draw: draw, threads: trainer.student.threads, in: memory))
+      } else {
+        rows = try unchanged ?? images.map { try scaled($0) } ?? gather(indices)
+        unchanged = rows
+      }
+      return try view.vectors(kernels, rows, draw: draw)
+    }
+  }
+
+  private func scaled(_ raw: Tensor) throws -> Tensor {
+    try RowSource.scaled(raw, trainer.elementType, trainer.student.kernels, trainer.scaling, in: memory)
   }
 
   private func gather(_ rows: [Int]) throws -> Tensor {

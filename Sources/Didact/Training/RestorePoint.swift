@@ -14,6 +14,7 @@ final class RestorePoint {
     if let average = trainer.movingAverage {
       live += [average.network.parameters, average.network.statistics, average.updateCount]
     }
+    live += trainer.augmentationRates.map(\.rates.values)
     if let finetuned = trainer.finetuning?.network { live.append(finetuned.parameters) }
     parts = try live.map { ($0, try $0.copy()) }
     steps = trainer.steps

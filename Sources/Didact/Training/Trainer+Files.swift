@@ -68,6 +68,7 @@ extension Trainer {
       }
     }
     for (name, tensor) in method.rowTensors { file.tensors.append(("method.\(name)", tensor)) }
+    for (name, rates) in augmentationRates { file.tensors.append((name, rates.values)) }
     if let movingAverage {
       file.add(movingAverage.network, prefix: "average.")
       file.tensors.append(("average.update_count", movingAverage.updateCount))
@@ -102,6 +103,12 @@ extension Trainer {
     if let rows = file.tensors.first(where: { $0.name.hasPrefix("method.") })?.tensor.shape[0] {
       try method.prepare(UnlabeledRows(count: rows, isNew: true, digest: 0, classNames: []))
       for (name, tensor) in method.rowTensors { try file.read("method.\(name)", into: tensor, student.kernels) }
+    }
+    for (name, rates) in augmentationRates {
+      try file.read(name, into: rates.values, doubles)
+      guard rates.values.values.allSatisfy({ (0...1).contains($0) }) else {
+        throw DidactError(.format, "tensor \"\(name)\" must be in [0, 1]")
+      }
     }
     steps = try file.describedCount("steps")
     try readStages(file)

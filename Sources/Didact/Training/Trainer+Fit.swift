@@ -58,7 +58,9 @@ extension Trainer {
       let data = try FitData(self, features, labels, unlabeled)
       let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels)
       let isNewData = dataDigest != digest
-      var batches = try FitBatches(self, data)
+      let source = try FitBatches(self, data)
+      // What the next batch looks like may depend on this step where a policy learns.
+      let batches = BatchesAhead(source, isAhead: !augmentations.isEmpty && augmentationRates.isEmpty)
       if method.needsUnlabeled {
         try method.prepare(
           UnlabeledRows(count: data.pool.count, isNew: isNewData, digest: rowsDigest.value, classNames: classNames))
@@ -78,6 +80,7 @@ extension Trainer {
         } else {
           guard !isMethodDone || count != nil && !(selection?.isOver ?? false) else { break }
           try step(try batches.batch(self.steps))
+          try learnFromProbes(source)
           if let selection, let validation = data.validation, studentLearns(in: self.steps - 1),
             self.steps % selection.every == 0 || isMethodDone
           {
@@ -92,6 +95,31 @@ extension Trainer {
         }
       }
       return .completed
+    }
+  }
+
+  /// What the policies that learn have learned, by the name of its tensor in a file.
+  var augmentationRates: [(name: String, rates: CTAugmentRates)] {
+    ["weak", "strong"].compactMap { strength in
+      augmentations[strength]?.adaptive.map { ("augmentation.\(strength).rates", $0.rates) }
+    }
+  }
+
+  /// Shows the labelled images of the last step to what will predict, changed by the probes of the policies that learn.
+  private func learnFromProbes(_ batches: FitBatches) throws {
+    for strength in ["weak", "strong"] {
+      guard let policy = augmentations[strength], let rates = policy.adaptive?.rates else { continue }
+      let (labeled, probes) = try batches.probes(policy, step: steps - 1)
+      let network = average ?? student, rows = labeled.inputs.rows
+      let probabilities = try Tensor(Shape(rows, network.classes), .float64)
+      try network.predict(BorrowedArray(probabilities), BorrowedArray(labeled.inputs), scaling: nil) { _ in }
+      try writing {
+        for row in 0..<rows {
+          // 1 − ½ ‖p − onehot(y)‖₁ is the probability of y.
+          let proximity = probabilities[row * network.classes + Int(labeled.labels[row])]
+          for probe in probes[row] { rates.update(probe, proximity: proximity) }
+        }
+      }
     }
   }
 

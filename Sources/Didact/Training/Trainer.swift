@@ -41,6 +41,8 @@ public final class Trainer: @unchecked Sendable {
   let finetuning: Finetuning?
   /// What keeps the best network of a fit, if that is wanted.
   let selection: Selection?
+  /// What changes the images of a fit, by strength of the view.
+  let augmentations: [String: AugmentationPolicy]
   /// The network that predicts, and its role.
   private let predicting: Locked<(role: String, network: Network)>
   /// As before the last completed step, whose losses were finite, and as before the one at work.
@@ -84,7 +86,7 @@ public final class Trainer: @unchecked Sendable {
         "input_scaling", .choice(["standard", "channel", "unit", "none"]), "standard",
         "fit: mean 0 and deviation 1 by column; or by channel of an image; or all divided by the largest absolute value; "
           + "or as they are"),
-    ] + VectorView.fields("weak", noise: 0.05, featureDropout: 0) + Finetuning.fields + Selection.fields
+    ] + View.fields("weak", noise: 0.05, featureDropout: 0) + Finetuning.fields + Selection.fields
 
   /// The names of all methods.
   public static var methodNames: [String] { MethodName.allCases.map(\.rawValue) }
@@ -114,7 +116,8 @@ public final class Trainer: @unchecked Sendable {
       throw DidactError(
         .invalidArgument, "trainer: \"method\" must be one of: \(Self.methodNames.joined(separator: ", "))")
     }
-    let configuration = try FieldValues(object, fields: Self.fields(method: method), subject: "trainer")
+    let configuration = try FieldValues(
+      object, fields: View.adjusted(Self.fields(method: method), for: object), subject: "trainer")
     self.configuration = configuration
     methodName = method
     let seed = UInt64(try configuration.integer("seed"))
@@ -159,6 +162,11 @@ public final class Trainer: @unchecked Sendable {
         }
         return network
       }, average: movingAverage, configuration: configuration, seed: seed)
+    var augmentations: [String: AugmentationPolicy] = [:]
+    for strength in ["weak", "strong"] {
+      augmentations[strength] = try View.policy(configuration, strength, of: student.specification.extent)
+    }
+    self.augmentations = augmentations
     finetuning = try Finetuning(student, configuration, seed: seed)
     selection = try Selection(student, configuration)
     let average = movingAverage?.network

@@ -481,3 +481,19 @@ def test_without_matplotlib(trained, monkeypatch):
 def test_unknown_names():
     with pytest.raises(AttributeError, match="module 'didact' has no attribute 'plots'"):
         didact.plots
+
+
+def test_contact_sheets_show_the_images_and_what_becomes_of_them():
+    random = np.random.default_rng(0)
+    colour = random.integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    ax = plot.augmentations(colour, "fixmatch", copies=4, seed=2)
+    sheet = ax.images[0].get_array()
+    assert sheet.shape == (3 * 10, 5 * 10, 3) and ax.get_title() == "fixmatch"
+    np.testing.assert_array_equal(sheet[1:9, 1:9], colour[0])
+    np.testing.assert_array_equal(sheet[11:19, 31:39], didact.augment(colour, "fixmatch", seed=2, draw=2)[1])
+    gray = colour[..., 0]
+    assert plot.augmentations(gray, {"operation": "flip"}, copies=1).images[0].get_array().shape == (30, 20, 3)
+    for images, message in [(np.zeros((2, 4, 4, 2), np.uint8), "1 or 3 channels"), (gray[0], "1 or 3 channels"),
+                            (gray[:0], "1 or 3 channels")]:
+        with pytest.raises(ValueError, match=message):
+            plot.augmentations(images, "crop")

@@ -12,6 +12,7 @@ the labelled data teaches the teacher.
 from . import callbacks, datasets
 from ._errors import DidactError
 from ._version import __version__
+from .augmentation import augment, augmentations
 from .gradient_check import GradientCheck, gradcheck
 from .network import Network, Pass, efficientnet, load_pretrained, mlp, resnet, sequential, small_cnn, wide_resnet
 from .optimization import SGD, AdamW, MovingAverage, Optimizer
@@ -31,6 +32,8 @@ __all__ = [
     "SGD",
     "Trainer",
     "__version__",
+    "augment",
+    "augmentations",
     "build_info",
     "callbacks",
     "configuration_fields",

@@ -215,6 +215,42 @@ def confusion(
     return ax
 
 
+def augmentations(
+    images: Any, policy: Any, copies: int = 7, seed: int = 0, ax: Axes | None = None
+) -> Axes:
+    """A contact sheet: a row for each image, as it is and as a policy changes it.
+
+    Parameters
+    ----------
+    images : uint8 array [N, height, width, channels] or [N, height, width]
+        Of 1 or 3 channels.
+    policy : str, dict or list
+        As for `didact.augment`.
+    copies : int
+        How many changed ones.
+    seed : int
+        Of their random numbers.
+    """
+    from .augmentation import augment
+
+    images = np.asarray(images)
+    copies = whole_number(copies, "copies")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or not len(images):
+        raise ValueError(f"augmentations draws images of 1 or 3 channels; images have shape {images.shape}")
+    rows = np.stack([images, *(augment(images, policy, seed=seed, draw=draw) for draw in range(copies))], axis=1)
+    # A white line of a pixel around each.
+    padded = np.pad(rows, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    count, columns, height, width, channels = padded.shape
+    sheet = padded.transpose(0, 2, 1, 3, 4).reshape(count * height, columns * width, channels)
+    ax = _axes(ax)
+    ax.imshow(np.broadcast_to(sheet, (*sheet.shape[:2], 3)), interpolation="nearest")
+    ax.set_axis_off()
+    ax.set_title(policy if isinstance(policy, str) else "augmentations")
+    return ax
+
+
 def _confusion_matrix(model: Any, X: Any, y: Any) -> tuple[np.ndarray, list[str]]:
     probabilities = _probabilities(model, X)
     count = probabilities.shape[1]

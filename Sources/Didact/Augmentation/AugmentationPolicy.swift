@@ -1,0 +1,177 @@
+/// How images are changed at random: stages, one after the other. Each image has random numbers of its own, so that what
+/// becomes of it depends neither on the images beside it nor on threads.
+public struct AugmentationPolicy: Sendable {
+  let extent: Extent
+  let stages: [any AugmentationStage]
+
+  /// - Parameters:
+  ///   - description: the name of a policy; or a stage, an object such as `{"operation": "crop", "padding": 4}`; or a list of
+  ///     both, in the order in which they work.
+  ///   - height: of the images, in pixels.
+  /// - Throws: `DidactError.invalidArgument` naming what is unknown, or does not fit the images.
+  public init(_ description: JSON, height: Int, width: Int, channels: Int) throws {
+    try self.init(description, Extent(height, width, channels))
+  }
+
+  init(_ description: JSON, _ extent: Extent) throws {
+    guard extent.isImage else {
+      throw DidactError(.invalidArgument, "augmentation changes images; the network takes vectors of \(extent.count)")
+    }
+    self.extent = extent
+    stages = try AugmentationPolicy.stages(description, extent)
+  }
+
+  private static func stages(_ description: JSON, _ extent: Extent) throws -> [any AugmentationStage] {
+    switch description {
+    case .string(let name):
+      guard let policy = NamedPolicy.all.first(where: { $0.name == name }) else {
+        throw DidactError(
+          .invalidArgument,
+          "augmentation: unknown policy \"\(name)\".\(suggestion(for: name, among: NamedPolicy.all.map(\.name)))")
+      }
+      return try stages(policy.description, extent)
+    case .array(let list): return try list.flatMap { try stages($0, extent) }
+    case .object(let object):
+      let names = AugmentationStageKind.all.map(\.name)
+      guard let name = object["operation"]?.text else {
+        throw DidactError(
+          .invalidArgument, "augmentation: \"operation\" must be one of: \(names.joined(separator: ", "))")
+      }
+      guard let kind = AugmentationStageKind.all.first(where: { $0.name == name }) else {
+        throw DidactError(
+          .invalidArgument, "augmentation: unknown operation \"\(name)\".\(suggestion(for: name, among: names))")
+      }
+      guard !kind.needsColor || extent.channels == 1 || extent.channels == 3 else {
+        throw DidactError(
+          .invalidArgument,
+          "augmentation: \(name) works on images of 1 or 3 channels (gray; red, green, blue), not \(extent.channels)")
+      }
+      return [try kind.make(FieldValues(object, fields: kind.fields, subject: "augmentation: \(name)"), extent)]
+    default:
+      throw DidactError(
+        .invalidArgument,
+        "augmentation: expected the name of a policy, an operation or a list; got \(description.serialized().prefix(80))"
+      )
+    }
+  }
+
+  /// The policies that have names.
+  public static var named: [(name: String, meaning: String)] { NamedPolicy.all.map { ($0.name, $0.meaning) } }
+
+  /// The operations, with the keys that each takes.
+  public static var operations: [(name: String, fields: [Field])] {
+    AugmentationStageKind.all.map { ($0.name, Array($0.fields.dropFirst())) }
+  }
+
+  /// The stage that learns from how the network bears its probes, if there is one.
+  var adaptive: CTAugment? { stages.lazy.compactMap { $0 as? CTAugment }.first }
+
+  // MARK: - Images
+
+  /// Images [N, …] of uint8, side by side, changed.
+  /// - Parameters:
+  ///   - result: as many, side by side.
+  ///   - draw: which of the stream's draws; image i takes its lane i.
+  ///   - threads: the most to use, at least 1.
+  func apply(_ images: BorrowedArray, to result: BorrowedArray, _ stream: RandomStream, draw: UInt64, threads: Int)
+    throws
+  {
+    try forEachImage(images, result, stream, draw: draw, threads: threads) { _, canvas, random in
+      for stage in stages { stage.apply(to: &canvas, &random) }
+    }
+  }
+
+  /// The same with the adaptive stage's probes in its place.
+  /// - Returns: for each image what it was changed by.
+  func applyProbes(
+    _ images: BorrowedArray, to result: BorrowedArray, _ stream: RandomStream, draw: UInt64
+  ) throws -> [[CTAugment.Probe]] {
+    var probes: [[CTAugment.Probe]] = Array(repeating: [], count: images.rows)
+    try forEachImage(images, result, stream, draw: draw, threads: 1) { index, canvas, random in
+      for stage in stages {
+        if let adaptive = stage as? CTAugment {
+          probes[index] = adaptive.applyProbe(to: &canvas, &random)
+        } else {
+          stage.apply(to: &canvas, &random)
+        }
+      }
+    }
+    return probes
+  }
+
+  private func forEachImage(
+    _ images: BorrowedArray, _ result: BorrowedArray, _ stream: RandomStream, draw: UInt64, threads: Int,
+    _ body: (Int, inout ImageCanvas, inout RandomSequence) -> Void
+  ) throws {
+    let parts = max(1, min(threads, images.rows, availableCores))
+    let canvases = try (0..<parts).map { _ in try ImageCanvas(extent) }
+    parallelLoop(images.rows, parts: parts) { part, range in
+      var canvas = canvases[part]
+      for index in range {
+        var random = RandomSequence(stream.draw(draw, lane: UInt32(truncatingIfNeeded: index)))
+        canvas.load(images, index)
+        body(index, &canvas, &random)
+        canvas.store(result, index)
+      }
+    }
+  }
+}
+
+/// Changes images [N, height, width, channels] or [N, height, width] of uint8 by a policy, as a fit does.
+/// - Parameters:
+///   - description: of the policy; see `AugmentationPolicy`.
+///   - result: takes as many images; may be `images`.
+///   - draw: which of the seed's draws.
+///   - threads: the most to use; 0 for one a core.
+/// - Throws: `DidactError.elementType` or `.shape` for what are no images; `.invalidArgument` for the policy.
+package func augment(
+  _ images: BorrowedArray, to result: BorrowedArray, _ description: JSON, seed: UInt64, draw: UInt64, threads: Int
+) throws {
+  guard images.elementType == .uint8 else {
+    throw DidactError(.elementType, "images are \(images.elementType); augmentation changes uint8 images")
+  }
+  let shape = images.shape
+  guard shape.rank == 3 || shape.rank == 4 else {
+    throw DidactError(.shape, "images have shape \(shape); expected [N, height, width, channels] or [N, height, width]")
+  }
+  guard threads >= 0 else { throw DidactError(.invalidArgument, "threads must be 0 or more; got \(threads)") }
+  try result.check(shape, .uint8, "out")
+  let policy = try AugmentationPolicy(
+    description, height: shape[1], width: shape[2], channels: shape.rank == 4 ? shape[3] : 1)
+  func changed(_ images: BorrowedArray, to result: BorrowedArray) throws {
+    try policy.apply(
+      images, to: result, RandomStream(seed: seed, name: "augmentation"), draw: draw,
+      threads: threads == 0 ? availableCores : threads)
+  }
+  guard !images.isContiguous || !result.isContiguous else { return try changed(images, to: result) }
+  let copy = try Tensor(shape, .uint8)
+  images.copyElements(to: copy)
+  try withExtendedLifetime(copy) { try changed(BorrowedArray(copy), to: BorrowedArray(copy)) }
+  try result.take(copy, "out")
+}
+
+/// The same into memory of their own.
+public func augment(
+  _ images: Tensor, _ description: JSON, seed: UInt64 = 0, draw: UInt64 = 0, threads: Int = 0
+) throws -> Tensor {
+  let result = try Tensor(images.shape, .uint8)
+  try withExtendedLifetime((images, result)) {
+    try augment(
+      BorrowedArray(images), to: BorrowedArray(result), description, seed: seed, draw: draw, threads: threads)
+  }
+  return result
+}
+
+/// The named policies and the operations, for documentation and bindings.
+public func augmentationTable() -> JSON {
+  let policies = NamedPolicy.all.map { policy in
+    JSON.object([
+      "name": .string(policy.name), "meaning": .string(policy.meaning), "source": .string(policy.source),
+      "description": policy.description,
+    ])
+  }
+  let operations = AugmentationPolicy.operations.map { operation in
+    JSON.object(["name": .string(operation.name), "fields": .array(operation.fields.map(\.json))])
+  }
+  return .object(["policies": .array(policies), "operations": .array(operations)])
+}

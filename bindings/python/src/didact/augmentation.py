@@ -1,0 +1,59 @@
+"""Random changes of images, as the views of a fit make them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from ._arrays import borrow, text, whole_number
+from ._errors import check
+from ._library import library
+
+
+def augment(images: Any, policy: Any, seed: int = 0, draw: int = 0, threads: int = 0) -> np.ndarray:
+    """Images changed at random by a policy, as ``weak_augmentation`` and ``strong_augmentation`` do in a fit.
+
+    Parameters
+    ----------
+    images : uint8 array [N, height, width, channels] or [N, height, width]
+    policy : str, dict or list
+        The name of a policy such as ``"fixmatch"``; an operation such as
+        ``{"operation": "crop", "padding": 4}``; or a list of both, in the order in which they work.
+        `augmentations` lists them.
+    seed, draw : int
+        The random numbers: one draw of a seed is one view of all images. An image changes in the same way
+        whatever stands beside it.
+    threads : int
+        The most to use, 0 for one a core. The result does not depend on it.
+
+    Returns
+    -------
+    uint8 array of the shape of `images`.
+    """
+    images = np.asarray(images)
+    result = np.empty(images.shape, np.uint8)
+    check(
+        library.didact_augment(
+            borrow(result).pointer,
+            borrow(images).pointer,
+            json.dumps(policy).encode(),
+            whole_number(seed, "seed", bits=64),
+            whole_number(draw, "draw", bits=64),
+            whole_number(threads, "threads"),
+        )
+    )
+    return result
+
+
+def augmentations() -> dict[str, Any]:
+    """What `augment` and the configuration keys ``weak_augmentation`` and ``strong_augmentation`` know.
+
+    Returns
+    -------
+    dict
+        ``policies``: a list of dicts with ``name``, ``meaning``, ``source`` and ``description``, the stages;
+        ``operations``: a list of dicts with ``name`` and ``fields``, the keys that each takes.
+    """
+    return json.loads(text(library.didact_augmentations))
