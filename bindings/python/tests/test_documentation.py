@@ -82,7 +82,8 @@ class Reader:
             ["swiftc", "-swift-version", "6", "-I", str(RELEASE / "Modules"), "-I", str(CHECKOUT / "Sources/CZlib")]
             + [word for part in ("CKernels", "CImages")
                for word in ("-Xcc", f"-fmodule-map-file={RELEASE / f'{part}.build/module.modulemap'}")]
-            + [str(sources / "main.swift"), *objects, "-ldnnl", "-lgomp", "-lm", "-lz", "-lpng16", "-lturbojpeg", "-o", "swift-program"],
+            + [str(sources / "main.swift"), *objects, "-ldnnl", "-lgomp", "-lm", "-lz", "-lpng16", "-lturbojpeg"]
+            + ["-o", "swift-program"],
         )
         self.command(line, ["./swift-program"])
 
