@@ -14,11 +14,18 @@ let package = Package(
   ],
   targets: [
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+    .systemLibrary(
+      name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"]), .brew(["jpeg-turbo"])]),
     .target(name: "CDidact"),
+    // Linked by name too, for machines without pkg-config.
+    .target(
+      name: "CImages", dependencies: ["CPNG", "CTurboJPEG"],
+      linkerSettings: [.linkedLibrary("png16"), .linkedLibrary("turbojpeg")]),
     .target(
       name: "CKernels", exclude: ["loops", "internal.h"],
       linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("gomp", .when(platforms: [.linux])), .linkedLibrary("m")]),
-    .target(name: "Didact", dependencies: ["CKernels", "CZlib"]),
+    .target(name: "Didact", dependencies: ["CImages", "CKernels", "CZlib"]),
     .target(name: "DidactABI", dependencies: ["Didact", "CDidact"], exclude: ["didact.map", "header-guide.txt"]),
     .executableTarget(
       name: "DidactCLI",

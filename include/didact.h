@@ -12,6 +12,9 @@
  * strides. A view is the library's own memory, valid while a handle keeps its object alive. Strings that are
  * copied out take a buffer, its capacity and the length that all of the text needs.
  *
+ * Data. Arrays come from the caller. Images may come from files: didact_dataset_open reads them, and
+ * didact_dataset_array gives views of them, by name, for didact_trainer_fit and others.
+ *
  * Threads. A second training call on a busy trainer returns DIDACT_EBUSY. Predictions may run from any number
  * of threads, also while training runs and within a progress callback. One pass or optimiser serves one thread
  * at a time. After fork, calls of the child return DIDACT_EFORK: start workers with exec or spawn.
@@ -118,6 +121,9 @@ typedef struct didact_average didact_average;
 
 /** A frozen network bound to its input and output. */
 typedef struct didact_predictor didact_predictor;
+
+/** Image data read from files. */
+typedef struct didact_dataset didact_dataset;
 
 /** A method at work on its networks. */
 typedef struct didact_trainer didact_trainer;
@@ -775,6 +781,44 @@ didact_status didact_dataset_two_moons(const didact_array *x, const didact_array
  * @param seed of the choice.
  */
 didact_status didact_dataset_split(const didact_array *parts, const didact_array *y, int64_t labels, double test_fraction, uint64_t seed);
+
+/**
+ * Reads image data: CIFAR-10 and CIFAR-100 in their binary version (the `.tar.gz` archive as published, or the folder in
+ * it), SVHN's cropped digits (a folder with `train_32x32.mat`, or one such file), or a folder of PNG and JPEG files with a
+ * sub-folder a class (docs/images.md).
+ *
+ * @param out takes the handle; free it with `didact_dataset_free`.
+ * @param path the file or folder.
+ * @param json an object with `format` ("cifar10", "cifar100", "svhn" or "image_folder"; null for what is found), `image_size` ([height, width] to which the images of a folder are resized), `skip_corrupt` and `threads`; null for none of them.
+ */
+didact_status didact_dataset_open(didact_dataset **out, const char *path, const char *json);
+
+/**
+ * A view of one array of image data, valid while the handle is alive.
+ *
+ * @param view takes the view: images [N, height, width, channels], uint8, or labels [N], int64, -1 for none.
+ * @param dataset the data.
+ * @param name "X", "y", "X_unlabeled", "X_test" or "y_test"; `DIDACT_EINVALID` for one that is not there.
+ */
+didact_status didact_dataset_array(didact_array *view, didact_dataset *dataset, const char *name);
+
+/**
+ * What there is beside the arrays, as a JSON object: `arrays`, their names; `class_names`; `files`, of each row of "X" where
+ * the data are a folder of images; and `skipped`, the files that were left out, with the reason.
+ *
+ * @param out takes as much of the text as fits, ended by a zero byte; may be null.
+ * @param capacity the size of `out` in bytes.
+ * @param length takes the size that all of the text needs, the zero byte included.
+ * @param dataset the data.
+ */
+didact_status didact_dataset_description(char *out, int64_t capacity, int64_t *length, didact_dataset *dataset);
+
+/**
+ * Frees the handle. Nothing for null or a handle that is not alive.
+ *
+ * @param dataset the data.
+ */
+void didact_dataset_free(didact_dataset *dataset);
 
 #ifdef __cplusplus
 }

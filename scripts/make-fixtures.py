@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""Writes the NumPy and safetensors files under Tests/Fixtures that the tests read.
+"""Writes the NumPy, safetensors and image files under Tests/Fixtures that the tests read.
 
-    python3 -m venv /tmp/fixtures && /tmp/fixtures/bin/pip install numpy safetensors
+    python3 -m venv /tmp/fixtures && /tmp/fixtures/bin/pip install numpy pillow safetensors
     /tmp/fixtures/bin/python scripts/make-fixtures.py
 """
 
+import io
 import struct
+import tarfile
 import zlib
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from safetensors.numpy import save_file
 
 FOLDER = Path(__file__).resolve().parent.parent / "Tests/Fixtures"
@@ -32,6 +35,29 @@ def write_zip64(path, name, content):
     locator = struct.pack("<IIQI", 0x07064B50, 0, len(local) + len(directory), 1)
     last = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, narrow, narrow, wide, wide, 0)
     path.write_bytes(local + directory + end + locator + last)
+
+
+def write_images():
+    """A small CIFAR-10, and images of 2 rows of 3 pixels whose values count up from 10."""
+    with tarfile.open(FOLDER / "cifar-10.tar.gz", "w:gz") as archive:
+        def add(name, content):
+            entry = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+        def records(count, first):
+            return b"".join(bytes([(first + i) % 10]) + bytes((first + i + j) % 251 for j in range(3072))
+                            for i in range(count))  # fmt: skip
+
+        for batch in range(5):
+            add(f"data_batch_{batch + 1}.bin", records(2, 2 * batch))
+        add("test_batch.bin", records(1, 7))
+        add("batches.meta.txt", "".join(f"class {i}\n" for i in range(10)).encode() + b"\n")
+    color = np.arange(10, 28, dtype=np.uint8).reshape(2, 3, 3)
+    Image.fromarray(color).save(FOLDER / "color.png")
+    Image.fromarray(color[..., 0]).save(FOLDER / "gray.png")
+    Image.fromarray(np.dstack([color, color[..., 0]])).save(FOLDER / "transparent.png")
+    Image.fromarray(np.full((2, 3), 90, np.uint8)).save(FOLDER / "gray.jpg")
 
 
 def main():
@@ -74,6 +100,7 @@ def main():
          "mask": np.array([1, 2, 3], np.uint8), "empty": np.zeros((0, 4))},
         FOLDER / "official.safetensors", metadata={"name": "didact"},
     )
+    write_images()
     # What a teacher might say of 60 rows of 3 classes.
     for seed, name in enumerate(["distributions", "other_distributions"]):
         values = np.random.default_rng(seed).dirichlet([0.5, 0.5, 0.5], 60)

@@ -16,6 +16,8 @@ public typealias didact_optimizer = OpaquePointer
 public typealias didact_average = OpaquePointer
 /// A frozen network bound to its input and output.
 public typealias didact_predictor = OpaquePointer
+/// Image data read from files.
+public typealias didact_dataset = OpaquePointer
 /// A method at work on its networks.
 public typealias didact_trainer = OpaquePointer
 

@@ -64,3 +64,95 @@ public func didact_dataset_split(
     try exportArray(Tensor(chosen.map(\.rawValue)), to: parts, "parts")
   }
 }
+
+/// What a handle of image data keeps alive.
+private final class ImageData: Sendable {
+  let description: JSON
+  /// Images as [N, height, width, channels].
+  let arrays: [(name: String, tensor: Tensor)]
+
+  init(_ dataset: Dataset) throws {
+    func images(_ rows: Tensor) throws -> Tensor {
+      guard let extent = dataset.imageExtent else { return rows }
+      let shape = try Shape(checking: [rows.rows, extent.height, extent.width, extent.channels])
+      return Tensor(shape, rows.elementType, buffer: rows.buffer, offset: rows.offset)
+    }
+    var arrays = [("X", try images(dataset.features)), ("y", try Tensor(dataset.labels))]
+    if let unlabeled = dataset.unlabeled { arrays.append(("X_unlabeled", try images(unlabeled))) }
+    if let features = dataset.testFeatures { arrays.append(("X_test", try images(features))) }
+    if let labels = dataset.testLabels { arrays.append(("y_test", try Tensor(labels))) }
+    self.arrays = arrays
+    description = .object([
+      "arrays": .array(arrays.map { .string($0.0) }),
+      "class_names": .array(dataset.classNames.map { .string($0) }),
+      "files": .array(dataset.imageFiles.map { .string($0) }),
+      "skipped": .object(JSONObject(dataset.skippedFiles.map { ($0.path, .string($0.reason)) })),
+    ])
+  }
+}
+
+/// Reads image data: CIFAR-10 and CIFAR-100 in their binary version (the `.tar.gz` archive as published, or the folder in
+/// it), SVHN's cropped digits (a folder with `train_32x32.mat`, or one such file), or a folder of PNG and JPEG files with a
+/// sub-folder a class (docs/images.md).
+///
+/// - Parameters:
+///   - out: takes the handle; free it with `didact_dataset_free`.
+///   - path: the file or folder.
+///   - json: an object with `format` ("cifar10", "cifar100", "svhn" or "image_folder"; null for what is found), `image_size`
+///     ([height, width] to which the images of a folder are resized), `skip_corrupt` and `threads`; null for none of them.
+@_cdecl("didact_dataset_open")
+public func didact_dataset_open(
+  _ out: UnsafeMutablePointer<didact_dataset?>?, _ path: UnsafePointer<CChar>?, _ json: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let out = try required(out, "out")
+    let options = try json == nil ? .object([:]) : DidactABI.json(json)
+    let dataset = try Dataset(images: text(path, "path"), json: options)
+    out.pointee = try makeHandle(ImageData(dataset), .dataset)
+  }
+}
+
+/// A view of one array of image data, valid while the handle is alive.
+///
+/// - Parameters:
+///   - view: takes the view: images [N, height, width, channels], uint8, or labels [N], int64, -1 for none.
+///   - dataset: the data.
+///   - name: "X", "y", "X_unlabeled", "X_test" or "y_test"; `DIDACT_EINVALID` for one that is not there.
+@_cdecl("didact_dataset_array")
+public func didact_dataset_array(
+  _ view: UnsafeMutablePointer<didact_array>?, _ dataset: didact_dataset?, _ name: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let data: ImageData = try resolve(dataset, .dataset), name = try text(name, "name")
+    guard let array = data.arrays.first(where: { $0.name == name }) else {
+      throw DidactError(
+        .invalidArgument, "no array \"\(name)\"; there are \(data.arrays.map(\.name).joined(separator: ", "))")
+    }
+    try exportView(array.tensor, to: view)
+  }
+}
+
+/// What there is beside the arrays, as a JSON object: `arrays`, their names; `class_names`; `files`, of each row of "X" where
+/// the data are a folder of images; and `skipped`, the files that were left out, with the reason.
+///
+/// - Parameters:
+///   - out: takes as much of the text as fits, ended by a zero byte; may be null.
+///   - capacity: the size of `out` in bytes.
+///   - length: takes the size that all of the text needs, the zero byte included.
+///   - dataset: the data.
+@_cdecl("didact_dataset_description")
+public func didact_dataset_description(
+  _ out: UnsafeMutablePointer<CChar>?, _ capacity: Int64, _ length: UnsafeMutablePointer<Int64>?,
+  _ dataset: didact_dataset?
+) -> didact_status {
+  call {
+    let data: ImageData = try resolve(dataset, .dataset)
+    try copyOut(data.description.serialized(), out, capacity, length)
+  }
+}
+
+/// Frees the handle. Nothing for null or a handle that is not alive.
+///
+/// - Parameter dataset: the data.
+@_cdecl("didact_dataset_free")
+public func didact_dataset_free(_ dataset: didact_dataset?) { freeHandle(dataset, .dataset) }

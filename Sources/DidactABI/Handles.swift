@@ -10,7 +10,7 @@ import Synchronization
 /// The classes of handles.
 enum HandleKind: UInt8 {
   case network = 1
-  case pass, optimizer, average, trainer, predictor
+  case pass, optimizer, average, trainer, predictor, dataset
 
   var name: String {
     switch self {
@@ -20,6 +20,7 @@ enum HandleKind: UInt8 {
     case .average: "didact_average"
     case .trainer: "didact_trainer"
     case .predictor: "didact_predictor"
+    case .dataset: "didact_dataset"
     }
   }
 }

@@ -3,34 +3,57 @@ import Didact
 /// What `--data` names.
 enum DataSource {
   case twoMoons
-  case digits
+  /// As images with pixels from 0 to 255, or vectors of numbers from 0 to 16.
+  case digits(asImages: Bool)
   case csv(String)
   case npz(String)
   case npy(String)
+  /// A folder of images, or a file or folder of a published set.
+  case images(String, ImageFormat, ImageOptions)
 
-  /// - Throws: `DidactError.invalidArgument` for anything but a built-in name and a file name of a known kind.
-  init(named name: String) throws {
+  /// - Throws: `DidactError.invalidArgument` for anything but a built-in name and a file name of a known kind, and for
+  ///   options that do not go with it; `.file` and `.format` for a file of which it is unclear what it is.
+  init(named name: String, _ imageFiles: ImageFileOptions? = nil) throws {
+    let options = try imageFiles?.options() ?? ImageOptions()
     let lowercased = name.lowercased()
     switch name {
     case "two-moons": self = .twoMoons
-    case "digits": self = .digits
+    case "digits": self = .digits(asImages: false)
     case _ where lowercased.hasSuffix(".csv"): self = .csv(name)
     case _ where lowercased.hasSuffix(".npz"): self = .npz(name)
     case _ where lowercased.hasSuffix(".npy"): self = .npy(name)
     default:
+      guard fileExists(name) else {
+        throw DidactError(
+          .invalidArgument,
+          "unknown data \"\(name)\": give two-moons, digits, a file ending in .csv, .npz or .npy, or a folder, .tar.gz or "
+            + ".mat file of images that is there." + nearest(to: name, among: ["two-moons", "digits"]))
+      }
+      self = .images(name, try ImageFormat(detecting: name), options)
+    }
+    if case .images(_, .folder, _) = self { return }
+    guard options.size == nil, !options.skipsCorruptFiles else {
       throw DidactError(
         .invalidArgument,
-        "unknown data \"\(name)\": give two-moons, digits, or a file ending in .csv, .npz or .npy."
-          + nearest(to: name, among: ["two-moons", "digits"]))
+        "--image-size and --skip-corrupt are for folders of images; \(name) has images of one size, or none"
+      )
     }
   }
+
+  /// The same data for a network of images, or of vectors: the digits come in both forms.
+  func taken(asImages: Bool) -> DataSource {
+    if case .digits = self { .digits(asImages: asImages) } else { self }
+  }
+
+  /// The same data as a trained model takes it.
+  func taken(by trainer: Trainer) -> DataSource { taken(asImages: trainer.student.imageExtent != nil) }
 
   /// As given by `--data`.
   var name: String {
     switch self {
     case .twoMoons: "two-moons"
     case .digits: "digits"
-    case .csv(let path), .npz(let path), .npy(let path): path
+    case .csv(let path), .npz(let path), .npy(let path), .images(let path, _, _): path
     }
   }
 
@@ -93,23 +116,32 @@ enum DataSource {
       dataset.testFeatures = fresh.features
       dataset.testLabels = fresh.labels
       return dataset
-    case .digits: return try Dataset.digits().stratifiedSplit(testFraction: 0.25, seed: seed)
+    case .digits(let asImages):
+      return try Dataset.digits(asImages: asImages).stratifiedSplit(testFraction: 0.25, seed: seed)
     case .csv(let path): return try readCSV(path)
     case .npz(let path): return try Dataset(npz: path)
     case .npy(let path): return try Dataset(npy: path, labels: options?.labelFile)
+    case .images(let path, let format, let options):
+      let dataset = try Dataset(images: path, format: format, options: options)
+      warn(of: dataset.skippedFiles, in: name)
+      return dataset
     }
   }
 
-  /// Rows to predict: the built-in sets whole, a file's `X`.
+  /// Rows to predict: the built-in sets whole, a file's `X`; and the files that they are from, where they are images of a
+  /// folder.
   /// - Parameter trainer: which knows the columns of a CSV file.
-  func rowsToPredict(for trainer: Trainer, _ options: TableOptions, seed: UInt64) throws -> Tensor {
+  func rowsToPredict(
+    for trainer: Trainer, _ options: TableOptions, seed: UInt64
+  ) throws -> (features: Tensor, files: [String]) {
     let dataset: Dataset
-    if case .digits = self {
-      dataset = try Dataset.digits()
+    if case .digits(let asImages) = self {
+      dataset = try Dataset.digits(asImages: asImages)
     } else {
       dataset = try complete(seed: seed, options) { try table($0, for: trainer, options) }
     }
-    return try checked(dataset.features, for: trainer)
+    try check(dataset, for: trainer)
+    return (dataset.features, dataset.imageFiles)
   }
 
   /// Rows with labels, by the number of the class in the model: the test part where the data has one, else all rows
@@ -118,8 +150,9 @@ enum DataSource {
     for trainer: Trainer, _ options: TableOptions, seed: UInt64
   ) throws -> (features: Tensor, labels: [Int]) {
     let dataset = try complete(seed: seed, options) { try table($0, for: trainer, options) }
+    try check(dataset, for: trainer)
     if let features = dataset.testFeatures, let labels = dataset.testLabels {
-      return (try checked(features, for: trainer), try dataset.labels(labels, asIn: trainer, source: self))
+      return (features, try dataset.labels(labels, asIn: trainer, source: self))
     }
     let rows = dataset.labels.indices.filter { dataset.labels[$0] >= 0 }
     guard !rows.isEmpty else {
@@ -129,7 +162,7 @@ enum DataSource {
       throw DidactError(.data, "\(name): no row has a label to compare with\(hint)")
     }
     let labels = try dataset.labels(rows.map { dataset.labels[$0] }, asIn: trainer, source: self)
-    return (try checked(dataset.features, for: trainer).selectingRows(rows), labels)
+    return (try dataset.features.selectingRows(rows), labels)
   }
 
   /// A CSV file as the model takes it. A model that was not trained on one takes numbers, by name where its features
@@ -144,12 +177,18 @@ enum DataSource {
     return dataset
   }
 
-  /// - Throws: `DidactError.data` where the data does not have the columns that the model takes.
-  func checked(_ features: Tensor, for trainer: Trainer) throws -> Tensor {
-    guard features.columns == trainer.student.inputs else {
-      throw DidactError(.data, "\(name): \(features.columns) columns; the model takes \(trainer.student.inputs)")
+  /// - Throws: `DidactError.data` where the data does not have the columns that the model takes, or images of other lengths.
+  func check(_ dataset: Dataset, for trainer: Trainer) throws {
+    if let taken = trainer.student.imageExtent, let given = dataset.imageExtent, taken != given {
+      var hint = ""
+      if case .images(_, .folder, let options) = self, options.size == nil, taken.channels == given.channels {
+        hint = "; --image-size \(taken.height),\(taken.width) resizes them"
+      }
+      throw DidactError(.data, "\(name): images \(given); the model takes \(taken)\(hint)")
     }
-    return features
+    guard dataset.columns == trainer.student.inputs else {
+      throw DidactError(.data, "\(name): \(dataset.columns) columns; the model takes \(trainer.student.inputs)")
+    }
   }
 }
 

@@ -7,8 +7,8 @@ struct Evaluate: ParsableCommand {
     commandName: "evaluate",
     abstract: "Compares predictions with labels: accuracy and confusion.",
     discussion: """
-      Measures on the test part where the data has one (two-moons, digits, X_test and y_test of an .npz file), else on \
-      all rows with a label. Built-in data is split by the model's own seed, so that no row is tested that was learned \
+      Measures on the test part where the data has one (two-moons, digits, X_test and y_test of an .npz file, the test \
+      part of image data), else on all rows with a label. Built-in data is split by the model's own seed, so that no row is tested that was learned \
       from. Labels are matched by class name, columns of a CSV file as by didact predict.
 
       EXAMPLES:
@@ -21,10 +21,13 @@ struct Evaluate: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "two-moons, digits, or a file: a table ending in .csv, or arrays ending in .npz or .npy.", valueName: "data"))
+      "two-moons, digits, a table ending in .csv, arrays ending in .npz or .npy, or a folder or file of images.",
+      valueName: "data"))
   var data: String
 
   @OptionGroup var table: TableOptions
+
+  @OptionGroup var images: ImageFileOptions
 
   @Option(help: ArgumentHelp("Seed of the built-in data and its split. (default: the model's)", valueName: "n"))
   var seed: Int?
@@ -38,9 +41,10 @@ struct Evaluate: ParsableCommand {
   var json = false
 
   func run() throws {
-    let source = try DataSource(named: data)
+    var source = try DataSource(named: data, images)
     try source.check(table)
     let trainer = try Trainer(loading: model)
+    source = source.taken(by: trainer)
     let seed = try checkedSeed(seed) ?? trainer.seed
     let rows = try source.rowsToEvaluate(for: trainer, table, seed: seed)
     let report: AccuracyReport
@@ -66,7 +70,7 @@ struct Evaluate: ParsableCommand {
   private func hiddenReport(_ trainer: Trainer, _ source: DataSource, seed: UInt64) throws -> AccuracyReport? {
     guard let labels else { return nil }
     switch source {
-    case .csv, .npz, .npy:
+    case .csv, .npz, .npy, .images:
       throw DidactError(.invalidArgument, "--labels is for two-moons and digits; in a file, hidden labels are unknown")
     case .twoMoons, .digits: break
     }

@@ -23,6 +23,9 @@ func checkDiffer(_ path: String, _ option: String, _ data: String) throws {
   }
 }
 
+/// Whether there is a file or a folder.
+func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
 /// Writes to standard error, at once. There is nobody to tell where that fails.
 func writeError(_ text: String) { _ = write(text, to: STDERR_FILENO) }
 

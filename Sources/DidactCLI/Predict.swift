@@ -10,7 +10,8 @@ struct Predict: ParsableCommand {
       The columns are label and probability.<class>. A CSV file needs nothing but its rows: the model knows categories \
       and the means for missing values. Its columns are found by name, in whatever order, where it and the training \
       table have a header, else by position; a label column is left out. A category that training did not see counts \
-      as none, with a warning on standard error. Of an .npz file X is taken.
+      as none, with a warning on standard error. Of an .npz file X is taken. Of a folder of images, those with a class, \
+      or all where none has, are taken; the column file in front says which is which.
 
       With --distributions the class probabilities of all rows that train would learn from go into a safetensors file, \
       for a student of reduced_meta_pseudo_labels: train --set teacher_distributions=FILE.
@@ -26,7 +27,8 @@ struct Predict: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "two-moons, digits, or a file: a table ending in .csv, or arrays ending in .npz or .npy.", valueName: "data"))
+      "two-moons, digits, a table ending in .csv, arrays ending in .npz or .npy, or a folder or file of images.",
+      valueName: "data"))
   var data: String
 
   @Option(help: ArgumentHelp("Where to write; standard output by default.", valueName: "file"))
@@ -38,11 +40,13 @@ struct Predict: ParsableCommand {
 
   @OptionGroup var table: TableOptions
 
+  @OptionGroup var images: ImageFileOptions
+
   @Option(help: ArgumentHelp("Seed of the points of two-moons. (default: the model's)", valueName: "n"))
   var seed: Int?
 
   func run() throws {
-    let source = try DataSource(named: data)
+    var source = try DataSource(named: data, images)
     try source.check(table)
     for (option, file) in [("--output", output), ("--distributions", distributions)] {
       guard let file else { continue }
@@ -50,6 +54,7 @@ struct Predict: ParsableCommand {
       try checkDiffer(file, option, model)
     }
     let trainer = try Trainer(loading: model)
+    source = source.taken(by: trainer)
     if let distributions {
       guard output == nil else {
         throw DidactError(.invalidArgument, "--distributions writes no CSV; leave --output out")
@@ -61,25 +66,30 @@ struct Predict: ParsableCommand {
     let rows = try source.rowsToPredict(for: trainer, table, seed: try checkedSeed(seed) ?? trainer.seed)
     let probabilities: Tensor
     do {
-      probabilities = try trainer.predictProbabilities(rows)
+      probabilities = try trainer.predictProbabilities(rows.features)
     } catch let error as DidactError {
       throw error.at(source.name)
     }
     if let output {
       try writeFileAtomically(to: output) { writer in
-        try predictionLines(probabilities, trainer.namesOfClasses) { try writer.write($0) }
+        try predictionLines(probabilities, trainer.namesOfClasses, rows.files) { try writer.write($0) }
       }
     } else {
-      try predictionLines(probabilities, trainer.namesOfClasses) { try writeOutput($0) }
+      try predictionLines(probabilities, trainer.namesOfClasses, rows.files) { try writeOutput($0) }
     }
   }
 }
 
 /// Writes a header and a line for each row, in parts of about 64 KiB.
-func predictionLines(_ probabilities: Tensor, _ classNames: [String], write: (String) throws -> Void) throws {
+/// - Parameter files: the file of each row, which comes first; empty for none.
+func predictionLines(
+  _ probabilities: Tensor, _ classNames: [String], _ files: [String] = [], write: (String) throws -> Void
+) throws {
   let cells = classNames.map { quoted($0) }
-  var text = (["label"] + classNames.map { quoted("probability.\($0)") }).joined(separator: ",") + "\n"
+  let columns = (files.isEmpty ? [] : ["file"]) + ["label"] + classNames.map { quoted("probability.\($0)") }
+  var text = columns.joined(separator: ",") + "\n"
   for row in 0..<probabilities.rows {
+    if !files.isEmpty { text += quoted(files[row]) + "," }
     let start = row * probabilities.columns
     var best = 0
     for column in 1..<max(1, probabilities.columns)

@@ -15,14 +15,17 @@ struct Train: ParsableCommand {
     discussion: """
       Built-in data: two-moons (1,000 points a moon, noise 0.1, tested on 2,000 fresh points) and digits (1,797 images \
       of 8×8 pixels, tested on a stratified quarter of them). Files: .csv, and .npz with the arrays X, y (-1 or "" for \
-      none), X_unlabeled, X_test and y_test; .npy, whose rows stay in the file, with --label-file.
+      none), X_unlabeled, X_test and y_test; .npy, whose rows stay in the file, with --label-file. Images: \
+      cifar-10-binary.tar.gz and cifar-100-binary.tar.gz, SVHN's .mat files, or a folder with a sub-folder of PNG and \
+      JPEG files a class, and "unlabeled" (or "train" and "test", each such a folder).
 
       Of a CSV file, columns of numbers are taken as they are, and columns of text become a feature a category. An \
       empty cell is a missing value: the column's mean, or a category of its own; a missing label is none. The model \
       keeps all that a prediction needs of this.
 
       Configuration values come from a preset for the data, the file of --config, and --set and the other options; \
-      later ones win. didact info --method M lists the keys. A network without inputs and classes gets the data's.
+      later ones win. didact info --method M lists the keys. A network without inputs and classes gets the data's; \
+      of images those are height, width and channels.
 
       Ctrl-C stops after the step at work and writes the model; --resume goes on from there.
 
@@ -32,6 +35,8 @@ struct Train: ParsableCommand {
         didact train --method supervised --data digits --labels 40
         didact train --data digits --labels 40 --set feedback=loss_difference --set student_optimizer.learning_rate=0.1
         didact train --data table.csv --label-column species --hidden 64,64 --steps 2000 --model species.safetensors
+        didact train --data digits --network small-cnn --method supervised --labels 40
+        didact train --data cifar-10-binary.tar.gz --network wide-resnet-28-2 --method fixmatch --labels 4000
         didact train --resume digits.safetensors --data digits --labels 40 --steps 3000 --model digits.safetensors
       """)
 
@@ -40,13 +45,16 @@ struct Train: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "two-moons, digits, or a file: a table ending in .csv, or arrays ending in .npz or .npy.", valueName: "data"))
+      "two-moons, digits, a table ending in .csv, arrays ending in .npz or .npy, or a folder or file of images.",
+      valueName: "data"))
   var data: String
 
   @Option(help: ArgumentHelp("Labels to keep in all, balanced over the classes; all by default.", valueName: "n"))
   var labels: Int?
 
   @OptionGroup var table: TableOptions
+
+  @OptionGroup var images: ImageFileOptions
 
   @Option(
     help: ArgumentHelp(
@@ -59,6 +67,12 @@ struct Train: ParsableCommand {
 
   @Option(help: ArgumentHelp("Steps in all.", valueName: "n"))
   var steps: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "mlp, small-cnn, wide-resnet-28-2, resnet-18, efficientnet-b0 and so on. (default: small-cnn for files of images, else mlp)",
+      valueName: "name"))
+  var network: String?
 
   @Option(help: ArgumentHelp("Lengths of the hidden layers, such as 128,128.", valueName: "list"))
   var hidden: String?
@@ -78,7 +92,7 @@ struct Train: ParsableCommand {
   var json = false
 
   func run() throws {
-    let source = try DataSource(named: data)
+    var source = try DataSource(named: data, images)
     try source.check(table, categorical: categorical)
     if let model {
       try checkWritable(model)
@@ -91,11 +105,13 @@ struct Train: ParsableCommand {
     let trainer: Trainer, dataset: Dataset
     if let resume {
       trainer = try resumed(resume)
+      source = source.taken(by: trainer)
       dataset = try source.trainingData(labels: labels, table: table, for: trainer, seed: trainer.seed)
       try checkFits(trainer, dataset, source)
     } else {
       let values = try givenValues()
       let seed = try seed(in: values)
+      source = source.taken(asImages: NetworkSpecification.takesImages(values["network"]?.members ?? [:]))
       dataset = try source.trainingData(
         labels: labels, table: table, categorical: TableOptions.columns(categorical), seed: seed)
       trainer = try newTrainer(values, dataset, source)
@@ -121,6 +137,9 @@ struct Train: ParsableCommand {
     try set("seed", "seed", seed.map { JSON($0) })
     try set("steps", "steps", steps.map { JSON($0) })
     try set("dtype", "dtype", dtype.map { .string($0) })
+    for (key, value) in try network.map({ try NetworkSpecification.described(by: $0) })?.members ?? [] {
+      try set("network.\(key)", "network", value)
+    }
     try set("network.hidden", "hidden", try hidden.map { .array(try hiddenLengths($0).map { JSON($0) }) })
 
     let name = flags["method"] ?? fileValues["method"] ?? "meta_pseudo_labels"
@@ -164,14 +183,28 @@ struct Train: ParsableCommand {
       }
       throw DidactError(.data, "\(source.name): \(classCount == 0 ? "no labels" : "labels of a single class")\(hint)")
     }
-    let preset = Preset(data: source.name, columns: dataset.columns)
+    var given = given
+    // Files of images are for networks of images, where no other is asked for.
+    var network = given["network"]?.members ?? [:]
+    if dataset.imageExtent != nil, network["type"] == nil, network["hidden"] == nil {
+      network["type"] = "small_cnn"
+      given["network"] = .object(network)
+    }
+    let takesImages = NetworkSpecification.takesImages(network), extent = takesImages ? dataset.imageExtent : nil
+    if takesImages, extent == nil, network["inputs"] == nil {
+      throw DidactError(
+        .invalidArgument,
+        "the network \"\(network["type"]?.text ?? "")\" takes images, and \(source.name) has rows of \(dataset.columns) "
+          + "numbers; give images, or their lengths by --set network.inputs=[HEIGHT,WIDTH,CHANNELS]")
+    }
+    let preset = extent.map { Preset(images: $0) } ?? Preset(data: source.name, columns: dataset.columns)
     let method = given["method"]?.text ?? ""
     var values = try Trainer.mergedConfiguration([preset.configuration(method: method), given], method: method)
     for key in ["network", "student_network"] {
       let network = values[key]?.members
       guard network != nil || values[key] == nil && key == "network" else { continue }
       let specification = (network ?? [:]).completed(
-        columns: dataset.columns, hidden: preset.hidden, classes: classCount)
+        columns: dataset.columns, images: dataset.imageExtent, hidden: preset.hidden, classes: classCount)
       values[key] = .object(specification)
     }
     let trainer = try Trainer(configuration: values)
@@ -181,10 +214,11 @@ struct Train: ParsableCommand {
         "the network takes \(trainer.student.inputs) columns to \(trainer.student.classes) classes; "
           + "\(source.name) has \(dataset.columns) and \(classCount)")
     }
+    try source.check(dataset, for: trainer)
     try trainer.setNames(.classes, from: .array(dataset.classNames.map { .string($0) }))
     if let encoding = dataset.encoding {
       try trainer.setTable(encoding)
-    } else {
+    } else if !dataset.featureNames.isEmpty {
       try trainer.setNames(.features, from: .array(dataset.featureNames.map { .string($0) }))
     }
     return trainer
@@ -195,7 +229,8 @@ struct Train: ParsableCommand {
   /// The trainer of a file, whose configuration stays as it is.
   private func resumed(_ path: String) throws -> Trainer {
     let fixed: [(option: String, isGiven: Bool)] = [
-      ("config", options.config != nil), ("set", !options.assignments.isEmpty), ("hidden", hidden != nil),
+      ("config", options.config != nil), ("set", !options.assignments.isEmpty), ("network", network != nil),
+      ("hidden", hidden != nil),
       ("dtype", dtype != nil), ("categorical", categorical != nil),
     ]
     if let given = fixed.first(where: \.isGiven) {
@@ -226,7 +261,7 @@ struct Train: ParsableCommand {
   }
 
   private func checkFits(_ trainer: Trainer, _ dataset: Dataset, _ source: DataSource) throws {
-    _ = try source.checked(dataset.features, for: trainer)
+    try source.check(dataset, for: trainer)
     guard trainer.featureNames.isEmpty || trainer.featureNames == dataset.featureNames else {
       throw DidactError(
         .data,
@@ -301,7 +336,8 @@ struct Train: ParsableCommand {
     let labels = dataset.labels.count { $0 >= 0 }
     let rows = dataset.rows + (dataset.unlabeled?.rows ?? 0)
     let start = trainer.steps > 0 ? ", from step \(trainer.steps)" : ""
-    return "\(trainer.methodName) on \(source.name): \(rows) rows, \(labels) with labels, \(dataset.columns) columns, "
+    let lengths = dataset.imageExtent.map { "images \($0)" } ?? "\(dataset.columns) columns"
+    return "\(trainer.methodName) on \(source.name): \(rows) rows, \(labels) with labels, \(lengths), "
       + "\(dataset.classNames.count) classes; seed \(trainer.seed)\(start)\n" + categoricalText(dataset)
   }
 
@@ -339,6 +375,8 @@ struct Train: ParsableCommand {
     if let labels { command += " --labels \(labels)" }
     if let column = table.labelColumn { command += " --label-column \(quoted(column))" }
     if let columns = table.ignoredList { command += " --ignore \(quoted(columns))" }
+    if let size = images.imageSize { command += " --image-size \(size)" }
+    if images.skipCorrupt { command += " --skip-corrupt" }
     if let steps { command += " --steps \(steps)" }
     return "wrote \(model). Go on with: \(command)"
   }

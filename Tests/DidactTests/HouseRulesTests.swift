@@ -147,6 +147,9 @@ import Testing
       "only kernels import CKernels", in: ["Didact/", "DidactABI/", "DidactCLI/"], except: ["Didact/Kernels/"],
       Self.imports("CKernels"))
     try forbid(
+      "only data imports CImages", in: ["Didact/", "DidactABI/", "DidactCLI/"], except: ["Didact/Data/"],
+      Self.imports("CImages"))
+    try forbid(
       "only DidactABI imports CDidact", in: ["Didact/", "DidactABI/", "DidactCLI/"], except: ["DidactABI/"],
       Self.imports("CDidact"))
     try forbid(

@@ -19,8 +19,14 @@ final class TemporaryDirectory {
 
   func path(_ name: String) -> String { path + "/" + name }
 
+  /// Makes a folder in it and returns its path.
+  func folder(_ name: String) throws -> String {
+    try #require(mkdir(path(name), 0o777) == 0)
+    return path(name)
+  }
+
   /// Writes a file and returns its path.
-  func write(_ bytes: [UInt8], to name: String) throws -> String {
+  @discardableResult func write(_ bytes: [UInt8], to name: String) throws -> String {
     try writeFileAtomically(to: path(name)) { writer in try bytes.withUnsafeBytes { try writer.write($0) } }
     return path(name)
   }
@@ -28,7 +34,9 @@ final class TemporaryDirectory {
   func write(_ text: String, to name: String) throws -> String { try write(Array(text.utf8), to: name) }
 
   /// The names of the files in it, sorted.
-  var fileNames: [String] {
+  var fileNames: [String] { TemporaryDirectory.names(path) }
+
+  private static func names(_ path: String) -> [String] {
     guard let directory = opendir(path) else { return [] }
     defer { closedir(directory) }
     var names: [String] = []
@@ -41,10 +49,12 @@ final class TemporaryDirectory {
     return names.sorted()
   }
 
-  deinit {
-    for name in fileNames { unlink(path(name)) }
+  private static func remove(_ path: String) {
+    for name in names(path) where unlink("\(path)/\(name)") != 0 { remove("\(path)/\(name)") }
     rmdir(path)
   }
+
+  deinit { TemporaryDirectory.remove(path) }
 }
 
 /// The path of a file under Tests/Fixtures, which scripts/make-fixtures.py writes.

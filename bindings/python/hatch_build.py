@@ -22,7 +22,8 @@ class CustomBuildHook(BuildHookInterface):
                 subprocess.run([str(engine / "scripts" / "build")], check=True, stdout=sys.stderr)
             except (OSError, subprocess.CalledProcessError) as error:
                 raise RuntimeError(
-                    "building the Didact library failed; it needs Swift 6.2 or newer and zlib1g-dev. "
+                    "building the Didact library failed; it needs Swift 6.2 or newer, libdnnl-dev, libpng-dev, "
+                    "libturbojpeg0-dev and zlib1g-dev. "
                     "Set DIDACT_LIBRARY to bundle a library that is built already"
                 ) from error
             library = engine / "build" / "lib" / "libdidact.so"

@@ -11,8 +11,15 @@ public struct Dataset: Sendable {
   /// One a row of `testFeatures`: an index into `classNames`.
   public var testLabels: [Int]?
   public var classNames: [String]
-  /// One a column.
+  /// One a column; none for images.
   public var featureNames: [String]
+  /// Height, width and channels where every row is an image, pixel by pixel with its channels side by side; nil for
+  /// vectors.
+  public internal(set) var imageExtent: Extent?
+  /// The file of each row of `features`, from the folder that was read on; empty for other data.
+  public internal(set) var imageFiles: [String] = []
+  /// Files that were left out of a folder of images because they could not be read.
+  public internal(set) var skippedFiles: [SkippedFile] = []
   /// How the columns of a table became these features; nil for data that were no table.
   public internal(set) var encoding: TableEncoding?
   /// Cells of the table's categorical columns that `encoding` does not know, by column.
@@ -28,10 +35,19 @@ public struct Dataset: Sendable {
     public let firstLine: Int
   }
 
-  /// - Parameter featureNames: `x0`, `x1` and so on where nil.
+  /// A file that was left out, and why.
+  public struct SkippedFile: Sendable, Equatable {
+    /// From the folder that was read on.
+    public let path: String
+    public let reason: String
+  }
+
+  /// - Parameters:
+  ///   - featureNames: `x0`, `x1` and so on where nil; none for images.
+  ///   - imageExtent: where the rows are images, which are flat with channels last; of one pixel they are vectors.
   public init(
     features: Tensor, labels: [Int], unlabeled: Tensor? = nil, testFeatures: Tensor? = nil, testLabels: [Int]? = nil,
-    classNames: [String], featureNames: [String]? = nil
+    classNames: [String], featureNames: [String]? = nil, imageExtent: Extent? = nil
   ) {
     self.features = features
     self.labels = labels
@@ -39,7 +55,8 @@ public struct Dataset: Sendable {
     self.testFeatures = testFeatures
     self.testLabels = testLabels
     self.classNames = classNames
-    let columns = features.shape.rank == 2 ? features.columns : 0
+    self.imageExtent = imageExtent?.isImage == true ? imageExtent : nil
+    let columns = features.shape.rank == 2 && self.imageExtent == nil ? features.columns : 0
     // A hostile file may claim any number of columns; `validate` refuses it.
     self.featureNames = featureNames ?? Dataset.numberedNames(min(columns, Dataset.maximumColumns))
   }
@@ -90,7 +107,10 @@ extension Dataset {
       throw DidactError(
         .shape, "features: \(features.columns) columns; at most \(Dataset.maximumColumns) are supported")
     }
-    guard featureNames.count == features.columns else {
+    if let imageExtent, imageExtent.count != features.columns {
+      throw DidactError(.shape, "features: \(features.columns) columns are not images \(imageExtent)")
+    }
+    guard featureNames.count == features.columns || imageExtent != nil && featureNames.isEmpty else {
       throw DidactError(.shape, "\(featureNames.count) feature names for \(features.columns) columns")
     }
   }

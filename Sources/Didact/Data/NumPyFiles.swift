@@ -40,7 +40,7 @@ public func writeNPY(_ tensor: Tensor, to path: String) throws {
 extension Dataset {
   /// Reads an `.npz` file with the arrays `X`, `y`, `X_unlabeled`, `X_test` and `y_test`, of which only `X` is required.
   ///
-  /// The features are matrices. Labels are integers, −1 for none, or strings, empty for none; the classes are the sorted
+  /// The features are matrices, or images [N, height, width, channels] or [N, height, width]. Labels are integers, −1 for none, or strings, empty for none; the classes are the sorted
   /// distinct labels of `y` and `y_test`. Other arrays are ignored, unless their name looks like one of these misspelt.
   /// - Throws: `DidactError.file`, `.format` for a malformed archive or array, `.shape`, `.data`; all name file and array.
   public init(npz path: String) throws {
@@ -61,17 +61,16 @@ extension Dataset {
   private static let arrayNames = ["X", "y", "X_unlabeled", "X_test", "y_test"]
 
   private init(_ archive: ZipArchive) throws {
+    var extents: [(name: String, extent: Extent?)] = []
     func readMatrix(_ name: String) throws -> Tensor? {
       switch try NumPyArray(named: name, in: archive) {
       case nil: return nil
       case .text: throw DidactError(.data, "\(name) holds text; features must be numbers")
       case .numbers(let tensor):
-        guard tensor.shape.rank == 2 else {
-          throw DidactError(
-            .shape, "\(name) has shape \(tensor.shape); give a matrix, for instance \(name).reshape(len(\(name)), -1)")
-        }
         guard tensor.count > 0 else { throw DidactError(.shape, "\(name) has shape \(tensor.shape): it is empty") }
-        return tensor
+        let (matrix, extent) = try Dataset.matrix(tensor, called: name)
+        extents.append((name, extent))
+        return matrix
       }
     }
     guard let features = try readMatrix("X") else {
@@ -86,24 +85,54 @@ extension Dataset {
       unlabeled: try readMatrix("X_unlabeled"),
       testFeatures: try readMatrix("X_test"),
       testLabels: testLabels?.indices(in: classes),
-      classNames: classes.map(\.description))
+      classNames: classes.map(\.description), imageExtent: extents[0].extent)
+    if let other = extents.first(where: { $0.extent != extents[0].extent }) {
+      throw DidactError(
+        .shape,
+        "\(other.name) has rows \(other.extent?.description ?? "of numbers"), but X has "
+          + "\(extents[0].extent?.description ?? "rows of numbers"); give all the same dimensions")
+    }
     try validate()
+  }
+
+  /// Images [N, height, width, channels] or [N, height, width] as a matrix of flat rows, and their lengths.
+  /// - Throws: `DidactError.shape` for other numbers of dimensions, and where channels seem to come first.
+  private static func matrix(_ tensor: Tensor, called name: String) throws -> (Tensor, Extent?) {
+    let shape = tensor.shape
+    guard shape.rank > 2 else {
+      guard shape.rank == 2 else {
+        throw DidactError(
+          .shape,
+          "\(name) has shape \(shape); give a matrix, for instance \(name).reshape(len(\(name)), -1), or images [N, "
+            + "height, width, channels]")
+      }
+      return (tensor, nil)
+    }
+    guard shape.rank == 3 || shape[1] > 4 || shape[3] <= 4 else {
+      throw DidactError(
+        .shape,
+        "\(name) has shape \(shape), with channels before height and width, it seems; save "
+          + "\(name).transpose(0, 2, 3, 1)")
+    }
+    // The lengths that a shape does not have are 1.
+    let extent = Extent(shape[1], shape[2], shape[3])
+    return (tensor.view(Shape(shape[0], extent.count)), extent.isImage ? extent : nil)
   }
 
   /// Reads features from an `.npy` file, and labels from another.
   ///
-  /// The features, a matrix [rows, columns] of float32, float64 or uint8 in row-major order, stay in the file and are read
+  /// The features, a matrix [rows, columns], or images as in an `.npz` file, of float32, float64 or uint8 in row-major order, stay in the file and are read
   /// where they are, so that they may be larger than memory: neither file may be shortened meanwhile. Other types and orders
   /// are converted in memory.
   /// - Parameter labelPath: integers, −1 for none, or strings, empty for none, one for each row; nil for no labels.
   /// - Throws: as for `.npz` files.
   public init(npy path: String, labels labelPath: String? = nil) throws {
-    let features: Tensor
+    let features: Tensor, extent: Extent?
     do {
       guard case .numbers(let tensor) = try NumPyArray(mapFile(path), isShared: true) else {
         throw DidactError(.data, "it holds text; features must be numbers")
       }
-      features = tensor
+      (features, extent) = try Dataset.matrix(tensor, called: "the array")
     } catch let error as DidactError {
       throw error.at(path)
     }
@@ -119,7 +148,7 @@ extension Dataset {
     self.init(
       features: features,
       labels: column?.indices(in: classes) ?? Array(repeating: -1, count: features.shape[0]),
-      classNames: classes.map(\.description))
+      classNames: classes.map(\.description), imageExtent: extent)
     do {
       try validate()
     } catch let error as DidactError {

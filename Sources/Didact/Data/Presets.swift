@@ -23,6 +23,21 @@ public struct Preset: Sendable {
     }
   }
 
+  /// For images and a network of images.
+  public init(images extent: Extent) {
+    columns = extent.count
+    (hidden, values) = Self.images
+  }
+
+  /// Channels of mean 0 and deviation 1.
+  private static let images: (hidden: [Int], values: JSONObject) = (
+    [128],
+    [
+      "input_scaling": "channel", "steps": 800, "unlabeled_batch_size": 128, "weak_noise": 0, "strong_noise": 0.1,
+      "strong_feature_dropout": 0,
+    ]
+  )
+
   /// Two coordinates of noise 0.1. The consistency target is neither sharpened nor masked: a sharpened one fixes where
   /// the boundary runs before it has moved between the moons. A smooth activation draws smoother boundaries.
   private static let twoMoons: (hidden: [Int], values: JSONObject) = (

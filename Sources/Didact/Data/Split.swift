@@ -98,6 +98,7 @@ extension Dataset {
     var result = self
     result.features = try features.selectingRows(trainingRows)
     result.labels = trainingRows.map { labels[$0] }
+    if !imageFiles.isEmpty { result.imageFiles = trainingRows.map { imageFiles[$0] } }
     result.testFeatures = try features.selectingRows(testRows)
     result.testLabels = testRows.map { labels[$0] }
     return result

@@ -7,10 +7,14 @@
 // MARK: - Reading
 
 /// The whole content of a regular file.
+/// - Parameter most: of how many bytes it may be at most.
 /// - Throws: `DidactError.file` with the path and the system's reason; `.outOfMemory`.
-package func readFile(_ path: String) throws -> Buffer {
+package func readFile(_ path: String, most: Int = .max) throws -> Buffer {
   let (descriptor, length) = try openRegularFile(path)
   defer { close(descriptor) }
+  guard length <= most else {
+    throw DidactError(.file, "could not read \(path): it has \(length) bytes; at most \(most) are read")
+  }
   let content = try Buffer(byteCount: length)
   var filled = 0
   while filled < content.byteCount {

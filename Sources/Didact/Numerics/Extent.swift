@@ -1,8 +1,8 @@
 /// The lengths of one example: an image, channels last, or a vector, which is an image of 1 × 1 with its length in channels.
-struct Extent: Equatable, Sendable, CustomStringConvertible {
-  let height, width, channels: Int
+public struct Extent: Equatable, Sendable, CustomStringConvertible {
+  public let height, width, channels: Int
 
-  init(_ height: Int, _ width: Int, _ channels: Int) {
+  public init(_ height: Int, _ width: Int, _ channels: Int) {
     self.height = height
     self.width = width
     self.channels = channels
@@ -11,9 +11,9 @@ struct Extent: Equatable, Sendable, CustomStringConvertible {
   init(_ length: Int) { self.init(1, 1, length) }
 
   var pixels: Int { height * width }
-  var isImage: Bool { pixels > 1 }
-  var count: Int { pixels * channels }
-  var description: String { pixels == 1 ? "[\(channels)]" : "[\(height), \(width), \(channels)]" }
+  public var isImage: Bool { pixels > 1 }
+  public var count: Int { pixels * channels }
+  public var description: String { pixels == 1 ? "[\(channels)]" : "[\(height), \(width), \(channels)]" }
   /// What shapes of arrays such examples have, for messages.
   var expected: String {
     guard pixels > 1 else { return "[rows, \(channels)]" }

@@ -61,14 +61,19 @@ extension Trainer {
 }
 
 extension JSONObject {
-  /// This description of a network, with what it leaves out taken from the data: its type, `inputs`, and for a
-  /// multilayer perceptron `hidden` and `classes`.
-  public func completed(columns: Int, hidden: [Int], classes: Int) -> JSONObject {
+  /// This description of a network, with what it leaves out taken from the data: its type, `inputs`, `classes` of a network
+  /// by name, `hidden` of a multilayer perceptron, and `small_images` of networks that otherwise begin by shrinking them.
+  /// - Parameter images: the lengths of images; nil for vectors.
+  public func completed(columns: Int, images: Extent? = nil, hidden: [Int], classes: Int) -> JSONObject {
     let type = self["type"] ?? "mlp"
     var result: JSONObject = ["type": type, "inputs": .integer(Int64(columns))]
-    if type == "mlp" {
-      result["hidden"] = .array(hidden.map { .integer(Int64($0)) })
-      result["classes"] = .integer(Int64(classes))
+    if type == "mlp" { result["hidden"] = .array(hidden.map { .integer(Int64($0)) }) }
+    if type != "sequential" { result["classes"] = .integer(Int64(classes)) }
+    if type != "mlp", let images {
+      result["inputs"] = .array([images.height, images.width, images.channels].map { .integer(Int64($0)) })
+      if type == "resnet" || type == "efficientnet" {
+        result["small_images"] = .boolean(max(images.height, images.width) <= 64)
+      }
     }
     for (key, value) in members { result[key] = value }
     return result

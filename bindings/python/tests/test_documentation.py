@@ -75,13 +75,15 @@ class Reader:
             return
         (sources / "main.swift").write_text(text)
         # A package would build the engine again, which takes minutes: scripts/nightly does that.
-        objects = [str(path) for part in ("Didact", "CKernels") for path in RELEASE.glob(f"{part}.build/*.o")]
+        objects = [str(path) for part in ("Didact", "CKernels", "CImages") for path in RELEASE.glob(f"{part}.build/*.o")]
         assert objects, f"no object files in {RELEASE}"
         self.command(
             line,
             ["swiftc", "-swift-version", "6", "-I", str(RELEASE / "Modules"), "-I", str(CHECKOUT / "Sources/CZlib")]
-            + ["-Xcc", f"-fmodule-map-file={RELEASE / 'CKernels.build/module.modulemap'}"]
-            + [str(sources / "main.swift"), *objects, "-ldnnl", "-lgomp", "-lm", "-lz", "-o", "swift-program"],
+            + [word for part in ("CKernels", "CImages")
+               for word in ("-Xcc", f"-fmodule-map-file={RELEASE / f'{part}.build/module.modulemap'}")]
+            + [str(sources / "main.swift"), *objects, "-ldnnl", "-lgomp", "-lm", "-lz", "-lpng16", "-lturbojpeg"]
+            + ["-o", "swift-program"],
         )
         self.command(line, ["./swift-program"])
 
@@ -97,7 +99,7 @@ class Reader:
 METHODS = [f"docs/methods/{path.name}" for path in sorted(CHECKOUT.glob("docs/methods/*.md"))]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tour.md", "docs/plots.md", "docs/networks.md", *METHODS])
+@pytest.mark.parametrize("page", ["README.md", "docs/tour.md", "docs/plots.md", "docs/networks.md", "docs/images.md", *METHODS])
 def test_every_block_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     reader = Reader(page, tmp_path)

@@ -145,15 +145,16 @@ def test_swift(configuration, folder, from_python):
     source.write_text(SWIFT_PROGRAM)
     objects = [
         MODULES / f"{target}.build" / f"{file.name}.o"
-        for target in ("Didact", "CKernels")
+        for target in ("Didact", "CImages", "CKernels")
         for file in (CHECKOUT / "Sources" / target).rglob("*.*")
         if file.suffix in (".swift", ".c")
     ]
-    module_maps = [MODULES / "CKernels.build/module.modulemap", CHECKOUT / "Sources/CZlib/module.modulemap"]
+    module_maps = [MODULES / f"{target}.build/module.modulemap" for target in ("CImages", "CKernels")]
+    module_maps.append(CHECKOUT / "Sources/CZlib/module.modulemap")
     subprocess.run(
         ["swiftc", source, "-o", program, "-I", MODULES / "Modules", "-static-stdlib"]
         + [word for path in module_maps for word in ("-Xcc", f"-fmodule-map-file={path}")]
-        + [*objects, "-ldnnl", "-lgomp", "-lm", "-lz"],
+        + [*objects, "-ldnnl", "-lgomp", "-lm", "-lpng16", "-lturbojpeg", "-lz"],
         check=True,
     )
     model = folder / "swift.safetensors"

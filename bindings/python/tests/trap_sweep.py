@@ -33,7 +33,7 @@ ARRAY, HANDLE, OUT_HANDLE = ctypes.POINTER(_ffi.didact_array), ctypes.c_void_p, 
 # didact_status is an int32, and so is what this one returns.
 STATUS_FUNCTIONS = {name for name, (result, _) in _ffi.FUNCTIONS.items() if result is _ffi.didact_status}
 STATUS_FUNCTIONS.remove("didact_abi_version")
-KINDS = ("network", "pass", "optimizer", "average", "trainer", "predictor")
+KINDS = ("network", "pass", "optimizer", "average", "trainer", "predictor", "dataset")
 
 # Some of the texts are good file names: what is saved there goes away with this folder.
 folder = tempfile.mkdtemp()
@@ -88,6 +88,13 @@ TRAINER = (b'{"method": "meta_pseudo_labels", "network": %s, "average_decay": 0.
 X = np.array([[0.5, 1.0], [1.0, -1.0], [0.0, 0.25], [-1.0, 2.0]])
 Y = np.array([0, 1, 1, 0])
 PROBABILITIES = np.empty((4, 2))
+# A folder with an image of one pixel.
+IMAGES = os.path.join(folder, "images").encode()
+os.mkdir(IMAGES)
+with open(os.path.join(IMAGES, b"pixel.png"), "wb") as file:
+    file.write(bytes.fromhex(
+        "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+        "0000000a49444154789c636800000082008177cd72b60000000049454e44ae426082"))  # fmt: skip
 
 
 def fresh(kind):
@@ -95,6 +102,8 @@ def fresh(kind):
         return made("didact_network_create", NETWORK)
     if kind == "trainer":
         return made("didact_trainer_create", TRAINER)
+    if kind == "dataset":
+        return made("didact_dataset_open", IMAGES, None)
     network = fresh("network")
     if kind == "pass":
         return made("didact_network_record", network, array(X), 1, -1)
@@ -163,6 +172,8 @@ def good(name):
         "didact_trainer_set_names": [None, b"class", b'["a", "b"]'],
         "didact_network_save": [None, network_file],
         "didact_trainer_save": [None, trainer_file],
+        "didact_dataset_open": [None, IMAGES, b"{}"],
+        "didact_dataset_array": [None, None, b"X"],
         "didact_dataset_two_moons": [array(np.empty((4, 2))), array(np.empty(4, np.int64)), 0.1, 0],
         "didact_dataset_split": [array(np.empty(4, np.int64)), array(Y), 2, 0.0, 0],
     }.get(name)

@@ -141,6 +141,10 @@ FUNCTIONS = {
     "didact_dataset_digits": (didact_status, [ctypes.POINTER(didact_array), ctypes.POINTER(didact_array)]),
     "didact_dataset_two_moons": (didact_status, [ctypes.POINTER(didact_array), ctypes.POINTER(didact_array), ctypes.c_double, ctypes.c_uint64]),
     "didact_dataset_split": (didact_status, [ctypes.POINTER(didact_array), ctypes.POINTER(didact_array), ctypes.c_int64, ctypes.c_double, ctypes.c_uint64]),
+    "didact_dataset_open": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_char_p, ctypes.c_char_p]),
+    "didact_dataset_array": (didact_status, [ctypes.POINTER(didact_array), ctypes.c_void_p, ctypes.c_char_p]),
+    "didact_dataset_description": (didact_status, [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p]),
+    "didact_dataset_free": (None, [ctypes.c_void_p]),
 }
 
 
