@@ -66,7 +66,8 @@ struct Info: ParsableCommand {
   }
 
   private func augmentationText() -> String {
-    var text = "policies\n" + aligned(AugmentationPolicy.named.map { ["  " + $0.name, $0.meaning] }, leftAligned: [0, 1])
+    var text =
+      "policies\n" + aligned(AugmentationPolicy.named.map { ["  " + $0.name, $0.meaning] }, leftAligned: [0, 1])
     for operation in AugmentationPolicy.operations {
       text += "\noperation \(operation.name)\n" + fieldsText(operation.fields)
     }

@@ -1,5 +1,5 @@
-/* PNG by libpng and JPEG by libjpeg-turbo: the header of a file, then its pixels; resizing; and a parallel loop to do that
- * for many files. Nothing here keeps state; all may be called from any number of threads. */
+/* PNG by libpng and JPEG by libjpeg-turbo: the header of a file, then its pixels. Nothing here keeps state; all may be called
+ * from any number of threads. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,12 +23,3 @@ bool images_read_header(const void *bytes, int64_t count, images_header *header,
 bool images_decode(
     const void *bytes, int64_t count, const images_header *header, int32_t channels, uint8_t *pixels,
     char message[IMAGES_MESSAGE]);
-
-/* Resizes [height, width, channels] by a triangle filter, as wide as a pixel of the coarser side: bilinear interpolation
- * where the image grows, weighted means over areas where it shrinks, by axis. False for want of memory. */
-bool images_resize(
-    const uint8_t *source, int32_t height, int32_t width, int32_t channels, uint8_t *target, int32_t target_height,
-    int32_t target_width);
-
-/* Calls work(argument, index) once for every index in 0..<count, from at most `threads` threads, this one among them. */
-void images_parallel(int32_t threads, int64_t count, void (*work)(void *argument, int64_t index), void *argument);

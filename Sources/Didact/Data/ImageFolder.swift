@@ -158,18 +158,13 @@ private struct ImageDecoder {
     _ count: Int, _ body: @escaping @Sendable (Int) throws -> Value
   ) -> [Result<Value, any Error>] {
     let results = Locked(Array(repeating: Result<Value, any Error>?.none, count: count))
-    let loop = ParallelLoop { index in
-      let result = Result { try body(index) }
-      results.withLock { $0[index] = result }
-    }
-    let threads = options.threads == 0 ? availableCores : min(options.threads, availableCores)
-    withExtendedLifetime(loop) {
-      images_parallel(
-        Int32(threads), Int64(count),
-        { loop, index in
-          guard let loop else { return }
-          Unmanaged<ParallelLoop>.fromOpaque(loop).takeUnretainedValue().body(Int(index))
-        }, Unmanaged.passUnretained(loop).toOpaque())
+    // Files differ in size: more parts than threads, unless it matters how many threads there are.
+    let parts = options.threads == 0 ? 16 * availableCores : min(options.threads, availableCores)
+    parallelLoop(count, parts: min(parts, count, 256)) { _, indices in
+      for index in indices {
+        let result = Result { try body(index) }
+        results.withLock { $0[index] = result }
+      }
     }
     return results.withLock { $0.compactMap { $0 } }
   }
@@ -200,9 +195,8 @@ private struct ImageDecoder {
     let whole = try Buffer(byteCount: Int(header.height) * Int(header.width) * extent.channels)
     let pixels = whole.address.assumingMemoryBound(to: UInt8.self)
     try decode(to: pixels)
-    guard
-      images_resize(pixels, header.height, header.width, channels, target, Int32(extent.height), Int32(extent.width))
-    else { throw DidactError(.outOfMemory, "no memory to resize it") }
+    try Resampling.resize(
+      pixels, Extent(Int(header.height), Int(header.width), extent.channels), to: target, extent, .bilinear)
     withExtendedLifetime(whole) {}
   }
 
@@ -219,13 +213,6 @@ private struct ImageDecoder {
       throw DidactError(.format, String(decoding: words, as: UTF8.self))
     }
   }
-}
-
-/// What C calls with each index.
-private final class ParallelLoop: Sendable {
-  let body: @Sendable (Int) -> Void
-
-  init(_ body: @escaping @Sendable (Int) -> Void) { self.body = body }
 }
 
 extension Dataset {

@@ -136,63 +136,24 @@ extension ImageCanvas {
     var rows, columns: Range<Int>
   }
 
-  /// The part `source` of the image at the size of `target`, where it is put; the rest is filled. Pillow's `resize`: the
-  /// filter widens where the image shrinks, first along rows, then along columns.
+  /// The part `source` of the image at the size of `target`, where it is put; the rest is filled.
   func resample(_ source: Box, to target: Box, _ filter: ResamplingFilter, fill: UInt8) {
     // Rows of the source at their final width, then the final rows.
-    resampleLines(
-      from: pixels + source.rows.lowerBound * rowLength + source.columns.lowerBound * channels,
-      to: spare, lines: source.rows.count, sourceLine: rowLength, targetLine: target.columns.count * channels,
-      length: source.columns.count, newLength: target.columns.count, sourceStep: channels, targetStep: channels,
-      width: channels, filter)
     let targetLength = target.columns.count * channels
+    let resampling = Resampling(filter: filter, weights: weights, fixedWeights: fixedWeights)
+    resampling.resize(
+      Resampling.Lines(
+        start: pixels + source.rows.lowerBound * rowLength + source.columns.lowerBound * channels,
+        count: source.columns.count, step: channels),
+      to: Resampling.Lines(start: spare, count: target.columns.count, step: channels),
+      width: channels, lines: source.rows.count, sourceLine: rowLength, targetLine: targetLength)
     if target.rows.count < height || target.columns.count < width { pixels.update(repeating: fill, count: count) }
-    resampleLines(
-      from: spare, to: pixels + target.rows.lowerBound * rowLength + target.columns.lowerBound * channels,
-      lines: 1, sourceLine: 0, targetLine: 0, length: source.rows.count, newLength: target.rows.count,
-      sourceStep: targetLength, targetStep: rowLength, width: targetLength, filter)
-  }
-
-  /// Lines of `length` elements, each of them `width` values side by side, become lines of `newLength`.
-  private func resampleLines(
-    from source: UnsafeMutablePointer<UInt8>, to target: UnsafeMutablePointer<UInt8>, lines: Int, sourceLine: Int,
-    targetLine: Int, length: Int, newLength: Int, sourceStep: Int, targetStep: Int, width: Int,
-    _ filter: ResamplingFilter
-  ) {
-    let scale = Double(length) / Double(newLength), stretch = max(1, scale), support = filter.support * stretch
-    // Pillow's nearest filter goes on from the last place, which decides between two that are equally near.
-    var place = -0.5 * scale
-    for position in 0..<newLength {
-      place += scale
-      let center = filter == .nearest ? place : (Double(position) + 0.5) * scale
-      var first = max(0, Int(center - support + 0.5)), last = min(length, Int(center + support + 0.5))
-      if filter == .nearest || last <= first {
-        first = min(length - 1, Int(center))
-        last = first + 1
-      }
-      var total = 0.0
-      for index in first..<last {
-        let weight = filter == .nearest ? 1 : filter.weight((Double(index) - center + 0.5) / stretch)
-        weights[index - first] = weight
-        total += weight
-      }
-      for index in 0..<last - first {
-        let weight = total == 0 ? 0 : weights[index] / total
-        fixedWeights[index] = Int32((weight * 4_194_304 + (weight < 0 ? -0.5 : 0.5)))
-      }
-      for line in 0..<lines {
-        for offset in 0..<width {
-          var sum: Int32 = 1 << 21
-          var value = source + (line * sourceLine + first * sourceStep + offset)
-          for index in 0..<last - first {
-            sum &+= Int32(value.pointee) &* fixedWeights[index]
-            value += sourceStep
-          }
-          target[line * targetLine + position * targetStep + offset] =
-            UInt8(truncatingIfNeeded: min(255, max(0, sum >> 22)))
-        }
-      }
-    }
+    resampling.resize(
+      Resampling.Lines(start: spare, count: source.rows.count, step: targetLength),
+      to: Resampling.Lines(
+        start: pixels + target.rows.lowerBound * rowLength + target.columns.lowerBound * channels,
+        count: target.rows.count, step: rowLength),
+      width: targetLength, lines: 1, sourceLine: 0, targetLine: 0)
   }
 }
 
@@ -211,35 +172,4 @@ struct AffineMap: Equatable {
 
 enum Interpolation: String {
   case nearest, bilinear
-}
-
-/// Pillow's filters for changes of size.
-enum ResamplingFilter: String, CaseIterable {
-  case lanczos, bicubic, bilinear, box, hamming, nearest
-
-  /// Distance, in pixels of the larger scale, from which on the weight is 0.
-  var support: Double {
-    switch self {
-    case .lanczos: 3
-    case .bicubic: 2
-    case .bilinear, .hamming: 1
-    case .box: 0.5
-    case .nearest: 0
-    }
-  }
-
-  func weight(_ distance: Double) -> Double {
-    let x = abs(distance)
-    func sinc(_ x: Double) -> Double { x == 0 ? 1 : sin(.pi * x) / (.pi * x) }
-    switch self {
-    case .lanczos: return x < 3 ? sinc(x) * sinc(x / 3) : 0
-    case .bicubic:
-      if x < 1 { return (1.5 * x - 2.5) * x * x + 1 }
-      return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0
-    case .bilinear: return max(0, 1 - x)
-    case .hamming: return x < 1 ? sinc(x) * (0.54 + 0.46 * cos(.pi * x)) : 0
-    case .box: return distance > -0.5 && distance <= 0.5 ? 1 : 0
-    case .nearest: return 0
-    }
-  }
 }
