@@ -215,6 +215,21 @@ didact_status didact_live_handles(int64_t *out);
 didact_status didact_preset(char *out, int64_t capacity, int64_t *length, const char *data, const char *method, int64_t columns, int64_t classes);
 
 /**
+ * A configuration to begin with for images and a small convolutional network, as `didact_trainer_create` takes it.
+ *
+ * @param out takes as much of the text as fits, ended by a zero byte; may be null.
+ * @param capacity the size of `out` in bytes.
+ * @param length takes the size that all of the text needs, the zero byte included.
+ * @param method such as "meta_pseudo_labels".
+ * @param height of the images, in pixels.
+ * @param width of the images, in pixels.
+ * @param channels of the images.
+ * @param classes how many there are.
+ * @param augmented 1 for uint8 images, which policies can change; 0 for others, which get noise.
+ */
+didact_status didact_image_preset(char *out, int64_t capacity, int64_t *length, const char *method, int64_t height, int64_t width, int64_t channels, int64_t classes, int32_t augmented);
+
+/**
  * The configuration keys of a method as a JSON array of objects with `key`, `accepts`, `default`, `meaning` and
  * `source`.
  *

@@ -76,6 +76,37 @@ public func didact_preset(
   }
 }
 
+/// A configuration to begin with for images and a small convolutional network, as `didact_trainer_create` takes it.
+///
+/// - Parameters:
+///   - out: takes as much of the text as fits, ended by a zero byte; may be null.
+///   - capacity: the size of `out` in bytes.
+///   - length: takes the size that all of the text needs, the zero byte included.
+///   - method: such as "meta_pseudo_labels".
+///   - height: of the images, in pixels.
+///   - width: of the images, in pixels.
+///   - channels: of the images.
+///   - classes: how many there are.
+///   - augmented: 1 for uint8 images, which policies can change; 0 for others, which get noise.
+@_cdecl("didact_image_preset")
+public func didact_image_preset(
+  _ out: UnsafeMutablePointer<CChar>?, _ capacity: Int64, _ length: UnsafeMutablePointer<Int64>?,
+  _ method: UnsafePointer<CChar>?, _ height: Int64, _ width: Int64, _ channels: Int64, _ classes: Int64,
+  _ augmented: Int32
+) -> didact_status {
+  call {
+    let lengths = [height, width, channels]
+    guard lengths.allSatisfy({ (1...65_536).contains($0) }), height * width > 1, classes > 0 else {
+      throw DidactError(
+        .invalidArgument, "images of \(height) × \(width) with \(channels) channels in \(classes) classes: there are none")
+    }
+    let extent = Extent(Int(height), Int(width), Int(channels))
+    let configuration = try Preset(images: extent, isAugmented: augmented != 0).configuration(
+      method: text(method, "method"), classes: Int(classes))
+    try copyOut(JSON.object(configuration).serialized(), out, capacity, length)
+  }
+}
+
 /// The configuration keys of a method as a JSON array of objects with `key`, `accepts`, `default`, `meaning` and
 /// `source`.
 ///

@@ -197,7 +197,9 @@ struct Train: ParsableCommand {
         "the network \"\(network["type"]?.text ?? "")\" takes images, and \(source.name) has rows of \(dataset.columns) "
           + "numbers; give images, or their lengths by --set network.inputs=[HEIGHT,WIDTH,CHANNELS]")
     }
-    let preset = extent.map { Preset(images: $0) } ?? Preset(data: source.name, columns: dataset.columns)
+    let preset =
+      extent.map { Preset(images: $0, isAugmented: dataset.features.elementType == .uint8) }
+      ?? Preset(data: source.name, columns: dataset.columns)
     let method = given["method"]?.text ?? ""
     var values = try Trainer.mergedConfiguration([preset.configuration(method: method), given], method: method)
     for key in ["network", "student_network"] {

@@ -6,6 +6,8 @@ public struct Preset: Sendable {
   public let columns: Int
   /// Lengths of the hidden layers of a multilayer perceptron.
   public let hidden: [Int]
+  /// The lengths of an image; nil for rows.
+  let images: Extent?
   /// Values of configuration keys, of whatever method; see `configuration(method:)`.
   let values: JSONObject
 
@@ -16,6 +18,7 @@ public struct Preset: Sendable {
   ///   - columns: length of a row.
   public init(data: String, columns: Int) {
     self.columns = columns
+    images = nil
     switch data {
     case "two-moons": (hidden, values) = Self.twoMoons
     case "digits": (hidden, values) = Self.digits
@@ -24,19 +27,39 @@ public struct Preset: Sendable {
   }
 
   /// For images and a network of images.
-  public init(images extent: Extent) {
+  /// - Parameter isAugmented: whether the images are uint8, so that policies can change them; others get noise.
+  public init(images extent: Extent, isAugmented: Bool = true) {
     columns = extent.count
-    (hidden, values) = Self.images
+    images = extent
+    (hidden, values) = Self.images(extent, isAugmented: isAugmented)
   }
 
-  /// Channels of mean 0 and deviation 1.
-  private static let images: (hidden: [Int], values: JSONObject) = (
-    [128],
-    [
-      "input_scaling": "channel", "steps": 800, "unlabeled_batch_size": 128, "weak_noise": 0, "strong_noise": 0.1,
-      "strong_feature_dropout": 0,
+  /// Gray images are moved, turned and covered in part, on black; those of colours get FixMatch's views without flips,
+  /// which would make other letters and digits of some. Views that keep an image as it is would leave pseudo-labels to
+  /// the few pixels that the labelled images happen to have.
+  private static func images(_ extent: Extent, isAugmented: Bool) -> (hidden: [Int], values: JSONObject) {
+    var values: JSONObject = [
+      "network.type": "small_cnn", "input_scaling": extent.channels == 1 ? "unit" : "channel", "steps": 1500,
+      "unlabeled_batch_size": 128, "uda_weight": 1, "uda_temperature": 0.4, "uda_threshold": 0.8,
+      "student_optimizer.learning_rate": 0.05, "student_optimizer.schedule": "cosine",
+      "teacher_optimizer.learning_rate": 0.05, "teacher_optimizer.schedule": "cosine",
     ]
-  )
+    if !isAugmented {
+      values["weak_noise"] = 0
+      values["strong_noise"] = 0.1
+      values["strong_feature_dropout"] = 0
+    } else if extent.channels == 1 {
+      let size = max(1, 3 * min(extent.height, extent.width) / 8)
+      values["weak_augmentation"] = ["operation": "affine", "rotation": 5, "translation": 0.06]
+      values["strong_augmentation"] = ["affine", ["operation": "cutout", "size": .integer(Int64(size)), "fill": 0]]
+    } else {
+      values["weak_augmentation"] = "crop"
+      values["strong_augmentation"] = [
+        "crop", ["operation": "rand_augment", "variant": "fixmatch"], ["operation": "cutout"],
+      ]
+    }
+    return ([], values)
+  }
 
   /// Two coordinates of noise 0.1. The consistency target is neither sharpened nor masked: a sharpened one fixes where
   /// the boundary runs before it has moved between the moons. A smooth activation draws smoother boundaries.

@@ -87,7 +87,8 @@ extension Preset {
     var values = try Trainer.mergedConfiguration([configuration(method: method)], method: method)
     values["method"] = .string(method)
     let network = values["network"]?.members ?? [:]
-    values["network"] = .object(network.completed(columns: columns, hidden: hidden, classes: classes))
+    values["network"] = .object(
+      network.completed(columns: columns, images: images, hidden: hidden, classes: classes))
     return values
   }
 

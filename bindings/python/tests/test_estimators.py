@@ -625,3 +625,24 @@ def test_without_scikit_learn():
 def test_names_that_are_not_there():
     with pytest.raises(AttributeError, match="no attribute 'SemiSupervised'"):
         didact.SemiSupervised  # noqa: B018
+
+
+def test_images_are_learned_from_as_images():
+    images, digits = didact.datasets.load_digits(images=True)
+    images, digits = images[:400], digits[:400]
+    few = np.where(np.arange(400) < 60, digits, -1)
+    settings = {"network": {"width": 8}, "student_optimizer": {"learning_rate": 0.1}}
+    classifier = didact.SemiSupervisedClassifier("fixmatch", steps=150, configuration=settings, random_state=0)
+    classifier.fit(images[:300], few[:300], X_unlabeled=images[300:])
+    assert classifier.score(images[300:], digits[300:]) > 0.7
+    assert classifier.trainer_.configuration["network"]["type"] == "small_cnn"
+    assert classifier.trainer_.configuration["strong_augmentation"] != "none"
+    assert classifier.transduction_.shape == (400,)
+    gray = didact.SemiSupervisedClassifier("supervised", steps=5, random_state=0).fit(images[..., 0], few)
+    assert gray.predict_proba(images[:3, ..., 0]).shape == (3, 10)
+    floats = didact.SemiSupervisedClassifier("supervised", steps=5, random_state=0).fit(images / 255, few)
+    assert floats.trainer_.configuration["weak_augmentation"] == "none"
+    with pytest.raises(ValueError, match="X has shape"):
+        classifier.predict(images[:, :, :4])
+    with pytest.raises(ValueError, match="hidden_layers are a perceptron's"):
+        didact.SemiSupervisedClassifier(hidden_layers=(3,)).fit(images, few)

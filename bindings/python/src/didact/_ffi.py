@@ -62,6 +62,7 @@ FUNCTIONS = {
     "didact_status_name": (ctypes.c_char_p, [didact_status]),
     "didact_live_handles": (didact_status, [ctypes.POINTER(ctypes.c_int64)]),
     "didact_preset": (didact_status, [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64), ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64]),
+    "didact_image_preset": (didact_status, [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64), ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int32]),
     "didact_configuration_fields": (didact_status, [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64), ctypes.c_char_p]),
     "didact_network_create": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_char_p]),
     "didact_network_free": (None, [ctypes.c_void_p]),

@@ -43,9 +43,9 @@ _BLOCK = 8192
 
 
 class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
-    """A classifier that learns from rows with and without labels.
+    """A classifier that learns from rows, or images, with and without labels.
 
-    Two multilayer perceptrons: a teacher labels, a student learns from those labels, and the student's result on the
+    Two multilayer perceptrons, or two small convolutional networks: a teacher labels, a student learns from those labels, and the student's result on the
     labelled rows teaches the teacher (Meta Pseudo Labels: Pham, Dai, Xie, Luong and Le, CVPR 2021), beside what it
     learns from the labels themselves and from predicting alike for two noisy views of a row (UDA: Xie et al.,
     NeurIPS 2020).
@@ -57,13 +57,15 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     hidden_layers : sequence of int or None, default=None
         Lengths of the hidden layers; None for those of ``didact.preset("table", ...)``, which are (64, 64).
     steps : int or None, default=None
-        Training steps, each on a batch of labelled and one of unlabelled rows; None for the preset's, 1000.
+        Training steps, each on a batch of labelled and one of unlabelled rows; None for the preset's, 1000, of images
+        1500.
     unlabeled : "auto", None, int or str, default="auto"
         What stands for "no label" in ``y`` beside None and NaN, which always do. ``"auto"``: -1, unless the labels are
         exactly -1 and 1, which is a problem of two classes. None: nothing else. Any other value: that value.
     configuration : dict, default=None
-        Keys of `didact.Trainer` in place of those of ``didact.preset("table", ...)``, such as ``{"uda_weight": 4.0, "student_optimizer":
-        {"learning_rate": 0.1}, "network": {"dropout": 0.2}}``; `didact.configuration_fields` lists them.
+        Keys of `didact.Trainer` in place of those of ``didact.preset("table", ...)``, or ``"images"``, such as
+        ``{"uda_weight": 4.0, "student_optimizer": {"learning_rate": 0.1}, "network": {"dropout": 0.2}}``;
+        `didact.configuration_fields` lists them.
     random_state : int, RandomState or None, default=None
         Of initial weights, batches, noise and samples. With an int, the same data, machine and ``n_jobs`` give the
         same bits.
@@ -89,7 +91,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     n_iter_ : int
         Steps made.
     n_features_in_ : int
-        Columns of ``X``.
+        Columns of ``X``, or the height of images.
     feature_names_in_ : array [n_features_in_] of str
         Names of the columns, where ``X`` was a data frame with text as column names.
     trainer_ : didact.Trainer
@@ -141,12 +143,12 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array [rows, columns]
-            Finite numbers; also a data frame.
+        X : array [rows, columns], or images [rows, height, width, channels] or [rows, height, width]
+            Finite numbers; also a data frame. Images of uint8 are augmented.
         y : array [rows]
             A label for each row: text, whole numbers or booleans. None, NaN and what ``unlabeled`` says stand for no
             label. Text beside -1 needs ``dtype=object``: NumPy would turn -1 into text.
-        X_unlabeled : array [more rows, columns], default=None
+        X_unlabeled : array [more rows, columns], or images, default=None
             More rows without labels.
 
         Returns
@@ -163,7 +165,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         self._check_parameters()
         if y is None:
             raise ValueError("fit requires y to be passed, but the target y is None")
-        X = validate_data(self, X)
+        X = _checked(self, X)
         y = _label_array(y)
         check_consistent_length(X, y)
         marker = _marker(y, self.unlabeled)
@@ -191,7 +193,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
                 f" ({_describe(marker)} means none); {more} more without"
             )
 
-        trainer = self._new_trainer(X.shape[1], len(classes))
+        trainer = self._new_trainer(X, len(classes))
         trainer.class_names = [str(label) for label in classes.tolist()]
         trainer.feature_names = list(getattr(self, "feature_names_in_", []))
         try:
@@ -229,7 +231,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             float64 with ``configuration={"dtype": "float64"}``.
         """
         check_is_fitted(self, "trainer_")
-        return _probabilities(self.trainer_, validate_data(self, X, reset=False))
+        return _probabilities(self.trainer_, _checked(self, X, reset=False))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The accuracy on the rows that have a label.
@@ -272,17 +274,23 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_unlabeled(self, X_unlabeled: Any) -> np.ndarray | None:
         try:
-            X_unlabeled = validate_data(self, X_unlabeled, reset=False, ensure_min_samples=0)
+            X_unlabeled = _checked(self, X_unlabeled, reset=False, ensure_min_samples=0)
         except ValueError as error:
             raise ValueError(f"X_unlabeled: {error}") from None
         return X_unlabeled if len(X_unlabeled) else None
 
-    def _new_trainer(self, columns: int, classes: int) -> Trainer:
+    def _new_trainer(self, X: np.ndarray, classes: int) -> Trainer:
         given = _dotted(self.configuration or {})
         for key, parameter in _PARAMETERS.items():
             if key in given:
                 raise ValueError(f"configuration: {key!r} is set by the parameter {parameter!r}")
-        defaults = preset("table", self.method, columns, classes)
+        if X.ndim == 2:
+            defaults = preset("table", self.method, X.shape[1], classes)
+        else:
+            lengths = (*X.shape[1:], 1)[:3]
+            defaults = preset("images", self.method, lengths, classes, augmented=X.dtype == np.uint8)
+            if self.hidden_layers is not None:
+                raise ValueError("hidden_layers are a perceptron's; of images set configuration={'network': {...}}")
         for optimizer in ("student_optimizer.", "teacher_optimizer."):
             # The preset's values are for sgd.
             if given.get(f"{optimizer}name", "sgd") != "sgd":
@@ -312,6 +320,11 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         self.n_iter_ = trainer.steps
         # A real class may be what the marker would be elsewhere: labels -1 and 1.
         self._marker = marker
+
+
+def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
+    """A matrix, or images of three or four dimensions."""
+    return validate_data(estimator, X, allow_nd=getattr(X, "ndim", 2) in (3, 4), **options)
 
 
 def _probabilities(trainer: Trainer, X: np.ndarray) -> np.ndarray:

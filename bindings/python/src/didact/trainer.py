@@ -43,27 +43,33 @@ def configuration_fields(method: str) -> list[dict[str, Any]]:
     return json.loads(text(library.didact_configuration_fields, method.encode()))
 
 
-def preset(data: str, method: str, inputs: int, classes: int) -> dict[str, Any]:
+def preset(data: str, method: str, inputs: int | Sequence[int], classes: int, augmented: bool = True) -> dict[str, Any]:
     """A configuration to begin with, as the command `didact train` has it: ``Trainer(**didact.preset(...))``.
 
     Parameters
     ----------
     data : str
-        ``"two-moons"``, ``"digits"``, or ``"table"`` for anything else.
+        ``"two-moons"``, ``"digits"``, ``"images"``, or ``"table"`` for anything else.
     method : str
         Such as ``"meta_pseudo_labels"``.
-    inputs, classes : int
-        Length of a row, and how many classes there are. Tables of fewer than 16 columns get less noise.
+    inputs : int, or (height, width, channels) of images
+        Length of a row. Tables of fewer than 16 columns get less noise.
+    classes : int
+        How many there are.
+    augmented : bool
+        Of images: whether they are uint8, which policies can change. Others get noise.
     """
-    return json.loads(
-        text(
-            library.didact_preset,
-            data.encode(),
-            method.encode(),
-            whole_number(inputs, "inputs"),
-            whole_number(classes, "classes"),
-        )
-    )
+    classes = whole_number(classes, "classes")
+    if data == "images":
+        try:
+            lengths = [whole_number(length, "inputs") for length in inputs]
+            height, width, channels = lengths
+        except (TypeError, ValueError):
+            raise ValueError(f"inputs of images are (height, width, channels), got {inputs!r}") from None
+        arguments = (method.encode(), height, width, channels, classes, int(augmented))
+        return json.loads(text(library.didact_image_preset, *arguments))
+    arguments = (data.encode(), method.encode(), whole_number(inputs, "inputs"), classes)
+    return json.loads(text(library.didact_preset, *arguments))
 
 
 class Trainer:
