@@ -58,6 +58,16 @@ import Testing
     #expect(trainer.student.specification.json.members?["hidden"]?.list?.compactMap(\.int) == preset.hidden)
   }
 
+  @Test(arguments: Trainer.methodNames) func presetsOfImagesFitEveryMethod(method: String) throws {
+    for (extent, isAugmented) in [(Extent(8, 8, 1), true), (Extent(32, 40, 3), true), (Extent(9, 9, 3), false)] {
+      let preset = Preset(images: extent, isAugmented: isAugmented)
+      let trainer = try Trainer(configuration: preset.configuration(method: method, classes: 4))
+      #expect(trainer.student.specification.extent == extent && trainer.student.classes == 4)
+      #expect(trainer.augmentations.isEmpty == !isAugmented)
+      #expect(try trainer.configuration.number("weak_noise") == 0)
+    }
+  }
+
   @Test func tablesOfFewColumnsGetLessNoise() throws {
     let noises = try [1, 4, 16, 200].map { columns in
       try Preset(data: "table", columns: columns).configuration(method: "uda")["strong_noise"]
