@@ -29,8 +29,11 @@ _STAGES = {
 }
 _META = "meta_pseudo_labels"
 _REDUCED = "reduced_meta_pseudo_labels"
+# Supervised learning on the view that the others' students learn on: of images alone.
+STRONG_SUPERVISED = "supervised, strong view"
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "supervised": ("supervised", {}),
+    STRONG_SUPERVISED: ("supervised", {}),
     "pseudo_label": ("pseudo_label", {}),
     "self_training": ("self_training", {}),
     "pi_model": ("pi_model", {}),
@@ -54,8 +57,6 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "reduced_meta_pseudo_labels, exact": (_REDUCED, {"feedback": "exact"}),
 }
 _TEACHER = "meta_pseudo_labels, exact"
-# Supervised learning with the views of the others' students: of images alone.
-STRONG_SUPERVISED = "supervised, strong view"
 CLASSIFIER = "SemiSupervisedClassifier"
 CLASSIFIER_SUPERVISED = "SemiSupervisedClassifier, supervised"
 PEERS = {
@@ -151,7 +152,7 @@ def _train(task: Task, name: str, seed: int) -> dict[str, float]:
 
 
 def _fitted(task: Task, name: str, seed: int, **given: Any) -> Trainer:
-    method, changes = ("supervised", {}) if name == STRONG_SUPERVISED else METHODS[name]
+    method, changes = METHODS[name]
     classes = int(task.test_labels.max()) + 1
     inputs = task.features.shape[1:] if task.features.ndim > 2 else task.features.shape[1]
     configuration = {**preset(task.preset, method, inputs, classes), **changes, **given}
@@ -225,7 +226,7 @@ def reproduce(
         raise ValueError("seeds: give at least one")
     chosen = _chosen(data, DATA, "data")
     classifiers = [*PEERS, CLASSIFIER_SUPERVISED, CLASSIFIER]
-    known = [*classifiers, *METHODS, STRONG_SUPERVISED]
+    known = [*classifiers, *METHODS]
     names_of_all = _chosen(rows, known, "rows")
     start = time.perf_counter()
     results: dict[str, dict[str, dict[str, list[float]]]] = {}
