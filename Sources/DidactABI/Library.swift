@@ -98,7 +98,8 @@ public func didact_image_preset(
     let lengths = [height, width, channels]
     guard lengths.allSatisfy({ (1...65_536).contains($0) }), height * width > 1, classes > 0 else {
       throw DidactError(
-        .invalidArgument, "images of \(height) × \(width) with \(channels) channels in \(classes) classes: there are none")
+        .invalidArgument,
+        "images of \(height) × \(width) with \(channels) channels in \(classes) classes: there are none")
     }
     let extent = Extent(Int(height), Int(width), Int(channels))
     let configuration = try Preset(images: extent, isAugmented: augmented != 0).configuration(

@@ -46,7 +46,7 @@ public struct AugmentationPolicy: Sendable {
           .invalidArgument,
           "augmentation: \(name) works on images of 1 or 3 channels (gray; red, green, blue), not \(extent.channels)")
       }
-      return [try kind.make(FieldValues(object, fields: kind.fields, subject: "augmentation: \(name)"), extent)]
+      return [try kind.stage(object, extent)]
     default:
       throw DidactError(
         .invalidArgument,

@@ -9,7 +9,7 @@ struct AugmentationStageKind: Sendable {
   let fields: [Field]
   /// Whether it computes a luma or a hue, which takes images of 1 or 3 channels.
   let needsColor: Bool
-  let make: @Sendable (FieldValues, Extent) throws -> any AugmentationStage
+  private let make: @Sendable (FieldValues, Extent) throws -> any AugmentationStage
 
   init(
     _ name: String, _ fields: [Field] = [], needsColor: Bool = false, probability: JSON? = 1,
@@ -33,10 +33,19 @@ struct AugmentationStageKind: Sendable {
   ) -> AugmentationStageKind {
     AugmentationStageKind(name, fields, needsColor: needsColor, probability: probability, fill: fill) {
       values, extent in
-      FixedOperation(
-        operation: try operation(values, extent), probability: try values.number("probability"),
-        fill: fill == nil ? 0 : try values.fill())
+      FixedOperation(operation: try operation(values, extent), fill: fill == nil ? 0 : try values.fill())
     }
+  }
+
+  /// - Parameter object: the values of `fields`.
+  /// - Throws: `DidactError.invalidArgument` naming key, value and what the key takes.
+  func stage(_ object: JSONObject, _ extent: Extent) throws -> any AugmentationStage {
+    let values = try FieldValues(object, fields: fields, subject: "augmentation: \(name)")
+    let stage = try make(values, extent)
+    guard values.has("probability"), case let probability = try values.number("probability"), probability < 1 else {
+      return stage
+    }
+    return OccasionalStage(stage: stage, probability: probability)
   }
 
   static let all: [AugmentationStageKind] = {
@@ -129,13 +138,22 @@ extension FieldValues {
   func fill() throws -> UInt8 { UInt8(try integer("fill")) }
 }
 
-/// The same operation for every image that it is applied to.
+/// The same operation for every image.
 struct FixedOperation: AugmentationStage {
   let operation: ImageOperation
-  let probability: Double
   let fill: UInt8
 
   func apply(to canvas: inout ImageCanvas, _ random: inout RandomSequence) {
-    if random.happens(probability) { operation.apply(to: &canvas, fill: fill) }
+    operation.apply(to: &canvas, fill: fill)
+  }
+}
+
+/// A stage that leaves some images as they are.
+struct OccasionalStage: AugmentationStage {
+  let stage: any AugmentationStage
+  let probability: Double
+
+  func apply(to canvas: inout ImageCanvas, _ random: inout RandomSequence) {
+    if random.happens(probability) { stage.apply(to: &canvas, &random) }
   }
 }

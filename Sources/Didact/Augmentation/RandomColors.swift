@@ -14,18 +14,15 @@ struct ColorJitter: AugmentationStage {
   ]
 
   let brightness, contrast, saturation, hue: Double
-  let probability: Double
 
   init(_ values: FieldValues) throws {
     brightness = try values.number("brightness")
     contrast = try values.number("contrast")
     saturation = try values.number("saturation")
     hue = try values.number("hue")
-    probability = try values.number("probability")
   }
 
   func apply(to canvas: inout ImageCanvas, _ random: inout RandomSequence) {
-    guard random.happens(probability) else { return }
     func factor(_ most: Double) -> Double { random.uniform(max(0, 1 - most), 1 + most) }
     var operations: [ImageOperation] = [
       .brightness(factor(brightness)), .contrast(factor(contrast)), .color(factor(saturation)),
@@ -46,15 +43,12 @@ struct GaussianBlur: AugmentationStage {
   ]
 
   let deviations: (low: Double, high: Double)
-  let probability: Double
 
   init(_ values: FieldValues) throws {
     deviations = try values.range("deviation")
-    probability = try values.number("probability")
   }
 
   func apply(to canvas: inout ImageCanvas, _ random: inout RandomSequence) {
-    guard random.happens(probability) else { return }
     ImageOperation.gaussianBlur(deviation: random.uniform(deviations.low, deviations.high)).apply(to: &canvas, fill: 0)
   }
 }

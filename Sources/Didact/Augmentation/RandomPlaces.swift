@@ -7,16 +7,13 @@ struct RandomCrop: AugmentationStage {
 
   let padding: Int
   let fill: UInt8?
-  let probability: Double
 
   init(_ values: FieldValues, _ extent: Extent) throws {
     padding = try values.optionalInteger("padding") ?? min(extent.height, extent.width) / 8
     fill = try values.optionalInteger("fill").map { UInt8($0) }
-    probability = try values.number("probability")
   }
 
   func apply(to canvas: inout ImageCanvas, _ random: inout RandomSequence) {
-    guard random.happens(probability) else { return }
     let down = random.integer(in: -padding...padding), right = random.integer(in: -padding...padding)
     ImageOperation.crop(down: down, right: right, mirrors: fill == nil).apply(to: &canvas, fill: fill ?? 0)
   }
@@ -34,19 +31,16 @@ struct RandomResizedCrop: AugmentationStage {
 
   let areas, ratios: (low: Double, high: Double)
   let filter: ResamplingFilter
-  let probability: Double
   let extent: Extent
 
   init(_ values: FieldValues, _ extent: Extent) throws {
     areas = try values.range("area")
     ratios = try values.range("ratio")
     filter = try values.choice("filter")
-    probability = try values.number("probability")
     self.extent = extent
   }
 
   func apply(to canvas: inout ImageCanvas, _ random: inout RandomSequence) {
-    guard random.happens(probability) else { return }
     let whole = ImageCanvas.Box(rows: 0..<extent.height, columns: 0..<extent.width)
     ImageOperation.resample(part(&random), to: whole, filter).apply(to: &canvas, fill: 0)
   }
@@ -80,20 +74,17 @@ struct ScaleJitter: AugmentationStage {
 
   let scales: (low: Double, high: Double)
   let filter: ResamplingFilter
-  let probability: Double
   let fill: UInt8
   let extent: Extent
 
   init(_ values: FieldValues, _ extent: Extent) throws {
     scales = try values.range("scale")
     filter = try values.choice("filter")
-    probability = try values.number("probability")
     fill = try values.fill()
     self.extent = extent
   }
 
   func apply(to canvas: inout ImageCanvas, _ random: inout RandomSequence) {
-    guard random.happens(probability) else { return }
     let scale = random.uniform(scales.low, scales.high)
     let whole = ImageCanvas.Box(rows: 0..<extent.height, columns: 0..<extent.width)
     let part = box(scale < 1 ? scale : 1 / scale, &random)
@@ -126,7 +117,6 @@ struct RandomAffine: AugmentationStage {
   let rotation, translation, shear: Double
   let scales: (low: Double, high: Double)
   let interpolation: Interpolation
-  let probability: Double
   let fill: UInt8
   let extent: Extent
 
@@ -136,13 +126,11 @@ struct RandomAffine: AugmentationStage {
     shear = try values.number("shear")
     scales = try values.range("scale")
     interpolation = try values.choice("interpolation")
-    probability = try values.number("probability")
     fill = try values.fill()
     self.extent = extent
   }
 
   func apply(to canvas: inout ImageCanvas, _ random: inout RandomSequence) {
-    guard random.happens(probability) else { return }
     ImageOperation.transform(map(&random), interpolation).apply(to: &canvas, fill: fill)
   }
 
@@ -170,19 +158,16 @@ struct Cutout: AugmentationStage {
   ]
 
   let size: Int
-  let probability: Double
   let fill: UInt8
   let extent: Extent
 
   init(_ values: FieldValues, _ extent: Extent) throws {
     size = try values.optionalInteger("size") ?? max(1, min(extent.height, extent.width) / 2)
-    probability = try values.number("probability")
     fill = try values.fill()
     self.extent = extent
   }
 
   func apply(to canvas: inout ImageCanvas, _ random: inout RandomSequence) {
-    guard random.happens(probability) else { return }
     ImageOperation.cutout(
       row: random.integer(below: extent.height), column: random.integer(below: extent.width), size: size
     )
