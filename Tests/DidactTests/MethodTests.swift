@@ -242,22 +242,55 @@ import Testing
     }
   }
 
-  @Test(arguments: [false, true]) func fixMatchGradient(eman: Bool) throws {
+  @Test(arguments: ["plain", "eman", "aligned"]) func fixMatchGradient(labeling: String) throws {
+    let eman = labeling == "eman", isAligned = labeling == "aligned"
     let changes: JSONObject = [
       "unlabeled_weight": 1.7, "pseudo_label_threshold": 0.5, "eman": .boolean(eman), "average_decay": 0.6,
+      "distribution_alignment": .boolean(isAligned),
     ]
     try expectStep("fixmatch", changes, stepsBefore: 3, terms: ["supervised", "pseudo_label"]) { trainer, problem in
       let logits =
         eman
         ? try trainer.network("average").forward(problem.u)
         : try trainer.student.copy().forward(problem.u, training: true)
-      let q = softmax(logits), mask = q.map { ($0.max() ?? 0) >= 0.5 ? 1.0 : 0 }
+      var q = softmax(logits)
+      if isAligned {
+        let classes = q[0].count, averages = trainer.method.scalars.map { $0.value[0] }
+        #expect(averages.count == 2 * classes && averages != Array(repeating: 1 / Double(classes), count: 2 * classes))
+        let targets = oneHot(problem.labels)
+        func moved(_ average: Double, _ column: [Double]) -> Double {
+          127 / 128.0 * average + column.reduce(0, +) / Double(column.count) / 128
+        }
+        let ratios = (0..<classes).map { label in
+          moved(averages[label], targets.map { $0[label] })
+            / moved(averages[classes + label], q.map { $0[label] })
+        }
+        q = q.map { row in
+          let weights = zip(row, ratios).map { $0 * $1 }, total = weights.reduce(0, +)
+          return weights.map { $0 / total }
+        }
+      }
+      let mask = q.map { ($0.max() ?? 0) >= 0.5 ? 1.0 : 0 }
       #expect(mask.contains(0) && mask.contains(1))
-      return { network in
+      return { [q] network in
         try labeledLoss(network, problem)
           + 1.7 * crossEntropy(try network.forward(problem.strong, training: true), mostProbable(q), mask)
       }
     }
+  }
+
+  /// A class that is hardly predicted any more is brought back: predictions of it count for more, in the measure in which
+  /// the labels name it more often than the predictions do.
+  @Test func alignmentBringsLostClassesBack() throws {
+    let objectives = Objectives(try makeKernels(.float64))
+    let alignment = try DistributionAlignment(classes: 2, objectives)
+    let targets = try Tensor(rows: [[1, 0], [0, 1]])
+    let predicted = try Tensor(rows: [[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]])
+    var aligned = predicted
+    for _ in 0..<2000 { aligned = try alignment.aligned(predicted, targets: targets) }
+    // p̄ = (0.8, 0.2), p = (0.5, 0.5): the odds of the second class grow fourfold.
+    let expected: [Double] = [9 / 13, 4 / 13, 9 / 13, 4 / 13, 3 / 11, 8 / 11]
+    for index in expected.indices { #expect(abs(aligned[index] - expected[index]) < 1e-6) }
   }
 
   @Test(arguments: ["training", "evaluation", "eman"]) func meanTeacherGradient(mode: String) throws {

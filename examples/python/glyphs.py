@@ -330,7 +330,7 @@ def main(arguments=None):
 
     arrays = {"class_names": np.array(list(CLASSES))}
     for part, suffix in ((train, ""), (test, "_test")):
-        arrays[f"X{suffix}"] = np.stack([image for *_, image in part]).reshape(len(part), -1)
+        arrays[f"X{suffix}"] = np.stack([image for *_, image in part])[..., None]
         arrays[f"y{suffix}"] = np.array([name for _, name, _ in part])
         arrays[f"font{suffix}"] = np.array([font for font, *_ in part], np.int64)
     arrays["font_names"] = np.array([path.name for path, *_ in fonts])

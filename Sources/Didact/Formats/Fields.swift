@@ -87,7 +87,7 @@ public struct Field: Sendable {
       case .text: "a string"
       case .texts: "a list of strings"
       case .integers(let bounds): "a list of integers in \(bounds)"
-      case .extent(let bounds): "an integer in \(bounds), or [height, width, channels]"
+      case .extent(let bounds): "an integer in \(bounds), or three: [height, width, channels]"
       case .object: "an object"
       case .objects: "a list of objects"
       case .augmentation: "the name of a policy, an operation (an object), or a list of both"

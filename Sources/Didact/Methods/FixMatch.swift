@@ -6,6 +6,8 @@
 ///     m_i = 1 where max q_i ≥ pseudo_label_threshold, else 0
 ///     θ ← θ − update(∇_θ [ CE(smooth(y), S(x)) + unlabeled_weight · (1/M) Σ_i m_i CE(argmax q_i, S(strong u_i)) ])
 ///
+/// With `distribution_alignment` q is q ⊙ p / p̄, normalised: see `DistributionAlignment`.
+///
 /// q comes from the student in training mode; with `eman` from its moving average in evaluation mode, whose normalisation
 /// layers use averaged statistics, so that a row's label does not depend on the rows beside it.
 final class FixMatch: Method {
@@ -18,6 +20,10 @@ final class FixMatch: Method {
         source: "Sohn et al. 2020"),
       Field(
         "unlabeled_weight", .number(.atLeast(0)), 1, "factor of the loss on pseudo-labels", source: "Sohn et al. 2020"),
+      Field(
+        "distribution_alignment", .boolean, false,
+        "scale predictions that label by how often each class is among the labels, over how often it is predicted",
+        source: "Berthelot et al. 2020; Sohn et al. 2020"),
       Field(
         "eman", .boolean, false, "label by the student's moving average, normalised with averaged statistics",
         source: "Cai et al. 2021"),
@@ -35,6 +41,7 @@ final class FixMatch: Method {
   /// What labels, if not the student.
   private let average: Network?
   private let threshold: Double
+  private let alignment: DistributionAlignment?
   private let weakDropout, strongDropout: RandomStream
 
   init(student: Network, average: MovingAverage?, configuration: FieldValues, seed: UInt64) throws {
@@ -48,9 +55,14 @@ final class FixMatch: Method {
     learners = [training.learner]
     objectives = training.objectives
     threshold = try configuration.number("pseudo_label_threshold")
+    alignment =
+      try configuration.boolean("distribution_alignment")
+      ? DistributionAlignment(classes: student.classes, objectives) : nil
     weakDropout = RandomStream(seed: seed, name: "student/dropout/weak")
     strongDropout = RandomStream(seed: seed, name: "student/dropout/strong")
   }
+
+  var scalars: [(name: String, value: Tensor)] { alignment?.scalars ?? [] }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
     try training.begin(batch, draw: draw, into: &metrics)
@@ -60,7 +72,11 @@ final class FixMatch: Method {
         try average?.record(views.weak, mode: .evaluation.forLogits)
         ?? student.record(
           views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw, isKept: false))
-      let probabilities = try objectives.softmax(labeling.logits)
+      var probabilities = try objectives.softmax(labeling.logits)
+      if let alignment {
+        let targets = try objectives.oneHot(batch.labeled.labels, classes: student.classes)
+        probabilities = try alignment.aligned(probabilities, targets: targets)
+      }
       let mask = try objectives.confidenceMask(probabilities, threshold: threshold)
       let pass = try student.record(
         views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))

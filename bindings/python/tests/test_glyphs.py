@@ -49,7 +49,7 @@ def test_images_labels_and_fonts_belong_together(made):
     assert list(arrays["class_names"]) == CLASSES
     for part in ("", "_test"):
         images, labels, fonts = (arrays[f"{name}{part}"] for name in ("X", "y", "font"))
-        assert images.dtype == np.uint8 and images.shape == (len(labels), 784) and fonts.shape == labels.shape
+        assert images.dtype == np.uint8 and images.shape == (len(labels), 28, 28, 1) and fonts.shape == labels.shape
         assert list(np.unique(labels)) == CLASSES
         assert len(set(zip(fonts, labels))) == len(labels)
     files = {path.name for path in FONTS.glob("*.ttf")}
@@ -77,8 +77,8 @@ def test_images_show_their_letters(made):
     """The nearest image of the other part, in other typefaces, mostly has the same label."""
     _, arrays, _ = made
     sans = arrays["font_test"] == list(arrays["font_names"]).index("DejaVuSans.ttf")
-    train, test = (images / np.linalg.norm(images.astype(float), axis=1, keepdims=True)
-                   for images in (arrays["X"], arrays["X_test"][sans]))  # fmt: skip
+    train, test = (images.reshape(len(images), -1).astype(float) for images in (arrays["X"], arrays["X_test"][sans]))
+    train, test = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (train, test))
     nearest = arrays["y"][(test @ train.T).argmax(1)]
     assert (nearest == arrays["y_test"][sans]).mean() > 0.6
 
