@@ -41,6 +41,7 @@ public struct Preset: Sendable {
     var values: JSONObject = [
       "network.type": "small_cnn", "input_scaling": extent.channels == 1 ? "unit" : "channel", "steps": 1500,
       "unlabeled_batch_size": 192, "uda_weight": 1, "uda_temperature": 0.4, "uda_threshold": 0.8,
+      "distribution_alignment": true,
       "student_optimizer.learning_rate": 0.05, "student_optimizer.schedule": "cosine",
       "teacher_optimizer.learning_rate": 0.05, "teacher_optimizer.schedule": "cosine",
     ]
