@@ -228,6 +228,26 @@ class FixMatchEMAN(FixMatch):
         return softmax(self.by_average(xu, training=False))
 
 
+class FixMatchAligned(FixMatch):
+    """Berthelot et al. 2020 (ReMixMatch), section 3.1."""
+
+    configuration = {**FixMatch.configuration, "distribution_alignment": True}
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.labeled_share = self.predicted_share = torch.full((3,), 1 / 3, dtype=torch.float64)
+
+    def supervised(self, learner, xl, yl):
+        self.labeled_share = self.labeled_share * (127 / 128) + one_hot(yl, 3).mean(0) / 128
+        return super().supervised(learner, xl, yl)
+
+    def labels(self, xu):
+        q = super().labels(xu)
+        self.predicted_share = self.predicted_share * (127 / 128) + q.mean(0) / 128
+        aligned = q * self.labeled_share / self.predicted_share
+        return aligned / aligned.sum(1, keepdim=True)
+
+
 class MeanTeacher(Method):
     name = "mean_teacher"
     configuration = {
@@ -419,7 +439,7 @@ SERIES = {
     "uda_annealed": AnnealedUDA, "fixmatch": FixMatch, "fixmatch_eman": FixMatchEMAN, "mean_teacher": MeanTeacher,
     "mean_teacher_eman": MeanTeacherEMAN, "pi_model": PiModel, "temporal_ensembling": TemporalEnsembling,
     "ict": InterpolationConsistency, "mixmatch": MixMatch, "vat": VirtualAdversarialTraining,
-    "distillation": Distillation, "reduced": ReducedMetaPseudoLabels,
+    "distillation": Distillation, "reduced": ReducedMetaPseudoLabels, "fixmatch_aligned": FixMatchAligned,
 }  # fmt: skip
 
 
