@@ -5,8 +5,8 @@ public struct AugmentationPolicy: Sendable {
   let stages: [any AugmentationStage]
 
   /// - Parameters:
-  ///   - description: the name of a policy; or a stage, an object such as `{"operation": "crop", "padding": 4}`; or a list of
-  ///     both, in the order in which they work.
+  ///   - description: the name of a policy, or of an operation that needs no values; or a stage, an object such as
+  ///     `{"operation": "crop", "padding": 4}`; or a list of them, in the order in which they work.
   ///   - height: of the images, in pixels.
   /// - Throws: `DidactError.invalidArgument` naming what is unknown, or does not fit the images.
   public init(_ description: JSON, height: Int, width: Int, channels: Int) throws {
@@ -15,7 +15,8 @@ public struct AugmentationPolicy: Sendable {
 
   init(_ description: JSON, _ extent: Extent) throws {
     guard extent.isImage else {
-      throw DidactError(.invalidArgument, "augmentation changes images; the network takes vectors of \(extent.count)")
+      throw DidactError(
+        .invalidArgument, "augmentation changes images of more than one pixel; these are vectors of \(extent.count)")
     }
     self.extent = extent
     stages = try AugmentationPolicy.stages(description, extent)
@@ -25,9 +26,10 @@ public struct AugmentationPolicy: Sendable {
     switch description {
     case .string(let name):
       guard let policy = NamedPolicy.all.first(where: { $0.name == name }) else {
+        let operations = AugmentationStageKind.all.map(\.name), known = NamedPolicy.all.map(\.name) + operations
+        guard !operations.contains(name) else { return try stages(.object(["operation": .string(name)]), extent) }
         throw DidactError(
-          .invalidArgument,
-          "augmentation: unknown policy \"\(name)\".\(suggestion(for: name, among: NamedPolicy.all.map(\.name)))")
+          .invalidArgument, "augmentation: unknown policy \"\(name)\".\(suggestion(for: name, among: known))")
       }
       return try stages(policy.description, extent)
     case .array(let list): return try list.flatMap { try stages($0, extent) }

@@ -46,8 +46,11 @@ enum ImageOperation: Equatable, Sendable {
 
   /// Counter-clockwise around the middle.
   static func rotate(degrees: Double, _ extent: Extent, _ interpolation: Interpolation = .nearest) -> ImageOperation {
-    let angle = -degrees * .pi / 180,
-      map = AffineMap(xx: cosine(angle), xy: sine(angle), yx: -sine(angle), yy: cosine(angle))
+    // Rounded as Pillow does, so that quarters of a turn are exact.
+    func rounded(_ value: Double) -> Double { (value * 1e15).rounded(.toNearestOrEven) / 1e15 }
+    let turns = degrees / 360, angle = -(turns - turns.rounded(.down)) * 2 * .pi
+    let (cosine, sine) = (rounded(Didact.cosine(angle)), rounded(Didact.sine(angle)))
+    let map = AffineMap(xx: cosine, xy: sine, yx: -sine, yy: cosine)
     return .transform(map.around(x: Double(extent.width) / 2, y: Double(extent.height) / 2), interpolation)
   }
 

@@ -37,7 +37,8 @@ struct View: Sendable {
       return nil
     }
     do {
-      return try AugmentationPolicy(description, extent)
+      let policy = try AugmentationPolicy(description, extent)
+      return policy.stages.isEmpty ? nil : policy
     } catch let error as DidactError {
       throw error.at(key)
     }

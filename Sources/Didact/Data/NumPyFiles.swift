@@ -92,6 +92,14 @@ extension Dataset {
         "\(other.name) has rows \(other.extent?.description ?? "of numbers"), but X has "
           + "\(extents[0].extent?.description ?? "rows of numbers"); give all the same dimensions")
     }
+    // Pixels of 0 to 255 beside shares of 1 would be other images to the network.
+    for (name, tensor) in [("X_unlabeled", unlabeled), ("X_test", testFeatures)] {
+      guard imageExtent != nil, let tensor, (tensor.elementType == .uint8) != (features.elementType == .uint8) else {
+        continue
+      }
+      throw DidactError(
+        .elementType, "\(name) has images of \(tensor.elementType), but X of \(features.elementType); give all the same")
+    }
     try validate()
   }
 

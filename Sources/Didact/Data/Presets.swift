@@ -34,7 +34,7 @@ public struct Preset: Sendable {
     (hidden, values) = Self.images(extent, isAugmented: isAugmented)
   }
 
-  /// Gray images are moved, turned and covered in part, on black; those of colours get FixMatch's views without flips,
+  /// Images are moved, turned and covered in part, on black; those of three colours get FixMatch's views without flips,
   /// which would make other letters and digits of some. Views that keep an image as it is would leave pseudo-labels to
   /// the few pixels that the labelled images happen to have.
   private static func images(_ extent: Extent, isAugmented: Bool) -> (hidden: [Int], values: JSONObject) {
@@ -49,7 +49,7 @@ public struct Preset: Sendable {
       values["weak_noise"] = 0
       values["strong_noise"] = 0.1
       values["strong_feature_dropout"] = 0
-    } else if extent.channels == 1 {
+    } else if extent.channels != 3 {
       let size = max(1, 3 * min(extent.height, extent.width) / 8)
       values["weak_augmentation"] = ["operation": "affine", "rotation": 5, "translation": 0.06]
       values["strong_augmentation"] = ["affine", ["operation": "cutout", "size": .integer(Int64(size)), "fill": 0]]

@@ -305,12 +305,44 @@ def test_a_policy_that_is_none_is_refused(policy, message):
         didact.augment(images(count=3), policy)
 
 
+def test_names_of_operations_and_values_of_numpy():
+    x = images(count=6)
+    np.testing.assert_array_equal(didact.augment(x, ["flip", "crop"]), didact.augment(x, [{"operation": "flip"}, "crop"]))
+    padding = {"operation": "crop", "padding": np.int64(3)}
+    np.testing.assert_array_equal(didact.augment(x, padding), didact.augment(x, {"operation": "crop", "padding": 3}))
+    with pytest.raises(ValueError, match='rotate: "degrees" is missing'):
+        didact.augment(x, "rotate")
+    with pytest.raises(ValueError, match="not a finite number"):
+        didact.augment(x, {"operation": "hue", "turn": float("nan")})
+
+
+@pytest.mark.parametrize("degrees", [90, -90, 270, -270, 180, 360])
+@pytest.mark.parametrize("height, width", [(8, 11), (5, 2), (7, 7)])
+def test_quarters_of_a_turn(degrees, height, width):
+    x = images(height=height, width=width)
+    for interpolation in ("nearest", "bilinear"):
+        found = changed(x, "rotate", degrees=degrees, interpolation=interpolation).astype(int)
+        method = Image.Resampling[interpolation.upper()]
+        expected = np.stack([in_pillow(lambda i: i.rotate(degrees, method), image) for image in x])
+        assert set(np.unique(found - expected)) <= {0, 1}
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 17])
+def test_the_preset_of_images_fits_all_numbers_of_channels(channels):
+    x = images(channels, 8, 8, count=30)
+    trainer = didact.Trainer(**didact.preset("images", "fixmatch", (8, 8, channels), 3), seed=0)
+    trainer.fit(x, np.where(np.arange(30) < 9, np.arange(30) % 3, -1), steps=2)
+    assert trainer.steps == 2
+
+
 def test_arrays_that_are_no_images_are_refused():
+    with pytest.raises(TypeError, match="images are bool"):
+        didact.augment(np.zeros((3, 8, 8), bool), "crop")
     with pytest.raises(TypeError, match="images are float32; augmentation changes uint8"):
         didact.augment(images(count=3).astype(np.float32), "crop")
     with pytest.raises(ValueError, match=r"images have shape \[6, 10\]"):
         didact.augment(np.zeros((6, 10), np.uint8), "crop")
-    with pytest.raises(ValueError, match="augmentation changes images; the network takes vectors"):
+    with pytest.raises(ValueError, match="augmentation changes images of more than one pixel; these are vectors"):
         didact.augment(np.zeros((6, 1, 1, 3), np.uint8), "crop")
 
 
@@ -422,7 +454,7 @@ def test_what_cannot_be_augmented_is_refused_before_training():
     x, y = digits()
     with pytest.raises(TypeError, match="strong_augmentation changes uint8 images|weak_augmentation changes uint8 images"):
         trainer().fit(x.astype(np.float32), y)
-    with pytest.raises(ValueError, match="weak_augmentation: .*the network takes vectors of 64"):
+    with pytest.raises(ValueError, match="weak_augmentation: .*these are vectors of 64"):
         didact.Trainer("fixmatch", didact.mlp(64, [16], 10), weak_augmentation="crop")
     with pytest.raises(ValueError, match='strong_augmentation: .*unknown policy "fixmtch"'):
         trainer(strong_augmentation="fixmtch")

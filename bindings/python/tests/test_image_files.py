@@ -709,3 +709,12 @@ def test_arrays_of_images(tmp_path):
     assert "X_test has rows of numbers, but X has [6, 6, 1]" in failure(
         "train", "--data", tmp_path / "mixed.npz", code=1
     )
+
+
+@pytest.mark.parametrize("name", ["X_unlabeled", "X_test"])
+def test_images_of_other_types_beside_bytes(tmp_path, name):
+    x = random_images(20, (8, 8, 1))
+    arrays = {"X": x, "y": np.arange(20) % 2, "X_test": x, "y_test": np.arange(20) % 2, "X_unlabeled": x}
+    np.savez(tmp_path / "mixed.npz", **{**arrays, name: x / 255.0})
+    message = failure("train", "--data", tmp_path / "mixed.npz", "--network", "small-cnn", "--steps", 1, code=1)
+    assert f"{name} has images of float64, but X of uint8" in message

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import borrow, text, whole_number
+from ._arrays import borrow, text, to_json, whole_number
 from ._errors import check
 from ._library import library
 
@@ -33,15 +33,17 @@ def augment(images: Any, policy: Any, seed: int = 0, draw: int = 0, threads: int
     uint8 array of the shape of `images`.
     """
     images = np.asarray(images)
+    if images.dtype == bool:
+        raise TypeError("images are bool; augmentation changes uint8 images, pixels of 0 to 255")
     result = np.empty(images.shape, np.uint8)
     check(
         library.didact_augment(
             borrow(result).pointer,
             borrow(images).pointer,
-            json.dumps(policy).encode(),
+            to_json(policy),
             whole_number(seed, "seed", bits=64),
             whole_number(draw, "draw", bits=64),
-            whole_number(threads, "threads"),
+            whole_number(threads, "threads", bits=31),
         )
     )
     return result
