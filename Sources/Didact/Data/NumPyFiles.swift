@@ -98,7 +98,8 @@ extension Dataset {
         continue
       }
       throw DidactError(
-        .elementType, "\(name) has images of \(tensor.elementType), but X of \(features.elementType); give all the same")
+        .elementType, "\(name) has images of \(tensor.elementType), but X of \(features.elementType); give all the same"
+      )
     }
     try validate()
   }
