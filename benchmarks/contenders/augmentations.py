@@ -105,8 +105,7 @@ class Fit:
         self.trainer = didact.Trainer(
             "fixmatch", didact.small_cnn(shape, 10, width=width), seed=0, steps=10**6, labeled_batch_size=32,
             unlabeled_batch_size=96, input_scaling="unit", threads=threads, **views)
-        self.steps = 1
-        # How many steps take a while: a fit looks through all its data first.
+        # The first steps take memory.
         self.samples(0.2)
 
     def samples(self, seconds):

@@ -19,8 +19,9 @@ def augment(images: Any, policy: Any, seed: int = 0, draw: int = 0, threads: int
     ----------
     images : uint8 array [N, height, width, channels] or [N, height, width]
     policy : str, dict or list
-        The name of a policy such as ``"fixmatch"``; an operation such as
-        ``{"operation": "crop", "padding": 4}``; or a list of both, in the order in which they work.
+        The name of a policy, such as ``"fixmatch"``, or of an operation that needs no values, such as ``"flip"``; an
+        operation with values, such as ``{"operation": "crop", "padding": 4}``; or a list of them, in the order in
+        which they work.
         `augmentations` lists them.
     seed, draw : int
         The random numbers: one draw of a seed is one view of all images. An image changes in the same way
