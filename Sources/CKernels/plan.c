@@ -61,7 +61,7 @@ static double cost_of_row(const kernels_operation *o) {
 }
 
 /* A region on two threads starts and ends in about the time of so many multiply-adds. */
-static const double work_of_thread = 200e3;
+static const double work_of_thread = 50e3;
 
 static int threads_for(double work, int64_t pieces, int allowed) {
   double useful = work / work_of_thread;

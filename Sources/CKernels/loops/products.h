@@ -13,12 +13,26 @@ typedef struct {
   float slope;
 } product_end;
 
-INLINE vector gated(vector v, vector gate, float slope) {
+/* Accumulators stay in registers only if every loop over them is unrolled. */
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+/* Where the gate is positive `v`, elsewhere `v` times the slope. A ReLU of its own keeps NaN, which is not positive. */
+INLINE vector gated(vector v, vector gate, bool is_own, bool is_leaky, float slope) {
   typedef int32_t int_vector __attribute__((vector_size(LANES * 4)));
+  if (!is_leaky) return (vector)((int_vector)v & (is_own ? ~(gate < 0) : gate > 0));
   int_vector open = gate > 0;
-  // Written so that NaN stays NaN: it is not positive, and keeps its slope.
-  vector other = slope == 0 ? (vector)((int_vector)v & (v != v)) : v * slope;
-  return (vector)(((int_vector)v & open) | ((int_vector)other & ~open));
+  return (vector)(((int_vector)v & open) | ((int_vector)(v * slope) & ~open));
+}
+
+INLINE void gate_tile(
+    int rows, int width, vector sums[TILE][PANEL], int64_t c_row, const float *gate, bool is_own, bool is_leaky,
+    float slope) {
+  UNROLL for (int m = 0; m < rows; m++) {
+    UNROLL for (int v = 0; v < width; v++) {
+      vector by = is_own ? sums[m][v] : load(gate + m * c_row + v * LANES);
+      sums[m][v] = gated(sums[m][v], by, is_own, is_leaky, slope);
+    }
+  }
 }
 
 /* `rows` rows by `width` vectors, of which the last counts `tail` lanes; all accumulators in registers. */
@@ -26,30 +40,34 @@ INLINE void product_tile(
     int rows, int width, int64_t tail, int64_t inner, const float *a, int64_t a_row, int64_t a_column, const float *b,
     int64_t b_row, float *c, int64_t c_row, int start, const float *bias, product_end end) {
   vector sums[TILE][PANEL];
-  for (int m = 0; m < rows; m++) {
-    for (int v = 0; v < width; v++) {
-      sums[m][v] = start == START_ZERO ? (vector){}
-                 : start == START_BIAS ? load(bias + v * LANES) : load(c + m * c_row + v * LANES);
+  UNROLL for (int v = 0; v < width; v++) {
+    vector of_row = start == START_BIAS ? load(bias + v * LANES) : (vector){};
+    UNROLL for (int m = 0; m < rows; m++) sums[m][v] = of_row;
+  }
+  if (start == START_ADD) {
+    UNROLL for (int m = 0; m < rows; m++) {
+      UNROLL for (int v = 0; v < width; v++) sums[m][v] = load(c + m * c_row + v * LANES);
     }
   }
   for (int64_t k = 0; k < inner; k++) {
     vector right[PANEL];
-    for (int v = 0; v < width; v++) right[v] = load(b + k * b_row + v * LANES);
-    for (int m = 0; m < rows; m++) {
+    UNROLL for (int v = 0; v < width; v++) right[v] = load(b + k * b_row + v * LANES);
+    UNROLL for (int m = 0; m < rows; m++) {
       float left = a[m * a_row + k * a_column];
-      for (int v = 0; v < width; v++) sums[m][v] += left * right[v];
+      UNROLL for (int v = 0; v < width; v++) sums[m][v] += left * right[v];
     }
   }
-  if (end.gate || end.is_own_gate) {
-    for (int m = 0; m < rows; m++) {
-      for (int v = 0; v < width; v++) {
-        vector gate = end.is_own_gate ? sums[m][v] : load(end.gate + m * c_row + v * LANES);
-        sums[m][v] = gated(sums[m][v], gate, end.slope);
-      }
-    }
+  if (end.is_own_gate && end.slope == 0) {
+    gate_tile(rows, width, sums, c_row, 0, true, false, 0);
+  } else if (end.is_own_gate) {
+    gate_tile(rows, width, sums, c_row, 0, true, true, end.slope);
+  } else if (end.gate && end.slope == 0) {
+    gate_tile(rows, width, sums, c_row, end.gate, false, false, 0);
+  } else if (end.gate) {
+    gate_tile(rows, width, sums, c_row, end.gate, false, true, end.slope);
   }
-  for (int m = 0; m < rows; m++) {
-    for (int v = 0; v < width - 1; v++) store(c + m * c_row + v * LANES, sums[m][v]);
+  UNROLL for (int m = 0; m < rows; m++) {
+    UNROLL for (int v = 0; v < width - 1; v++) store(c + m * c_row + v * LANES, sums[m][v]);
     float *last = c + m * c_row + (width - 1) * LANES;
     if (tail == LANES) {
       store(last, sums[m][width - 1]);
@@ -110,9 +128,9 @@ static void product(
 }
 
 INLINE float sum_of_lanes(vector v) {
-  for (int half = LANES / 2; half > 0; half /= 2) {
+  UNROLL for (int half = LANES / 2; half > 0; half /= 2) {
     vector other = v;
-    for (int i = 0; i < half; i++) other[i] = v[i + half];
+    UNROLL for (int i = 0; i < half; i++) other[i] = v[i + half];
     v += other;
   }
   return v[0];
@@ -122,18 +140,18 @@ INLINE void dots_tile(
     int rows, int columns, int64_t inner, const float *a, int64_t a_row, const float *b, int64_t b_row, float *c,
     int64_t c_row, int start, const float *bias) {
   vector sums[2][4];
-  for (int m = 0; m < rows; m++) {
-    for (int n = 0; n < columns; n++) sums[m][n] = (vector){};
+  UNROLL for (int m = 0; m < rows; m++) {
+    UNROLL for (int n = 0; n < columns; n++) sums[m][n] = (vector){};
   }
   int64_t k = 0;
   for (; k + LANES <= inner; k += LANES) {
-    for (int m = 0; m < rows; m++) {
+    UNROLL for (int m = 0; m < rows; m++) {
       vector left = load(a + m * a_row + k);
-      for (int n = 0; n < columns; n++) sums[m][n] += left * load(b + n * b_row + k);
+      UNROLL for (int n = 0; n < columns; n++) sums[m][n] += left * load(b + n * b_row + k);
     }
   }
-  for (int m = 0; m < rows; m++) {
-    for (int n = 0; n < columns; n++) {
+  UNROLL for (int m = 0; m < rows; m++) {
+    UNROLL for (int n = 0; n < columns; n++) {
       float sum = sum_of_lanes(sums[m][n]);
       for (int64_t i = k; i < inner; i++) sum += a[m * a_row + i] * b[n * b_row + i];
       float *to = c + m * c_row + n;
@@ -163,18 +181,29 @@ static void product_by_dots(
   }
 }
 
-/* to[c, r] = from[r, c]; the rows of `to` are `stride` apart, and zero from `rows` on. */
+/* to[c, r] = from[r, c]; the rows of `to` are `stride` apart, and zero from `rows` on. In squares of four by four, whose
+ * rows are registers. */
 static void transpose(int64_t rows, int64_t columns, const float *from, float *to, int64_t stride) {
-  int64_t r = 0;
-  for (; r + LANES <= rows; r += LANES) {
-    for (int64_t c = 0; c < columns; c++) {
-      vector v;
-      for (int i = 0; i < LANES; i++) v[i] = from[(r + i) * columns + c];
-      store(to + c * stride + r, v);
+  typedef float quad __attribute__((vector_size(16), aligned(4)));
+  int64_t whole = rows & ~(int64_t)3, c = 0;
+  for (; c + 4 <= columns; c += 4) {
+    for (int64_t r = 0; r < whole; r += 4) {
+      quad v[4];
+      for (int i = 0; i < 4; i++) v[i] = *(const quad *)(from + (r + i) * columns + c);
+      quad low01 = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), high01 = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+      quad low23 = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5), high23 = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+      float *square = to + c * stride + r;
+      *(quad *)square = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+      *(quad *)(square + stride) = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+      *(quad *)(square + 2 * stride) = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+      *(quad *)(square + 3 * stride) = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
     }
   }
-  for (int64_t c = 0; c < columns; c++) {
-    for (int64_t i = r; i < rows; i++) to[c * stride + i] = from[i * columns + c];
-    for (int64_t i = rows; i < stride; i++) to[c * stride + i] = 0;
+  for (; c < columns; c++) {
+    for (int64_t r = 0; r < whole; r++) to[c * stride + r] = from[r * columns + c];
+  }
+  for (c = 0; c < columns; c++) {
+    for (int64_t r = whole; r < rows; r++) to[c * stride + r] = from[r * columns + c];
+    for (int64_t r = rows; r < stride; r++) to[c * stride + r] = 0;
   }
 }
