@@ -223,23 +223,25 @@ void kernels_free_convolution(kernels_operation *o) {
 static form form_of(const kernels_operation *o, const shape *s) {
   if (o->arithmetic == KERNELS_BFLOAT16) return BFLOAT16;
   if (o->arithmetic == KERNELS_ROUNDED_TO_BFLOAT16) return ROUNDED;
-  // Measured: the change of layout pays from 64 channels on; for parameter cotangents from 128 on.
-  int64_t least = is_gradient(o) ? 128 : 64;
+  // Measured: the change of layout pays from 32 channels on.
+  int64_t least = s->inputs < s->outputs ? s->inputs : s->outputs;
   bool has_winograd = s->size == 3 && s->strides[0] == 1 && s->groups == 1 && s->padding[0] == 1
-      && s->inputs % 16 == 0 && s->outputs % 16 == 0 && s->inputs >= least && s->outputs >= least;
+      && s->inputs % 16 == 0 && s->outputs % 16 == 0 && least >= 32;
   return o->arithmetic == KERNELS_FAST && has_winograd ? BLOCKED : AS_THEY_ARE;
 }
 
-/* Converted images of a part stay in the second-level cache until they are read. */
-enum { CONVERTED_BYTES = 1 << 19 };
+/* Converted images of a part stay in the caches until they are read. Those of Winograd's algorithm, which has more to do
+ * for each part, in a third-level one. */
+enum { CONVERTED_BYTES = 1 << 19, BLOCKED_BYTES = 1 << 21 };
 
 static int64_t rows_of_part(const convolution *c, const kernels_operation *o, int64_t rows, int threads) {
   int64_t of_thread = (rows + threads - 1) / threads;
-  if (c->form != BFLOAT16 && c->form != ROUNDED) return of_thread;
-  int64_t count = (reads_input(o) ? c->input_count : 0) + (reads_output(o) ? c->output_count : 0);
-  int64_t most = CONVERTED_BYTES / (count * (c->form == BFLOAT16 ? 2 : 4));
+  if (c->form == AS_THEY_ARE) return of_thread;
+  bool is_blocked = c->form == BLOCKED;
+  int64_t count = (reads_input(o) || is_blocked ? c->input_count : 0) + (reads_output(o) || is_blocked ? c->output_count : 0);
+  int64_t most = (is_blocked ? BLOCKED_BYTES : CONVERTED_BYTES) / (count * (c->form == BFLOAT16 ? 2 : 4));
   // Each part has parameter cotangents of its own to be added up.
-  if (is_gradient(o)) most *= 4;
+  if (is_gradient(o) && !is_blocked) most *= 4;
   if (most < 1) most = 1;
   int64_t parts = (of_thread + most - 1) / most;
   return (of_thread + parts - 1) / parts;
