@@ -34,6 +34,7 @@ typedef struct {
   void (*reduce)(int64_t count, float *target, const float *partial);
   void (*to_bfloat16)(int64_t count, const float *x, uint16_t *y);
   void (*round_to_bfloat16)(int64_t count, const float *x, float *y);
+  void (*widen)(int64_t count, const uint16_t *x, float *y);
   kernels_pixel_loops pixels;
 } kernels_loops;
 
@@ -70,14 +71,68 @@ static inline bool kernels_is_convolution(const kernels_operation *o) {
   return o->code >= KERNELS_CONVOLUTION && o->code <= KERNELS_CONVOLUTION_PARAMETER_COTANGENTS;
 }
 
-static inline float *operand(const kernels_operation *o, const kernels_run *run, int index) {
+static inline void *operand(const kernels_operation *o, const kernels_run *run, int index) {
   uint64_t value = o->operands[index];
-  uintptr_t base = (uintptr_t)run->bases[value >> 56];
-  return value ? (float *)(base + (uintptr_t)(value & 0x00ffffffffffffff)) : 0;
+  uintptr_t base = (uintptr_t)run->bases[value >> 56 & 0x7f];
+  return value ? (void *)(base + (uintptr_t)(value & 0x00ffffffffffffff)) : 0;
 }
 
 /* Rows of a transposed weight start at multiples of a vector. */
 static inline int64_t padded(int64_t count) { return (count + 15) & ~(int64_t)15; }
+
+/* Whether an operand is kept as bfloat16, as the highest bit says; what is computed with it is float32 all the same. */
+static inline bool is_bfloat16(const kernels_operation *o, int index) { return o->operands[index] >> 63; }
+
+static inline bool has_bfloat16(const kernels_operation *o) {
+  uint64_t any = 0;
+  for (int i = 0; i < KERNELS_OPERANDS; i++) any |= o->operands[i];
+  return any >> 63;
+}
+
+/* The elements of an operand, an image or a vector, in one row of an operation. */
+static inline int64_t row_length(const kernels_operation *o, int index) {
+  int64_t input = (int64_t)(o->scalars[0] * o->scalars[1]), output = (int64_t)(o->scalars[2] * o->scalars[3]);
+  switch (o->code) {
+    case KERNELS_AVERAGE_POOL:
+    case KERNELS_MAX_POOL:
+    case KERNELS_MAX_POOL_TANGENT: return o->columns * (index == 1 ? input : output);
+    case KERNELS_AVERAGE_POOL_BACKWARD:
+    case KERNELS_MAX_POOL_BACKWARD: return o->columns * (index == 0 ? input : output);
+    case KERNELS_SCALE_CHANNELS: return o->columns * (index == 2 ? 1 : o->inner);
+    case KERNELS_SUM_PIXELS: return o->columns * (index == 0 ? 1 : o->inner);
+    default: return o->columns;
+  }
+}
+
+/* Operands that are kept as bfloat16 are widened so many elements at a time, or row by row where rows are longer. */
+enum { KERNELS_WIDENED = 4096 };
+
+static inline int64_t widened_rows(const kernels_operation *o) {
+  int64_t longest = 1;
+  for (int i = 0; i < KERNELS_OPERANDS; i++) {
+    if (is_bfloat16(o, i) && row_length(o, i) > longest) longest = row_length(o, i);
+  }
+  return longest < KERNELS_WIDENED ? KERNELS_WIDENED / longest : 1;
+}
+
+/* Floats of one thread for that. */
+static inline int64_t widened_room(const kernels_operation *o) {
+  int64_t rows = widened_rows(o), room = 0;
+  for (int i = 0; i < KERNELS_OPERANDS; i++) {
+    if (is_bfloat16(o, i)) room += padded(rows * row_length(o, i));
+  }
+  return room;
+}
+
+static inline bool is_normalization(const kernels_operation *o) {
+  return o->code == KERNELS_NORMALIZATION || o->code == KERNELS_NORMALIZATION_BACKWARD
+      || o->code == KERNELS_NORMALIZATION_TANGENT;
+}
+
+/* Floats of one thread for the four numbers of float64 a column that a normalisation by rows is made of. */
+static inline int64_t column_maps_room(const kernels_operation *o) {
+  return is_normalization(o) ? 8 * padded(o->columns) : 0;
+}
 
 /* Whether the product of a dense layer runs along the outputs, for which the weight must be transposed. */
 static inline bool needs_transpose(const kernels_operation *o) {

@@ -48,6 +48,7 @@ typedef struct {
   /* In floats, of each thread: what oneDNN scribbles on, and behind that the weights, the parameter cotangents of one
    * part, and the converted images of one. */
   int64_t scribble, weights, sums, input_room, output_room;
+  bool has_input_room, has_output_room;
 } convolution;
 
 /* What an operation says of its shapes. */
@@ -131,22 +132,38 @@ static bool reads_output(const kernels_operation *o) { return o->code != KERNELS
 static bool is_gradient(const kernels_operation *o) { return o->code == KERNELS_CONVOLUTION_PARAMETER_COTANGENTS; }
 static bool adds(const kernels_operation *o) { return o->code == KERNELS_CONVOLUTION && o->scalars[7] != 0; }
 
+/* Which operands are the images on both sides, read or written. */
+static int input_operand(const kernels_operation *o) { return is_gradient(o) ? 3 : o->code == KERNELS_CONVOLUTION ? 1 : 0; }
+static int output_operand(const kernels_operation *o) { return is_gradient(o) ? 2 : o->code == KERNELS_CONVOLUTION ? 0 : 1; }
+
+/* Whether a primitive works on other images than those that are given: converted ones, and such as become the given. */
+static bool needs_room(form form, const kernels_operation *o, bool is_read, int index) {
+  switch (form) {
+    case AS_THEY_ARE: return false;
+    case BFLOAT16: return is_read && !is_bfloat16(o, index);
+    case ROUNDED: return is_read || is_bfloat16(o, index);
+    case BLOCKED: return true;
+  }
+}
+
 /* Decides how `rows` examples are convolved; `wanted` takes the form of the weights, or says it. */
 static bool make_part(
     part *p, form form, const kernels_operation *o, const shape *s, int64_t rows, dnnl_memory_desc_t *wanted,
     const dnnl_memory_desc_t *bias) {
-  // What is read may be bfloat16; what is written never is.
+  // What is written is bfloat16 only where it is kept so.
   dnnl_data_type_t type = form == BFLOAT16 ? dnnl_bf16 : dnnl_f32;
+  dnnl_data_type_t input_type = reads_input(o) || is_bfloat16(o, input_operand(o)) ? type : dnnl_f32;
+  dnnl_data_type_t output_type = reads_output(o) || is_bfloat16(o, output_operand(o)) ? type : dnnl_f32;
   dnnl_format_tag_t tag = form == BLOCKED ? dnnl_nChw16c : dnnl_nhwc;
   dnnl_alg_kind_t algorithm = form == BLOCKED ? dnnl_convolution_winograd : dnnl_convolution_direct;
   dnnl_memory_desc_t any, hint_input, hint_output;
   p->rows = rows;
   inputs(&p->plain_input, rows, s, dnnl_f32, dnnl_nhwc);
   outputs(&p->plain_output, rows, s, dnnl_f32, dnnl_nhwc);
-  inputs(&p->input, rows, s, reads_input(o) ? type : dnnl_f32, tag);
-  outputs(&p->output, rows, s, reads_output(o) ? type : dnnl_f32, tag);
+  inputs(&p->input, rows, s, input_type, tag);
+  outputs(&p->output, rows, s, output_type, tag);
   inputs(&hint_input, rows, s, type, tag);
-  outputs(&hint_output, rows, s, o->code == KERNELS_CONVOLUTION ? dnnl_f32 : type, tag);
+  outputs(&hint_output, rows, s, o->code == KERNELS_CONVOLUTION ? output_type : type, tag);
   weights(&any, s, true, type);
   dnnl_convolution_desc_t forward, description;
   dnnl_primitive_attr_t attributes = attributes_of(form != BLOCKED && adds(o));
@@ -238,7 +255,8 @@ static int64_t rows_of_part(const convolution *c, const kernels_operation *o, in
   int64_t of_thread = (rows + threads - 1) / threads;
   if (c->form == AS_THEY_ARE) return of_thread;
   bool is_blocked = c->form == BLOCKED;
-  int64_t count = (reads_input(o) || is_blocked ? c->input_count : 0) + (reads_output(o) || is_blocked ? c->output_count : 0);
+  int64_t count = (c->has_input_room ? c->input_count : 0) + (c->has_output_room ? c->output_count : 0);
+  if (count == 0) return of_thread;
   int64_t most = (is_blocked ? BLOCKED_BYTES : CONVERTED_BYTES) / (count * (c->form == BFLOAT16 ? 2 : 4));
   // Each part has parameter cotangents of its own to be added up.
   if (is_gradient(o) && !is_blocked) most *= 4;
@@ -260,6 +278,8 @@ static bool make(convolution *c, const kernels_operation *o, int threads) {
   shape s = shape_of(o);
   c->input_count = s.height * s.width * s.inputs;
   c->output_count = s.output_height * s.output_width * s.outputs;
+  c->has_input_room = needs_room(c->form, o, reads_input(o), input_operand(o));
+  c->has_output_room = needs_room(c->form, o, reads_output(o), output_operand(o));
   c->rows = rows_of_part(c, o, s.rows, threads);
   c->parts = (int)((s.rows + c->rows - 1) / c->rows);
   c->threads = c->parts < threads ? c->parts : threads;
@@ -284,9 +304,8 @@ static bool make(convolution *c, const kernels_operation *o, int threads) {
   c->weights = floats(&c->wanted);
   // Also room for rounded weights.
   c->sums = (is_gradient(o) && c->parts > c->threads) || c->form == ROUNDED ? larger(c->weights, floats(&c->plain)) : 0;
-  bool converts = c->form != AS_THEY_ARE;
-  c->input_room = converts && (reads_input(o) || c->form == BLOCKED) ? floats(&c->whole.input) : 0;
-  c->output_room = converts && (reads_output(o) || c->form == BLOCKED) ? floats(&c->whole.output) : 0;
+  c->input_room = c->has_input_room ? floats(&c->whole.input) : 0;
+  c->output_room = c->has_output_room ? floats(&c->whole.output) : 0;
   return true;
 }
 
@@ -352,17 +371,48 @@ typedef struct {
   atomic_bool failed;
 } running;
 
-/* The images that a primitive reads, converted into `room` where it wants that. */
-static const void *entered(
-    const running *r, const float *images, int64_t count, const step *enter, const dnnl_memory_desc_t *plain,
-    const dnnl_memory_desc_t *wanted, float *room, float *scribble, bool *done) {
+/* Some examples of an operand, and room for them in the form that the primitive wants, or the same. */
+typedef struct {
+  void *given, *room;
+  int64_t count;
+  bool is_bfloat16;
+} examples;
+
+static examples examples_of(const running *r, int index, int64_t row, int64_t rows, int64_t count, float *room) {
+  bool is_half = is_bfloat16(r->operation, index);
+  char *first = (char *)operand(r->operation, r->run, index) + row * count * (is_half ? 2 : 4);
+  return (examples){first, room ? (void *)room : first, rows * count, is_half};
+}
+
+/* Converts what a primitive reads. */
+static bool enter(
+    const running *r, const examples *e, const step *step, const dnnl_memory_desc_t *plain,
+    const dnnl_memory_desc_t *wanted, float *scribble) {
+  if (e->room == e->given) return true;
+  const kernels_loops *loops = kernels_chosen_loops();
   switch (r->convolution->form) {
-    case AS_THEY_ARE: return images;
-    case BFLOAT16: kernels_chosen_loops()->to_bfloat16(count, images, (uint16_t *)room); break;
-    case ROUNDED: kernels_chosen_loops()->round_to_bfloat16(count, images, room); break;
-    case BLOCKED: *done = *done && run_reorder(enter, plain, images, wanted, room, scribble); break;
+    case AS_THEY_ARE: break;
+    case BFLOAT16: loops->to_bfloat16(e->count, e->given, e->room); break;
+    case ROUNDED:
+      if (e->is_bfloat16) {
+        loops->widen(e->count, e->given, e->room);
+      } else {
+        loops->round_to_bfloat16(e->count, e->given, e->room);
+      }
+      break;
+    case BLOCKED: return run_reorder(step, plain, e->given, wanted, e->room, scribble);
   }
-  return room;
+  return true;
+}
+
+/* And back, what it wrote. */
+static bool leave(
+    const running *r, const examples *e, const step *step, const dnnl_memory_desc_t *plain,
+    const dnnl_memory_desc_t *wanted, float *scribble) {
+  if (e->room == e->given) return true;
+  if (r->convolution->form == BLOCKED) return run_reorder(step, wanted, e->room, plain, e->given, scribble);
+  kernels_chosen_loops()->to_bfloat16(e->count, e->room, e->given);
+  return true;
 }
 
 static bool run_part(const running *r, int index, float *scratch) {
@@ -373,50 +423,44 @@ static bool run_part(const running *r, int index, float *scratch) {
   float *cotangents = scratch + c->scribble, *part_cotangents = cotangents + c->weights;
   float *input_room = part_cotangents + c->sums, *output_room = input_room + c->input_room;
   int64_t row = index * c->rows;
-  int input_operand = is_gradient(o) ? 3 : o->code == KERNELS_CONVOLUTION ? 1 : 0;
-  int output_operand = is_gradient(o) ? 2 : o->code == KERNELS_CONVOLUTION ? 0 : 1;
-  float *input = operand(o, r->run, input_operand) + row * c->input_count;
-  float *output = operand(o, r->run, output_operand) + row * c->output_count;
-  const void *in = c->form == BLOCKED ? input_room : input, *out = c->form == BLOCKED ? output_room : output;
-  if (reads_input(o)) {
-    in = entered(
-        r, input, p->rows * c->input_count, &p->enter_input, &p->plain_input, &p->input, input_room, scratch, &done);
-  }
-  if (reads_output(o)) {
-    out = entered(
-        r, output, p->rows * c->output_count, &p->enter_output, &p->plain_output, &p->output, output_room, scratch,
-        &done);
+  examples input = examples_of(
+      r, input_operand(o), row, p->rows, c->input_count, c->has_input_room ? input_room : 0);
+  examples output = examples_of(
+      r, output_operand(o), row, p->rows, c->output_count, c->has_output_room ? output_room : 0);
+  if (reads_input(o)) done = enter(r, &input, &p->enter_input, &p->plain_input, &p->input, scratch);
+  // What is added to is read too; Winograd's output is added by its change of layout.
+  if (reads_output(o) || (adds(o) && c->form == ROUNDED)) {
+    done = done && enter(r, &output, &p->enter_output, &p->plain_output, &p->output, scratch);
   }
   argument arguments[5];
   int count = 4;
   arguments[3] = (argument){DNNL_ARG_SCRATCHPAD, &p->convolution.scratchpad, scratch};
   switch (o->code) {
     case KERNELS_CONVOLUTION:
-      arguments[0] = (argument){DNNL_ARG_DST, &p->output, out};
-      arguments[1] = (argument){DNNL_ARG_SRC, &p->input, in};
+      arguments[0] = (argument){DNNL_ARG_DST, &p->output, output.room};
+      arguments[1] = (argument){DNNL_ARG_SRC, &p->input, input.room};
       arguments[2] = (argument){DNNL_ARG_WEIGHTS, &c->wanted, r->scratch + c->scribble};
       if (o->operands[3]) arguments[count++] = (argument){DNNL_ARG_BIAS, &c->bias, operand(o, r->run, 3)};
       break;
     case KERNELS_CONVOLUTION_INPUT_COTANGENT:
-      arguments[0] = (argument){DNNL_ARG_DIFF_SRC, &p->input, in};
-      arguments[1] = (argument){DNNL_ARG_DIFF_DST, &p->output, out};
+      arguments[0] = (argument){DNNL_ARG_DIFF_SRC, &p->input, input.room};
+      arguments[1] = (argument){DNNL_ARG_DIFF_DST, &p->output, output.room};
       arguments[2] = (argument){DNNL_ARG_WEIGHTS, &c->wanted, r->scratch + c->scribble};
       break;
     default:
       arguments[0] = (argument){DNNL_ARG_DIFF_WEIGHTS, &c->wanted, is_first ? cotangents : part_cotangents};
-      arguments[1] = (argument){DNNL_ARG_DIFF_DST, &p->output, out};
-      arguments[2] = (argument){DNNL_ARG_SRC, &p->input, in};
+      arguments[1] = (argument){DNNL_ARG_DIFF_DST, &p->output, output.room};
+      arguments[2] = (argument){DNNL_ARG_SRC, &p->input, input.room};
   }
   done = done && run_step(&p->convolution, count, arguments);
   if (is_gradient(o)) {
     if (!is_first) kernels_chosen_loops()->reduce(c->weights, cotangents, part_cotangents);
-  } else if (c->form == BLOCKED) {
-    done = done
-        && (o->code == KERNELS_CONVOLUTION
-                ? run_reorder(&p->leave, &p->output, output_room, &p->plain_output, output, scratch)
-                : run_reorder(&p->leave, &p->input, input_room, &p->plain_input, input, scratch));
+    return done;
   }
-  return done;
+  return done
+      && (o->code == KERNELS_CONVOLUTION
+              ? leave(r, &output, &p->leave, &p->plain_output, &p->output, scratch)
+              : leave(r, &input, &p->leave, &p->plain_input, &p->input, scratch));
 }
 
 static void run_parts(void *context, int thread) {

@@ -91,8 +91,8 @@ static bool is_used_after(const kernels_operation *operations, int64_t count, in
   return false;
 }
 
-/* Joins products with the ReLU behind them. What the product alone would have stored is then not stored: the derivative
- * looks at the output. */
+/* Joins products and normalisations with the ReLU behind them. What they alone would have stored is then not stored: the
+ * derivative looks at the output. */
 static void join_activations(kernels_operation *operations, int64_t count) {
   for (int64_t i = 0; i + 1 < count; i++) {
     kernels_operation *p = &operations[i], *a = &operations[i + 1];
@@ -102,7 +102,7 @@ static void join_activations(kernels_operation *operations, int64_t count) {
     bool overwrites = a->operands[0] == p->operands[0];
     if (!overwrites && is_used_after(operations, count, i + 1, p->operands[0])) continue;
     if (a->code == KERNELS_ACTIVATION) {
-      if (p->code != KERNELS_DENSE || !needs_transpose(p)) continue;
+      if (p->code != KERNELS_NORMALIZATION && (p->code != KERNELS_DENSE || !needs_transpose(p))) continue;
       p->joined = KERNELS_JOINED_ACTIVATION;
     } else {
       bool is_joinable = p->code == KERNELS_DENSE_INPUT_COTANGENT
@@ -117,6 +117,14 @@ static void join_activations(kernels_operation *operations, int64_t count) {
   }
 }
 
+/* Whether the bias of a convolution has a cotangent, which is summed up apart. */
+static bool sums_bias(const kernels_operation *o) {
+  return o->code == KERNELS_CONVOLUTION_PARAMETER_COTANGENTS && o->operands[1];
+}
+
+/* Floats that each thread needs to sum up what is kept as bfloat16: two sums a column in float64. */
+static int64_t room_for_sums(const kernels_operation *o) { return has_bfloat16(o) ? padded(4 * o->columns) : 0; }
+
 int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threads) {
   int64_t scratch = 0, library = 0;
   join_activations(operations, count);
@@ -129,6 +137,7 @@ int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threa
         kernels_unplan(operations, i);
         return -1;
       }
+      if (sums_bias(o) && needed < room_for_sums(o)) needed = room_for_sums(o);
       // Products run one after the other, and may share what they scribble on.
       library = needed > library ? needed : library;
     } else if (o->code == KERNELS_DENSE && needs_transpose(o)) {
@@ -138,6 +147,10 @@ int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threa
     } else if (o->code == KERNELS_DENSE_PARAMETER_COTANGENTS) {
       // Of each thread, for the weight and the bias.
       scratch += padded((o->inner + 1) * o->columns);
+    } else if (kind_of(o) == BY_COLUMNS) {
+      scratch += room_for_sums(o);
+    } else {
+      scratch += column_maps_room(o) + widened_room(o);
     }
   }
   for (int64_t i = 0; i < count; i++) {
@@ -324,30 +337,44 @@ typedef struct {
 } summing;
 
 static bool is_summed_by_rows(const kernels_operation *o) {
-  bool is_sum = o->code == KERNELS_NORMALIZATION_BACKWARD_SUMS || o->code == KERNELS_NORMALIZATION_TANGENT_SUMS
-      || (o->code == KERNELS_NORMALIZATION_STATISTICS && o->option != 0);
-  return is_sum && o->rows >= SUMMED_ROWS && o->columns <= SUMMED_COLUMNS;
+  bool is_sum = o->code != KERNELS_NORMALIZATION_STATISTICS || o->option != 0;
+  bool has_sums = o->code != KERNELS_DENSE_PARAMETER_COTANGENTS && o->rows >= SUMMED_ROWS && o->columns <= SUMMED_COLUMNS;
+  return is_sum && (has_sums || has_bfloat16(o));
+}
+
+static int summing_threads(const kernels_operation *o, int allowed) {
+  return threads_for(
+      (double)(o->rows * o->columns) * 4, o->rows, allowed < SUMMING_THREADS ? allowed : SUMMING_THREADS);
+}
+
+/* Those of bfloat16 are not limited to few columns. */
+static double *sums_of(summing *s, int thread) {
+  const kernels_run *run = s->run;
+  if (!has_bfloat16(s->operation)) return s->sums[thread];
+  return (double *)(run->scratch + thread * run->scratch_count + s->operation->scratch);
 }
 
 static void run_sums(void *argument, int thread) {
   summing *s = argument;
   int64_t first = thread * s->rows_of_thread, last = smaller(s->operation->rows, first + s->rows_of_thread);
-  memset(s->sums[thread], 0, (size_t)s->operation->columns * 2 * sizeof(double));
-  if (first < last) kernels_chosen_loops()->partial_sums(s->operation, s->run, first, last, s->sums[thread]);
+  double *sums = sums_of(s, thread);
+  memset(sums, 0, (size_t)s->operation->columns * 2 * sizeof(double));
+  if (first < last) kernels_chosen_loops()->partial_sums(s->operation, s->run, first, last, sums);
 }
 
 static void run_summed_by_rows(const kernels_operation *o, kernels_run *run) {
   summing s;
   s.operation = o;
   s.run = run;
-  int threads = run->threads < SUMMING_THREADS ? run->threads : SUMMING_THREADS;
-  threads = threads_for((double)(o->rows * o->columns) * 4, o->rows, threads);
+  int threads = summing_threads(o, run->threads);
   s.rows_of_thread = (o->rows + threads - 1) / threads;
   kernels_parallel(threads, run_sums, &s);
+  double *total = sums_of(&s, 0);
   for (int thread = 1; thread < threads; thread++) {
-    for (int64_t c = 0; c < 2 * o->columns; c++) s.sums[0][c] += s.sums[thread][c];
+    const double *partial = sums_of(&s, thread);
+    for (int64_t c = 0; c < 2 * o->columns; c++) total[c] += partial[c];
   }
-  kernels_chosen_loops()->finish_sums(o, run, s.sums[0]);
+  kernels_chosen_loops()->finish_sums(o, run, total);
 }
 
 static void run_by_columns(const kernels_operation *operation, kernels_run *run) {
@@ -389,30 +416,46 @@ static void run_by_chunks(const kernels_operation *operation, kernels_run *run) 
   for (int64_t i = 0; i < c.chunks; i++) run->result += c.partials[i];
 }
 
+/* Sums over pixels are those of a dense layer over as many rows. */
+static kernels_operation bias_sums_of(const kernels_operation *o) {
+  kernels_operation sums = *o;
+  sums.code = KERNELS_DENSE_PARAMETER_COTANGENTS;
+  sums.rows = o->rows * (int64_t)o->scalars[2] * (int64_t)o->scalars[3];
+  return sums;
+}
+
 int32_t kernels_threads(const kernels_operation *operations, int64_t count, int32_t allowed) {
   int32_t most = 1;
   for (int64_t i = 0; i < count;) {
+    const kernels_operation *o = &operations[i];
     int64_t end = i + 1;
-    if (kind_of(&operations[i]) == BY_ROWS) {
-      end = end_of_region(operations, i, count);
-      region r = region_of(operations + i, end - i, 0, allowed);
-      if (r.threads > most) most = r.threads;
-    } else if (kind_of(&operations[i]) == LARGE_PRODUCT) {
-      int32_t threads = kernels_threads_of_products(&operations[i]);
-      if (threads > most) most = threads;
+    int threads = 1;
+    switch (kind_of(o)) {
+      case BY_ROWS:
+        end = end_of_region(operations, i, count);
+        threads = region_of(o, end - i, 0, allowed).threads;
+        break;
+      case BY_COLUMNS: threads = has_bfloat16(o) ? summing_threads(o, allowed) : 1; break;
+      case BY_CHUNKS: break;
+      case LARGE_PRODUCT:
+        threads = kernels_threads_of_products(o);
+        if (sums_bias(o) && has_bfloat16(o)) {
+          kernels_operation sums = bias_sums_of(o);
+          int of_sums = summing_threads(&sums, allowed);
+          threads = threads > of_sums ? threads : of_sums;
+        }
+        break;
     }
+    if (threads > most) most = threads;
     i = end;
   }
   return most;
 }
 
-/* Sums over pixels are those of a dense layer over as many rows. */
 static void run_convolution(const kernels_operation *o, kernels_run *run) {
   if (!kernels_run_products(o, run)) run->failed = true;
-  if (o->code != KERNELS_CONVOLUTION_PARAMETER_COTANGENTS || !o->operands[1]) return;
-  kernels_operation sums = *o;
-  sums.code = KERNELS_DENSE_PARAMETER_COTANGENTS;
-  sums.rows = o->rows * (int64_t)o->scalars[2] * (int64_t)o->scalars[3];
+  if (!sums_bias(o)) return;
+  kernels_operation sums = bias_sums_of(o);
   run_by_columns(&sums, run);
 }
 
@@ -451,7 +494,7 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
 }
 
 bool kernels_execute_one(const kernels_operation *operation, kernels_run *run) {
-  if (!is_dense(operation) && !kernels_is_convolution(operation)) {
+  if (!is_dense(operation) && !kernels_is_convolution(operation) && !is_normalization(operation)) {
     kernels_execute(operation, 1, run);
     return true;
   }

@@ -107,7 +107,9 @@ typedef struct {
   int32_t arithmetic;
   int64_t rows, columns, inner;
   /* Where the operands are: the base in the highest byte, the bytes from there in the others. Base 0 is the address
-   * space, so that an address stands for itself. An operand left out is 0. */
+   * space, so that an address stands for itself. An operand left out is 0. The highest bit says that the operand, an
+   * image, is kept as bfloat16; within programs alone, by operations element by element, of images and of batch
+   * normalisation. */
   uint64_t operands[KERNELS_OPERANDS];
   double scalars[KERNELS_SCALARS];
   /* Set by `kernels_plan`: the part of a thread's scratch memory that is this operation's, in floats. */
@@ -142,7 +144,7 @@ int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threa
 void kernels_unplan(kernels_operation *operations, int64_t count);
 /* Runs planned operations one after the other. Operations that work row by row share parallel regions. */
 void kernels_execute(const kernels_operation *operations, int64_t count, kernels_run *run);
-/* Runs a single operation. One of a dense layer is planned for this once; false where there is no memory for that. */
+/* Runs a single operation. One that needs scratch memory is planned for this once; false where there is no memory for that. */
 bool kernels_execute_one(const kernels_operation *operation, kernels_run *run);
 /* How many threads need scratch memory, of those allowed: small work stays on one. */
 int32_t kernels_threads(const kernels_operation *operations, int64_t count, int32_t allowed);

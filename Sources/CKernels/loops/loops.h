@@ -28,6 +28,7 @@ INLINE double_vector choose(long_vector condition, double_vector a, double_vecto
 }
 
 #include "functions.h"
+#include "bfloat16.h"
 #include "products.h"
 #include "activations.h"
 #include "random.h"
@@ -48,6 +49,8 @@ INLINE product_end end_of(const kernels_operation *o, const float *gate) {
   return o->joined ? end : plain_end;
 }
 
+#include "normalization.h"
+
 /* Where a thread adds up parameter cotangents: the first one in place. */
 INLINE float *weight_sums(const kernels_operation *o, const kernels_run *run, float *scratch, int thread) {
   return thread == 0 ? operand(o, run, 0) : scratch;
@@ -56,7 +59,7 @@ INLINE float *bias_sums(const kernels_operation *o, const kernels_run *run, floa
   return thread == 0 ? operand(o, run, 1) : scratch + o->inner * o->columns;
 }
 
-/* What a thread does before its first rows: weights transposed, sums zeroed. */
+/* What a thread does before its first rows: weights transposed, sums zeroed, normalisation put into numbers a column. */
 static void NAME(prepare)(const kernels_operation *o, const kernels_run *run, float *scratch, int thread) {
   switch (o->code) {
     case KERNELS_DENSE:
@@ -70,6 +73,9 @@ static void NAME(prepare)(const kernels_operation *o, const kernels_run *run, fl
             o->columns, o->inner, operand(o, run, 3), scratch + padded(o->columns) * o->inner, padded(o->columns));
       }
       break;
+    case KERNELS_NORMALIZATION:
+    case KERNELS_NORMALIZATION_BACKWARD:
+    case KERNELS_NORMALIZATION_TANGENT: prepare_column_maps(o, run, scratch); break;
     case KERNELS_DENSE_PARAMETER_COTANGENTS:
       if (thread == 0 && run->accumulate) break;
       memset(weight_sums(o, run, scratch, thread), 0, (size_t)(o->inner * o->columns) * sizeof(float));
@@ -123,12 +129,7 @@ static void dense_parameter_cotangents(
 
 /* MARK: The operations by rows */
 
-/* x̂ of a value in column c. */
-static inline float normalized(float x, const double *moments, int64_t columns, int64_t c) {
-  return (float)((x - moments[c]) * moments[columns + c]);
-}
-
-static void NAME(rows)(
+static void float32_rows(
     const kernels_operation *o, const kernels_run *run, float *scratch, int thread, int64_t first, int64_t last) {
   int64_t rows = last - first, columns = o->columns, start = first * columns, count = rows * columns;
   float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
@@ -221,42 +222,9 @@ static void NAME(rows)(
       }
       break;
 
-    case KERNELS_NORMALIZATION: {
-      const double *moments = (const double *)x4;
-      float *restrict y = x0;
-      for (int64_t n = first; n < last; n++) {
-        for (int64_t c = 0; c < columns; c++) {
-          int64_t i = n * columns + c;
-          y[i] = x2[c] * normalized(x1[i], moments, columns, c) + x3[c];
-        }
-      }
-      break;
-    }
-    case KERNELS_NORMALIZATION_BACKWARD: {
-      const double *moments = (const double *)x3, *sums = (const double *)x4;
-      float *restrict result = x0;
-      for (int64_t n = first; n < last; n++) {
-        for (int64_t c = 0; c < columns; c++) {
-          int64_t i = n * columns + c;
-          double through = x1[i] - sums[c] - normalized(x2[i], moments, columns, c) * sums[columns + c];
-          result[i] = (float)(x5[c] * moments[columns + c] * through);
-        }
-      }
-      break;
-    }
-    case KERNELS_NORMALIZATION_TANGENT: {
-      const double *moments = (const double *)x3, *sums = (const double *)x4;
-      float *restrict result = x0;
-      for (int64_t n = first; n < last; n++) {
-        for (int64_t c = 0; c < columns; c++) {
-          int64_t i = n * columns + c;
-          float hat = normalized(x2[i], moments, columns, c);
-          double through = x1 ? moments[columns + c] * (x1[i] - sums[c] - hat * sums[columns + c]) : 0;
-          result[i] = (float)(x5[c] * through + x6[c] * hat + x7[c]);
-        }
-      }
-      break;
-    }
+    case KERNELS_NORMALIZATION:
+    case KERNELS_NORMALIZATION_BACKWARD:
+    case KERNELS_NORMALIZATION_TANGENT: normalization_rows(o, run, scratch, first, last); break;
 
     case KERNELS_SOFTMAX:
     case KERNELS_SOFTMAX_BACKWARD:
@@ -274,6 +242,61 @@ static void NAME(rows)(
         x0[n] = (double)largest >= o->scalars[0];
       }
       break;
+  }
+}
+
+/* Whether the operation is one of those on elements that are all bfloat16 which take no detour over float32 in memory. */
+INLINE bool adds_bfloat16(const kernels_operation *o) {
+  switch (o->code) {
+    case KERNELS_SUM: return is_bfloat16(o, 0) && is_bfloat16(o, 1) && is_bfloat16(o, 2);
+    case KERNELS_ADD: return is_bfloat16(o, 0) && is_bfloat16(o, 1);
+    case KERNELS_ACTIVATION_DERIVATIVE:
+      return o->option == KERNELS_RELU && is_bfloat16(o, 0) && is_bfloat16(o, 1) && is_bfloat16(o, 3);
+    default: return false;
+  }
+}
+
+static void half_elements(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
+  uint16_t *result = operand(o, run, 0), *a = operand(o, run, 1), *b = operand(o, run, o->code == KERNELS_SUM ? 2 : 3);
+  float factor = (float)o->scalars[0];
+  for (int64_t i = first; i < last; i += LANES) {
+    int64_t lanes = last - i < LANES ? last - i : LANES;
+    vector v = load_as(true, a + i);
+    switch (o->code) {
+      case KERNELS_SUM: v += load_as(true, b + i); break;
+      case KERNELS_ADD: v = load_as(true, result + i) + factor * v; break;
+      default: v = gated(v, load_as(true, b + i), false, false, 0);
+    }
+    store_as(true, result + i, v, lanes);
+  }
+}
+
+/* The first operand is written, and by some operations read before. */
+INLINE bool reads_result(const kernels_operation *o) {
+  return o->code == KERNELS_SCALE || o->code == KERNELS_ADD || (o->code == KERNELS_SCALE_CHANNELS && o->option);
+}
+
+static void NAME(rows)(
+    const kernels_operation *o, const kernels_run *run, float *scratch, int thread, int64_t first, int64_t last) {
+  if (!has_bfloat16(o)) return float32_rows(o, run, scratch, thread, first, last);
+  if (normalizes_bfloat16(o)) return normalization_rows(o, run, scratch, first, last);
+  if (adds_bfloat16(o)) return half_elements(o, run, first * o->columns, last * o->columns);
+  int64_t size = widened_rows(o);
+  for (int64_t start = first; start < last; start += size) {
+    int64_t end = last < start + size ? last : start + size;
+    kernels_operation wide = *o;
+    float *rooms = scratch + column_maps_room(o), *room = rooms;
+    for (int i = 0; i < KERNELS_OPERANDS; i++) {
+      if (!is_bfloat16(o, i)) continue;
+      if (i > 0 || reads_result(o)) widened(o, run, i, start, end - start, room);
+      // Counted from the operation's first row.
+      wide.operands[i] = (uintptr_t)room - (uintptr_t)(start * row_length(o, i)) * sizeof(float);
+      room += padded(size * row_length(o, i));
+    }
+    float32_rows(&wide, run, scratch, thread, start, end);
+    if (!is_bfloat16(o, 0)) continue;
+    int64_t length = row_length(o, 0);
+    NAME(to_bfloat16)((end - start) * length, rooms, (uint16_t *)operand(o, run, 0) + start * length);
   }
 }
 
@@ -366,48 +389,130 @@ static void NAME(columns)(const kernels_operation *o, const kernels_run *run, in
   }
 }
 
-/* MARK: The same sums by rows, for many rows of few columns */
+/* MARK: The same sums by rows, for many rows of few columns, and for what is kept as bfloat16 */
 
-/* sums[c] += Σ_n v, sums[columns + c] += Σ_n v · w over a range of rows, four at a time: v and w are x and x of the
- * statistics, each less the first row, which keeps their difference precise; d and x of the others. */
+/* sums[c] += Σ_n v, products[c] += Σ_n v², four rows at a time, with v = x − shift, which keeps their difference
+ * precise. */
+INLINE void add_squares(
+    int64_t rows, int64_t columns, const float *x, const float *shift, double *restrict sums,
+    double *restrict products) {
+  int64_t n = 0;
+  for (; n + 4 <= rows; n += 4, x += 4 * columns) {
+    for (int64_t c = 0; c < columns; c++) {
+      double s = shift[c], v0 = x[c] - s, v1 = x[columns + c] - s;
+      double v2 = x[2 * columns + c] - s, v3 = x[3 * columns + c] - s;
+      sums[c] += (v0 + v1) + (v2 + v3);
+      products[c] += (v0 * v0 + v1 * v1) + (v2 * v2 + v3 * v3);
+    }
+  }
+  for (; n < rows; n++, x += columns) {
+    for (int64_t c = 0; c < columns; c++) {
+      double v = x[c] - (double)shift[c];
+      sums[c] += v;
+      products[c] += v * v;
+    }
+  }
+}
+
+/* sums[c] += Σ_n d, products[c] += Σ_n d · x */
+INLINE void add_products(
+    int64_t rows, int64_t columns, const float *d, const float *x, double *restrict sums, double *restrict products) {
+  int64_t n = 0;
+  for (; n + 4 <= rows; n += 4, d += 4 * columns, x += 4 * columns) {
+    for (int64_t c = 0; c < columns; c++) {
+      double v0 = d[c], v1 = d[columns + c], v2 = d[2 * columns + c], v3 = d[3 * columns + c];
+      sums[c] += (v0 + v1) + (v2 + v3);
+      products[c] += (v0 * x[c] + v1 * x[columns + c]) + (v2 * x[2 * columns + c] + v3 * x[3 * columns + c]);
+    }
+  }
+  for (; n < rows; n++, d += columns, x += columns) {
+    for (int64_t c = 0; c < columns; c++) {
+      double v = d[c];
+      sums[c] += v;
+      products[c] += v * x[c];
+    }
+  }
+}
+
+/* The same of what is kept as bfloat16, in float32 for so many rows at a time, `width` vectors of columns of which the last
+ * counts `tail` lanes. d less the shift, or x, is the other factor; without both there is no product. */
+enum { HALF_ROWS = 32 };
+
+INLINE void add_half_panel(
+    int width, int64_t tail, bool d_is_half, bool x_is_half, int64_t rows, int64_t columns, const char *d, const char *x,
+    const float *shift, double *sums, double *products) {
+  int64_t d_size = d_is_half ? 2 : 4, x_size = x_is_half ? 2 : 4;
+  for (int64_t n = 0; n < rows; n += HALF_ROWS) {
+    vector sum[PANEL], product[PANEL], less[PANEL];
+    UNROLL for (int v = 0; v < width; v++) {
+      sum[v] = product[v] = (vector){};
+      less[v] = shift ? load(shift + v * LANES) : (vector){};
+    }
+    int64_t count = rows - n < HALF_ROWS ? rows - n : HALF_ROWS;
+    for (int64_t i = 0; i < count; i++, d += columns * d_size) {
+      UNROLL for (int v = 0; v < width; v++) {
+        vector a = load_as(d_is_half, d + v * LANES * d_size);
+        if (shift) a -= less[v];
+        sum[v] += a;
+        if (shift || x) product[v] += a * (shift ? a : load_as(x_is_half, x + v * LANES * x_size));
+      }
+      if (x) x += columns * x_size;
+    }
+    UNROLL for (int v = 0; v < width; v++) {
+      for (int64_t i = 0; i < (v < width - 1 ? LANES : tail); i++) {
+        sums[v * LANES + i] += sum[v][i];
+        products[v * LANES + i] += product[v][i];
+      }
+    }
+  }
+}
+
+static void add_half_sums(
+    const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, double *sums, double *products) {
+  bool is_statistics = o->code == KERNELS_NORMALIZATION_STATISTICS, is_bias = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS;
+  int of = is_bias ? 2 : 0;
+  bool d_is_half = is_bfloat16(o, of), x_is_half = is_bfloat16(o, 1), has_x = !is_statistics && !is_bias;
+  int64_t columns = o->columns, d_size = d_is_half ? 2 : 4, x_size = x_is_half ? 2 : 4;
+  const char *d = operand(o, run, of), *x = has_x ? operand(o, run, 1) : 0;
+  for (int64_t n = 0; n < columns; n += PANEL * LANES) {
+    int64_t left = columns - n, width = left >= PANEL * LANES ? PANEL : (left + LANES - 1) / LANES;
+    int64_t tail = left >= PANEL * LANES ? LANES : left - (width - 1) * LANES;
+    const char *from = d + (first * columns + n) * d_size, *other = x ? x + (first * columns + n) * x_size : 0;
+    float shift[PANEL * LANES];
+    for (int v = 0; is_statistics && v < width; v++) {
+      store(shift + v * LANES, load_as(d_is_half, d + (n + v * LANES) * d_size));
+    }
+#define CASE(count, half_d, half_x)                                                                                  \
+  case (count) * 4 + (half_d) * 2 + (half_x):                                                                        \
+    add_half_panel(                                                                                                  \
+        count, tail, half_d, half_x, last - first, columns, from, other, is_statistics ? shift : 0, sums + n,        \
+        products + n);                                                                                               \
+    break;
+#define CASES(count) CASE(count, 0, 0) CASE(count, 0, 1) CASE(count, 1, 0) CASE(count, 1, 1)
+    switch (width * 4 + d_is_half * 2 + (has_x && x_is_half)) {
+#if PANEL > 2
+      CASES(4)
+      CASES(3)
+#endif
+      CASES(2)
+      CASES(1)
+    }
+#undef CASES
+#undef CASE
+  }
+}
+
+/* What a range of rows adds to sums and products of each column. */
 static void NAME(partial_sums)(
     const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, double *restrict sums) {
-  int64_t columns = o->columns, n = first;
-  const float *d = operand(o, run, 0), *e = operand(o, run, 1);
-  double *restrict products = sums + columns;
+  int64_t columns = o->columns, rows = last - first;
+  double *products = sums + columns;
+  if (has_bfloat16(o)) return add_half_sums(o, run, first, last, sums, products);
+  const float *d = (const float *)operand(o, run, 0), *from = d + first * columns;
   if (o->code == KERNELS_NORMALIZATION_STATISTICS) {
-    for (; n + 4 <= last; n += 4) {
-      const float *x = d + n * columns;
-      for (int64_t c = 0; c < columns; c++) {
-        double shift = d[c], v0 = x[c] - shift, v1 = x[columns + c] - shift;
-        double v2 = x[2 * columns + c] - shift, v3 = x[3 * columns + c] - shift;
-        sums[c] += (v0 + v1) + (v2 + v3);
-        products[c] += (v0 * v0 + v1 * v1) + (v2 * v2 + v3 * v3);
-      }
-    }
-    for (; n < last; n++) {
-      for (int64_t c = 0; c < columns; c++) {
-        double v = d[n * columns + c] - (double)d[c];
-        sums[c] += v;
-        products[c] += v * v;
-      }
-    }
-    return;
-  }
-  for (; n + 4 <= last; n += 4) {
-    const float *x = d + n * columns, *y = e + n * columns;
-    for (int64_t c = 0; c < columns; c++) {
-      double v0 = x[c], v1 = x[columns + c], v2 = x[2 * columns + c], v3 = x[3 * columns + c];
-      sums[c] += (v0 + v1) + (v2 + v3);
-      products[c] += (v0 * y[c] + v1 * y[columns + c]) + (v2 * y[2 * columns + c] + v3 * y[3 * columns + c]);
-    }
-  }
-  for (; n < last; n++) {
-    for (int64_t c = 0; c < columns; c++) {
-      double v = d[n * columns + c];
-      sums[c] += v;
-      products[c] += v * e[n * columns + c];
-    }
+    add_squares(rows, columns, from, d, sums, products);
+  } else {
+    add_products(rows, columns, from, (const float *)operand(o, run, 1) + first * columns, sums, products);
   }
 }
 
@@ -415,13 +520,23 @@ static void NAME(partial_sums)(
 static void NAME(finish_sums)(const kernels_operation *o, const kernels_run *run, const double *total) {
   int64_t columns = o->columns;
   double rows = (double)o->rows;
-  const float *first_row = operand(o, run, 0);
   switch (o->code) {
+    case KERNELS_DENSE_PARAMETER_COTANGENTS: {
+      float *bias = operand(o, run, 1);
+      for (int64_t c = 0; c < columns; c++) bias[c] = (float)total[c] + (run->accumulate ? bias[c] : 0);
+      break;
+    }
     case KERNELS_NORMALIZATION_STATISTICS: {
       double *restrict mean = (double *)operand(o, run, 3), *restrict inverse = mean + columns;
       for (int64_t c = 0; c < columns; c++) {
+        float shift;
+        if (is_bfloat16(o, 0)) {
+          NAME(widen)(1, (const uint16_t *)operand(o, run, 0) + c, &shift);
+        } else {
+          shift = ((const float *)operand(o, run, 0))[c];
+        }
         double difference = total[c] / rows, variance = total[columns + c] / rows - difference * difference;
-        mean[c] = first_row[c] + difference;
+        mean[c] = shift + difference;
         /* Written so that NaN stays NaN. */
         inverse[c] = variance < 0 ? 0 : variance;
       }
@@ -511,28 +626,9 @@ static void NAME(reduce)(int64_t count, float *restrict target, const float *par
   for (int64_t i = 0; i < count; i++) target[i] += partial[i];
 }
 
-/* The nearest bfloat16, ties to the even one, as the upper half of a float32. NaN stays NaN. */
-INLINE uint32_t nearest_bfloat16(float x) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &x, sizeof bits);
-  uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000;
-  return x == x ? rounded : bits | 0x400000;
-}
-
-static void NAME(to_bfloat16)(int64_t count, const float *restrict x, uint16_t *restrict y) {
-  for (int64_t i = 0; i < count; i++) y[i] = (uint16_t)(nearest_bfloat16(x[i]) >> 16);
-}
-
-static void NAME(round_to_bfloat16)(int64_t count, const float *restrict x, float *restrict y) {
-  for (int64_t i = 0; i < count; i++) {
-    uint32_t bits = nearest_bfloat16(x[i]) & 0xffff0000;
-    __builtin_memcpy(&y[i], &bits, sizeof bits);
-  }
-}
-
 const kernels_loops NAME(kernels_loops) = {
     NAME(prepare), NAME(rows),   NAME(columns),     NAME(partial_sums),      NAME(finish_sums),
-    NAME(chunk),   NAME(reduce), NAME(to_bfloat16), NAME(round_to_bfloat16),
+    NAME(chunk),   NAME(reduce), NAME(to_bfloat16), NAME(round_to_bfloat16), NAME(widen),
     {NAME(blend_pixels), NAME(color_pixels), NAME(luma_sum), NAME(pixel_extremes), NAME(smooth_pixels)},
 };
 

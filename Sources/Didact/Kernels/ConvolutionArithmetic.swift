@@ -1,12 +1,12 @@
 import CKernels
 
-/// How convolutions compute. Parameters, statistics, sums and all other layers are float32 in any case.
+/// How convolutions compute. Parameters, statistics and sums are float32 in any case.
 public enum ConvolutionArithmetic: Sendable {
   /// Sums of products in float32.
   case direct
   /// Winograd's algorithm (Lavin and Gray, CVPR 2016) where that is faster: fewer multiplications, more rounding.
   case fast
-  /// On operands rounded to bfloat16, with sums in float32.
+  /// On operands rounded to bfloat16, with sums in float32. Images between layers are kept as bfloat16 too.
   case bfloat16
   /// The same numbers computed in float32, for processors without instructions for bfloat16.
   case emulatedBFloat16
@@ -14,12 +14,12 @@ public enum ConvolutionArithmetic: Sendable {
   static let fields = [
     Field(
       "math", .choice(["direct", "fast"]), "direct",
-      "\"fast\" lets convolutions of 64 and more channels use Winograd's algorithm: fewer multiplications, more rounding",
+      "\"fast\" lets convolutions of 32 and more channels use Winograd's algorithm: fewer multiplications, more rounding",
       source: "Lavin and Gray 2016"),
     Field(
       "bfloat16", .choice(["off", "on", "emulate"]), "off",
-      "\"on\": convolutions multiply in bfloat16 and add in float32, which needs a processor with avx512_bf16; "
-        + "\"emulate\" computes the same in float32"),
+      "\"on\": convolutions multiply in bfloat16 and add in float32, which needs a processor with avx512_bf16, and images "
+        + "between layers are kept in bfloat16; \"emulate\" computes the same in float32"),
   ]
 
   /// From the values of `fields`.
@@ -53,6 +53,9 @@ public enum ConvolutionArithmetic: Sendable {
       throw DidactError(.invalidArgument, "math and bfloat16 are about convolutions, of which the network has none")
     }
   }
+
+  /// Whether images between layers are kept as bfloat16.
+  var keepsBFloat16: Bool { self == .bfloat16 || self == .emulatedBFloat16 }
 
   var code: Int32 {
     let code =

@@ -31,8 +31,9 @@ struct OneDNNKernels: Kernels {
   private typealias Operands = (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)
   private typealias Scalars = (Double, Double, Double, Double, Double, Double, Double, Double)
 
-  private func bits(_ x: Tensor) -> UInt64 { UInt64(UInt(bitPattern: x.address)) }
-  private func bits(_ x: Tensor?) -> UInt64 { x.map { UInt64(UInt(bitPattern: $0.address)) } ?? 0 }
+  /// The address, or place in a program; the highest bit says what is kept as bfloat16.
+  private func bits(_ x: Tensor) -> UInt64 { UInt64(UInt(bitPattern: x.address)) | (x.isBFloat16 ? 1 << 63 : 0) }
+  private func bits(_ x: Tensor?) -> UInt64 { x.map { bits($0) } ?? 0 }
 
   @discardableResult
   private func call(

@@ -6,6 +6,7 @@ struct DenseLayer: Layer {
   let bias: Slot
 
   func savedShapes(rows: Int) -> [Shape] { [] }
+  var takesBFloat16: Bool { false }
 
   func forward(_ pass: LayerPass) {
     pass.kernels.dense(

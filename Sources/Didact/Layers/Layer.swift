@@ -12,6 +12,8 @@ protocol Layer: Sendable {
   /// Whether an element of the output depends on the same element of the inputs alone, so that the kernels may write it
   /// over that; and the same for a cotangent and a tangent.
   var isElementwise: Bool { get }
+  /// Whether its kernels take images, with their cotangents and tangents, that are kept as bfloat16.
+  var takesBFloat16: Bool { get }
   /// How its kernels stand in regions of parallel work.
   var regions: Regions { get }
   /// Whether the cotangent of each input is that of the output, so that `backward` is never called: see `AdditionLayer`.
@@ -38,6 +40,7 @@ extension Layer {
   var outputs: Int { extent.count }
   var reads: PassValues { .inputs }
   var isElementwise: Bool { false }
+  var takesBFloat16: Bool { true }
   var regions: Regions { .joins }
   var passesCotangentOn: Bool { false }
   var isRepeatable: Bool { false }

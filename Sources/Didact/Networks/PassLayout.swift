@@ -1,6 +1,18 @@
-/// Where each value of a pass over N rows stands in its memory, in elements.
+/// Where each value of a pass over N rows stands in its memory, in elements of the network's type.
 struct PassLayout {
-  typealias Place = (offset: Int, shape: Shape)
+  struct Place {
+    var offset: Int
+    let shape: Shape
+    /// Whether the value is kept as bfloat16, two elements in the place of one.
+    let isBFloat16: Bool
+
+    var count: Int { isBFloat16 ? (shape.count + 1) / 2 : shape.count }
+
+    /// The value in the memory that the place is about.
+    func tensor(in memory: Tensor) -> Tensor {
+      isBFloat16 ? memory.bfloat16View(shape, at: offset) : memory.view(shape, at: offset)
+    }
+  }
 
   let rows: Int
   /// Of the workspace, and of the memory that cotangents and tangents take turns in.
@@ -16,27 +28,35 @@ struct PassLayout {
   /// What the schedules number, in the memory of directions.
   private let cotangents: [[Place]], tangents: [Place]
 
+  /// - Parameter keepsBFloat16: whether images within the pass are kept as bfloat16.
   /// - Throws: `DidactError.shape` where a shape is too large to count.
-  init(_ graph: LayerGraph, inputs: Int, rows: Int, isKept: Bool) throws {
+  init(_ graph: LayerGraph, inputs: Int, rows: Int, isKept: Bool, keepsBFloat16: Bool = false) throws {
     var workspace = Arena()
-    func shape(_ length: Int) throws -> Shape { try Shape(checking: [rows, length]) }
-    let layers = graph.nodes.map(\.layer)
+    let layers = graph.nodes.map(\.layer), inBFloat16 = keepsBFloat16 ? graph.valuesForBFloat16 : []
+    /// The room that a value takes, nowhere yet.
+    func room(_ value: Int) throws -> Place {
+      Place(
+        offset: 0, shape: try Shape(checking: [rows, value == 0 ? inputs : layers[value - 1].outputs]),
+        isBFloat16: keepsBFloat16 && inBFloat16[value])
+    }
     self.rows = rows
-    input = try shape(inputs)
+    input = try room(0).shape
     // Layers that write over their input share its memory.
     let storages = graph.storages(isKept: isKept)
     var places: [Int: Place] = [:]
     for storage in Set(storages.enumerated().filter { isKept && graph.isKept($0.offset) }.map(\.element)).sorted() {
-      places[storage] = try workspace.append(try shape(layers[storage].outputs))
+      places[storage] = try workspace.append(try room(storage + 1))
     }
     // The others take turns.
     let uses = graph.forwardUses.map { use in
       ValueUse(reads: use.reads.map { storages[$0] }, writes: use.writes.map { storages[$0] }, region: use.region)
     }
     let turns = try workspace.places(
-      try layers.map { try shape($0.outputs) }, uses: uses, elsewhere: { places[$0] != nil })
+      try layers.indices.map { try room($0 + 1) }, uses: uses, elsewhere: { places[$0] != nil })
     outputs = storages.map { places[$0] ?? turns[$0] }
-    saved = try layers.map { try $0.savedShapes(rows: rows).map { try workspace.append($0) } }
+    saved = try layers.map {
+      try $0.savedShapes(rows: rows).map { try workspace.append(Place(offset: 0, shape: $0, isBFloat16: false)) }
+    }
     count = workspace.count
 
     guard isKept else {
@@ -49,9 +69,8 @@ struct PassLayout {
     var directionCount = 0
     func placed(_ values: [Int], _ uses: [ValueUse], elsewhere: (Int) -> Bool) throws -> [Place] {
       var arena = Arena()
-      let shapes = try values.map { try shape($0 == 0 ? inputs : layers[$0 - 1].outputs) }
       defer { directionCount = max(directionCount, arena.count) }
-      return try arena.places(shapes, uses: uses, elsewhere: elsewhere)
+      return try arena.places(try values.map(room), uses: uses, elsewhere: elsewhere)
     }
     cotangents = try schedules.map { try placed($0.values, $0.uses(graph), elsewhere: $0.isGiven) }
     tangents = try placed(tangentSchedule.values, tangentSchedule.uses(graph), elsewhere: { _ in false })
@@ -76,18 +95,20 @@ struct PassLayout {
   private struct Arena {
     private(set) var count = 0
 
-    mutating func append(_ shape: Shape) throws -> Place {
-      let shape = try Shape(checking: shape.dimensions)
-      defer { count += (shape.count + 15) & ~15 }  // whole cache lines
-      guard count < Int.max / 64 else { throw DidactError(.shape, "a batch of \(shape[0]) rows is too large") }
-      return (count, shape)
+    mutating func append(_ room: Place) throws -> Place {
+      _ = try Shape(checking: room.shape.dimensions)
+      var place = room
+      place.offset = count
+      count += (room.count + 15) & ~15  // whole cache lines
+      guard count < Int.max / 64 else { throw DidactError(.shape, "a batch of \(room.shape[0]) rows is too large") }
+      return place
     }
 
     /// Places for values that are written and read in the order of `uses`. Where a value was last read in an earlier
     /// region of the kernels, or is overwritten element by element, another takes its place.
-    mutating func places(_ shapes: [Shape], uses: [ValueUse], elsewhere: (Int) -> Bool) throws -> [Place] {
-      var places: [Place?] = shapes.enumerated().map { elsewhere($0.offset) ? (0, $0.element) : nil }
-      var lastUses = Array(repeating: -1, count: shapes.count)
+    mutating func places(_ rooms: [Place], uses: [ValueUse], elsewhere: (Int) -> Bool) throws -> [Place] {
+      var places: [Place?] = rooms.enumerated().map { elsewhere($0.offset) ? $0.element : nil }
+      var lastUses = Array(repeating: -1, count: rooms.count)
       for (index, use) in uses.enumerated() {
         for value in use.reads + use.writes { lastUses[value] = index }
       }
@@ -95,26 +116,28 @@ struct PassLayout {
       var taken: [(offset: Int, count: Int, lastRegion: Int)] = []
       for (index, use) in uses.enumerated() {
         for value in use.writes where places[value] == nil {
-          let shape = shapes[value], lastRegion = uses[max(index, lastUses[value])].region
-          if let old = use.overwritten, lastUses[old] == index, !elsewhere(old), let place = places[old],
-            let piece = taken.firstIndex(where: { $0.offset == place.offset }), taken[piece].count >= shape.count
+          var place = rooms[value]
+          let lastRegion = uses[max(index, lastUses[value])].region
+          if let old = use.overwritten, lastUses[old] == index, !elsewhere(old), let offset = places[old]?.offset,
+            let piece = taken.firstIndex(where: { $0.offset == offset }), taken[piece].count >= place.count
           {
             taken[piece].lastRegion = lastRegion
-            places[value] = (place.offset, shape)
+            place.offset = offset
+            places[value] = place
             continue
           }
-          let fitting = taken.indices.filter { taken[$0].lastRegion < use.region && taken[$0].count >= shape.count }
+          let fitting = taken.indices.filter { taken[$0].lastRegion < use.region && taken[$0].count >= place.count }
           if let piece = fitting.min(by: { taken[$0].count < taken[$1].count }) {
             taken[piece].lastRegion = lastRegion
-            places[value] = (taken[piece].offset, shape)
+            place.offset = taken[piece].offset
           } else {
-            let place = try append(shape)
-            taken.append((place.offset, shape.count, lastRegion))
-            places[value] = place
+            place = try append(place)
+            taken.append((place.offset, place.count, lastRegion))
           }
+          places[value] = place
         }
       }
-      return places.enumerated().map { $0.element ?? (0, shapes[$0.offset]) }
+      return places.enumerated().map { $0.element ?? rooms[$0.offset] }
     }
   }
 }

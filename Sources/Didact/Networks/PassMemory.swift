@@ -14,8 +14,8 @@ struct PassMemory {
     mode: PassMode,
     kernels: any Kernels
   ) {
-    values = [input] + layout.outputs.map { workspace.view($0.shape, at: $0.offset) }
-    saved = layout.saved.map { $0.map { workspace.view($0.shape, at: $0.offset) } }
+    values = [input] + layout.outputs.map { $0.tensor(in: workspace) }
+    saved = layout.saved.map { $0.map { $0.tensor(in: workspace) } }
     self.directions = directions
     self.parameters = parameters
     self.statistics = statistics
@@ -41,7 +41,7 @@ struct PassMemory {
     let given = [cotangent, inputCotangent].compactMap { $0 }
     var values = self.values
     let cotangents = backward.places.enumerated().map { index, place in
-      backward.schedule.isGiven(index) ? given[index] : directions.view(place.shape, at: place.offset)
+      backward.schedule.isGiven(index) ? given[index] : place.tensor(in: directions)
     }
     for step in backward.schedule.steps {
       switch step {
@@ -61,7 +61,7 @@ struct PassMemory {
     _ tangent: (schedule: TangentSchedule, places: [PassLayout.Place]), _ graph: LayerGraph, _ direction: Tensor,
     inputTangent: Tensor?
   ) {
-    let tangents = tangent.places.map { directions.view($0.shape, at: $0.offset) }
+    let tangents = tangent.places.map { $0.tensor(in: directions) }
     var values = self.values
     for step in tangent.schedule.steps {
       switch step {

@@ -43,6 +43,27 @@ extension LayerGraph {
     return storages
   }
 
+  /// Of each value whether it may be kept as bfloat16: images between layers that take such. An elementwise layer may
+  /// write over its input, so that both are kept alike.
+  var valuesForBFloat16: [Bool] {
+    var areKept = [false] + nodes.map { $0.layer.extent.isImage && $0.layer.takesBFloat16 }
+    areKept[nodes.count] = false
+    for node in nodes where !node.layer.takesBFloat16 {
+      for value in node.inputs { areKept[value] = false }
+    }
+    var isSettled = false
+    while !isSettled {
+      isSettled = true
+      for (index, node) in nodes.enumerated() where node.layer.isElementwise {
+        let values = node.inputs + [index + 1]
+        guard values.contains(where: { areKept[$0] }), values.contains(where: { !areKept[$0] }) else { continue }
+        for value in values { areKept[value] = false }
+        isSettled = false
+      }
+    }
+    return areKept
+  }
+
   /// What each layer's forward reads and writes: outputs, numbered as the layers.
   var forwardUses: [ValueUse] {
     var regions = RegionCounter()

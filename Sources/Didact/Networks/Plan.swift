@@ -26,7 +26,9 @@ final class Plan: @unchecked Sendable {
   init(_ network: Network, _ key: Key) throws {
     self.key = key
     graph = network.graph
-    layout = try PassLayout(network.graph, inputs: network.inputs, rows: key.rows, isKept: key.isKept)
+    layout = try PassLayout(
+      network.graph, inputs: network.inputs, rows: key.rows, isKept: key.isKept,
+      keepsBFloat16: network.arithmetic.keepsBFloat16)
     parameterShape = network.parameters.shape
     statisticShape = network.statistics.shape
     recording = network.kernels as? OneDNNKernels

@@ -34,8 +34,7 @@ public final class RecordedPass: @unchecked Sendable {
     statistics = network.statistics
     parameters = network.parameters
     workspace = try Tensor(Shape(plan.layout.count), network.elementType)
-    let last = plan.layout.outputs[plan.layout.outputs.count - 1]
-    logits = workspace.view(last.shape, at: last.offset)
+    logits = plan.layout.outputs[plan.layout.outputs.count - 1].tensor(in: workspace)
   }
 
   public var rows: Int { plan.key.rows }
@@ -145,8 +144,7 @@ public final class RecordedPass: @unchecked Sendable {
     } else {
       try memory().tangent(plan.layout.tangent, plan.graph, direction, inputTangent: inputDirection)
     }
-    let last = plan.layout.logitsTangent
-    return directions.view(last.shape, at: last.offset)
+    return plan.layout.logitsTangent.tensor(in: directions)
   }
 
   // MARK: - Memory

@@ -13,6 +13,9 @@ public struct Tensor: Sendable {
   package let buffer: Buffer
   /// In elements, from the start of the buffer.
   package let offset: Int
+  /// Whether float32 elements are kept rounded to bfloat16, in half the memory: images within a pass, if the network's
+  /// arithmetic asks for it. Only kernels see such tensors.
+  let isBFloat16: Bool
 
   /// Zeros.
   public init(_ shape: Shape, _ elementType: ElementType) throws {
@@ -20,13 +23,19 @@ public struct Tensor: Sendable {
     self.elementType = elementType
     self.buffer = try Buffer(byteCount: shape.count * elementType.byteCount)
     self.offset = 0
+    isBFloat16 = false
   }
 
   package init(_ shape: Shape, _ elementType: ElementType, buffer: Buffer, offset: Int = 0) {
+    self.init(shape, elementType, buffer: buffer, offset: offset, isBFloat16: false)
+  }
+
+  private init(_ shape: Shape, _ elementType: ElementType, buffer: Buffer, offset: Int, isBFloat16: Bool) {
     self.shape = shape
     self.elementType = elementType
     self.buffer = buffer
     self.offset = offset
+    self.isBFloat16 = isBFloat16
   }
 
   public var count: Int { shape.count }
@@ -34,13 +43,20 @@ public struct Tensor: Sendable {
   public var rows: Int { shape[0] }
   /// The second dimension.
   public var columns: Int { shape[1] }
-  package var byteCount: Int { count * elementType.byteCount }
-  package var address: UnsafeMutableRawPointer { buffer.address + offset * elementType.byteCount }
+  private var elementByteCount: Int { isBFloat16 ? 2 : elementType.byteCount }
+  package var byteCount: Int { count * elementByteCount }
+  package var address: UnsafeMutableRawPointer { buffer.address + offset * elementByteCount }
 
   /// A view of `shape` that starts `offset` elements into this tensor.
   func view(_ shape: Shape, at offset: Int = 0) -> Tensor {
     assert(offset >= 0 && offset + shape.count <= count, "view outside its tensor")
-    return Tensor(shape, elementType, buffer: buffer, offset: self.offset + offset)
+    return Tensor(shape, elementType, buffer: buffer, offset: self.offset + offset, isBFloat16: isBFloat16)
+  }
+
+  /// The memory from there on as elements kept as bfloat16, two in the place of one.
+  func bfloat16View(_ shape: Shape, at offset: Int) -> Tensor {
+    assert(elementType == .float32 && !isBFloat16 && 2 * (count - offset) >= shape.count, "view outside its tensor")
+    return Tensor(shape, elementType, buffer: buffer, offset: 2 * (self.offset + offset), isBFloat16: true)
   }
 
   /// A view of the rows `range` of a matrix.

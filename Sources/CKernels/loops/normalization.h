@@ -1,0 +1,131 @@
+/* Included by loops.h once for each instruction set. No include guard. */
+
+/* MARK: Batch normalisation by rows
+ *
+ * What it makes of x, and of a cotangent or tangent d, is of one form in each column: a d + b (x − mean) + c, with the
+ * deviation's inverse i, weight w, bias β, and the means over the rows of d and of d ⊙ x̂:
+ *
+ *   forward   y = w x̂ + β                                      b = w i                        c = β
+ *   backward  x̄ = w i (d − mean d − x̂ · mean d x̂)              a = w i,  b = −a i mean d x̂    c = −a mean d
+ *   tangent   ẏ = w i (d − mean d − x̂ · mean d x̂) + w˙ x̂ + β˙  the same, and b += w˙ i,       c += β˙
+ *
+ * On float32 the two with a direction are computed in float64: there is nearly nothing left where a batch is small. */
+
+/* Whether all images of such an operation are bfloat16. */
+INLINE bool normalizes_bfloat16(const kernels_operation *o) {
+  bool has_two = is_bfloat16(o, 0) && is_bfloat16(o, 1);
+  switch (o->code) {
+    case KERNELS_NORMALIZATION: return has_two;
+    case KERNELS_NORMALIZATION_BACKWARD: return has_two && is_bfloat16(o, 2);
+    case KERNELS_NORMALIZATION_TANGENT: return is_bfloat16(o, 0) && (has_two || !o->operands[1]) && is_bfloat16(o, 2);
+    default: return false;
+  }
+}
+
+INLINE bool maps_in_float64(const kernels_operation *o) {
+  return o->code != KERNELS_NORMALIZATION && o->operands[1] && !normalizes_bfloat16(o);
+}
+
+/* Four numbers a column: mean, a, b and c, in float64 or float32. x less the float32 mean is exact where they are near each
+ * other; what that mean leaves out is in c. */
+static void prepare_column_maps(const kernels_operation *o, const kernels_run *run, float *scratch) {
+  bool is_forward = o->code == KERNELS_NORMALIZATION, is_tangent = o->code == KERNELS_NORMALIZATION_TANGENT;
+  const double *moments = operand(o, run, is_forward ? 4 : 3), *sums = is_forward ? 0 : operand(o, run, 4);
+  const float *weight = operand(o, run, is_forward ? 2 : 5), *bias = operand(o, run, is_forward ? 3 : 7);
+  const float *weight_tangent = operand(o, run, 6);
+  bool has_direction = !is_forward && o->operands[1], is_double = maps_in_float64(o);
+  int64_t columns = o->columns, stride = padded(columns);
+  double *wide = (double *)scratch;
+  for (int64_t i = 0; i < columns; i++) {
+    double mean = moments[i], inverse = moments[columns + i], a = weight[i] * inverse;
+    double b = is_forward ? a : is_tangent ? weight_tangent[i] * inverse : 0;
+    double c = is_forward || is_tangent ? bias[i] : 0;
+    if (has_direction) {
+      b -= a * inverse * sums[columns + i];
+      c -= a * sums[i];
+    }
+    if (is_double) {
+      wide[i] = mean;
+      wide[stride + i] = a;
+      wide[2 * stride + i] = b;
+      wide[3 * stride + i] = c;
+    } else {
+      scratch[i] = (float)mean;
+      scratch[stride + i] = (float)a;
+      scratch[2 * stride + i] = (float)b;
+      scratch[3 * stride + i] = (float)(c - b * (mean - scratch[i]));
+    }
+  }
+}
+
+/* `width` vectors of columns, of which the last counts `tail` lanes. */
+INLINE void map_panel(
+    int width, int64_t tail, bool is_half, bool has_direction, product_end end, int64_t rows, int64_t columns,
+    const float *maps, char *result, const char *d, const char *x) {
+  int64_t size = is_half ? 2 : 4, stride = padded(columns);
+  vector mean[PANEL], a[PANEL], b[PANEL], c[PANEL];
+  UNROLL for (int v = 0; v < width; v++) {
+    mean[v] = load(maps + v * LANES);
+    a[v] = load(maps + stride + v * LANES);
+    b[v] = load(maps + 2 * stride + v * LANES);
+    c[v] = load(maps + 3 * stride + v * LANES);
+  }
+  for (int64_t n = 0; n < rows; n++, result += columns * size, x += columns * size) {
+    UNROLL for (int v = 0; v < width; v++) {
+      int64_t at = v * LANES * size, lanes = v < width - 1 ? LANES : tail;
+      vector y = (load_as(is_half, x + at) - mean[v]) * b[v] + c[v];
+      if (has_direction) y += a[v] * load_as(is_half, d + at);
+      if (end.is_own_gate) y = gated(y, y, true, end.slope != 0, end.slope);
+      store_as(is_half, result + at, y, lanes);
+    }
+    if (has_direction) d += columns * size;
+  }
+}
+
+static void map_in_float64(
+    int64_t rows, int64_t columns, const double *maps, float *result, const float *d, const float *x) {
+  int64_t stride = padded(columns);
+  for (int64_t n = 0; n < rows; n++) {
+    float *restrict to = result + n * columns;
+    const float *of = d + n * columns, *from = x + n * columns;
+    for (int64_t i = 0; i < columns; i++) {
+      to[i] = (float)(maps[stride + i] * of[i] + maps[2 * stride + i] * (from[i] - maps[i]) + maps[3 * stride + i]);
+    }
+  }
+}
+
+/* Operations of batch normalisation on rows whose images are all float32, or all bfloat16. */
+static void normalization_rows(
+    const kernels_operation *o, const kernels_run *run, const float *maps, int64_t first, int64_t last) {
+  bool is_half = is_bfloat16(o, 0), is_forward = o->code == KERNELS_NORMALIZATION;
+  int64_t columns = o->columns, size = is_half ? 2 : 4, start = first * columns * size, rows = last - first;
+  char *result = (char *)operand(o, run, 0) + start;
+  const char *d = is_forward ? 0 : operand(o, run, 1), *x = (const char *)operand(o, run, is_forward ? 1 : 2) + start;
+  if (d) d += start;
+  if (maps_in_float64(o)) {
+    map_in_float64(rows, columns, (const double *)maps, (float *)result, (const float *)d, (const float *)x);
+    return;
+  }
+  product_end end = end_of(o, 0);
+  for (int64_t n = 0; n < columns; n += PANEL * LANES) {
+    int64_t left = columns - n, count = left < PANEL * LANES ? left : PANEL * LANES;
+    int64_t width = (count + LANES - 1) / LANES, tail = count - (width - 1) * LANES;
+    char *to = result + n * size;
+    const char *of = d ? d + n * size : 0, *from = x + n * size;
+#define CASE(vectors, half, directed)                                                                         \
+  case (vectors) * 4 + (half) * 2 + (directed):                                                               \
+    map_panel(vectors, tail, half, directed, directed ? plain_end : end, rows, columns, maps + n, to, of, from); \
+    break;
+#define CASES(vectors) CASE(vectors, 0, 0) CASE(vectors, 1, 0) CASE(vectors, 1, 1)
+    switch (width * 4 + is_half * 2 + (d != 0)) {
+#if PANEL > 2
+      CASES(4)
+      CASES(3)
+#endif
+      CASES(2)
+      CASES(1)
+    }
+#undef CASES
+#undef CASE
+  }
+}
