@@ -494,7 +494,8 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
 }
 
 bool kernels_execute_one(const kernels_operation *operation, kernels_run *run) {
-  if (!is_dense(operation) && !kernels_is_convolution(operation) && !is_normalization(operation)) {
+  bool needs_plan = is_dense(operation) || kernels_is_convolution(operation) || is_normalization(operation);
+  if (!needs_plan && !has_bfloat16(operation)) {
     kernels_execute(operation, 1, run);
     return true;
   }

@@ -311,13 +311,37 @@ import Testing
     var returned: [Double] = []
     // Whole cache lines, as the kernels may count on.
     private static let margin = 32
-    private static let sentinel = -12345.0
+    // A number of bfloat16 too.
+    private static let sentinel = -12288.0
 
-    init(_ kernels: any Kernels) { self.kernels = kernels }
+    /// How images are kept, and whether their values are such that bfloat16 represents.
+    enum Images { case float32, rounded, bfloat16 }
+    private let images: Images
+
+    init(_ kernels: any Kernels, images: Images = .float32) {
+      self.kernels = kernels
+      self.images = images
+    }
+
+    /// What a network would keep as bfloat16.
+    func image(_ rows: Int, _ columns: Int) throws -> Tensor {
+      let image = try tensor(Shape(rows, columns), isBFloat16: images == .bfloat16)
+      guard images == .rounded else { return image }
+      let half = try Tensor(Shape(1), .float32).bfloat16View(Shape(1), at: 0)
+      for i in 0..<image.count {
+        half[0] = image[i]
+        image[i] = half[0]
+      }
+      return image
+    }
 
     /// Random values that Float represents; also for outputs, so that one left unwritten shows.
-    func tensor(_ shape: Shape, _ elementType: ElementType? = nil, positive: Bool = false) throws -> Tensor {
-      let arena = try Tensor(Shape(shape.count + 2 * Self.margin), elementType ?? kernels.elementType)
+    func tensor(
+      _ shape: Shape, _ elementType: ElementType? = nil, positive: Bool = false, isBFloat16: Bool = false
+    ) throws -> Tensor {
+      let whole = Shape(shape.count + 2 * Self.margin)
+      var arena = try Tensor(whole, elementType ?? kernels.elementType)
+      if isBFloat16 { arena = arena.bfloat16View(whole, at: 0) }
       for i in 0..<arena.count { arena[i] = Self.sentinel }
       let tensor = arena.view(shape, at: Self.margin), draw = testDraw(UInt64(100 + tensors.count))
       for i in 0..<tensor.count {
@@ -382,14 +406,16 @@ import Testing
   static let operations: [Operation] =
     [
       Operation("fill, scale, add, multiply") { bench, n, c in
-        let x = try bench.matrix(n, c), y = try bench.matrix(n, c), z = try bench.matrix(n, c)
+        let x = try bench.image(n, c), y = try bench.image(n, c), z = try bench.image(n, c)
         bench.kernels.add(x, scaledBy: 0.3, to: y)
         bench.kernels.scale(x, by: -1.7)
         bench.kernels.multiply(z, x, y)
-        bench.kernels.add(try bench.matrix(n, c), x, y)
-        bench.kernels.fill(try bench.matrix(n, c), 0.1)
-        bench.kernels.copy(z, to: try bench.matrix(n, c))
-        bench.returned.append(bench.kernels.dot(x, y))
+        bench.kernels.add(try bench.image(n, c), x, y)
+        bench.kernels.fill(try bench.image(n, c), 0.1)
+        bench.kernels.copy(z, to: try bench.image(n, c))
+      },
+      Operation("dot") { bench, n, c in
+        bench.returned.append(bench.kernels.dot(try bench.matrix(n, c), try bench.matrix(n, c)))
       },
       Operation("moving average") { bench, n, c in
         bench.kernels.movingAverage(try bench.matrix(n, c), of: try bench.matrix(n, c), decay: 0.9)
@@ -438,17 +464,17 @@ import Testing
           let weight = try bench.vector(c)
           // One row has no unbiased variance; the network refuses it.
           let momentum = usesBatch && n > 1 ? 0.1 : nil
-          let input = try bench.matrix(n, c), moments = try bench.scratch(4, c), sums = try bench.scratch(4, c)
+          let input = try bench.image(n, c), moments = try bench.scratch(4, c), sums = try bench.scratch(4, c)
           bench.kernels.batchNormalization(
-            try bench.matrix(n, c), input, weight: weight, bias: try bench.vector(c),
+            try bench.image(n, c), input, weight: weight, bias: try bench.vector(c),
             runningMean: try bench.vector(c), runningVariance: try bench.vector(c, positive: true),
             moments: moments, epsilon: 1e-5, usesBatch: usesBatch, momentum: momentum)
           bench.kernels.batchNormalizationBackward(
-            try bench.matrix(n, c), weightCotangent: try bench.vector(c), biasCotangent: try bench.vector(c),
-            try bench.matrix(n, c), input: input, weight: weight, moments: moments, sums: sums, usesBatch: usesBatch,
+            try bench.image(n, c), weightCotangent: try bench.vector(c), biasCotangent: try bench.vector(c),
+            try bench.image(n, c), input: input, weight: weight, moments: moments, sums: sums, usesBatch: usesBatch,
             adds: false)
           bench.kernels.batchNormalizationTangent(
-            try bench.matrix(n, c), try bench.matrix(n, c), input: input, weight: weight,
+            try bench.image(n, c), try bench.image(n, c), input: input, weight: weight,
             weightTangent: try bench.vector(c), biasTangent: try bench.vector(c), moments: moments, sums: sums,
             usesBatch: usesBatch)
         }
@@ -518,10 +544,10 @@ import Testing
     ]
     + ActivationFunction.allCases.map { function in
       Operation("\(function)") { bench, n, c in
-        let input = try bench.matrix(n, c), output = try bench.matrix(n, c)
+        let input = try bench.image(n, c), output = try bench.image(n, c)
         bench.kernels.activation(function, slope: 0.01, output, input)
         bench.kernels.activationDerivative(
-          function, slope: 0.01, try bench.matrix(n, c), try bench.matrix(n, c), input: input, output: output)
+          function, slope: 0.01, try bench.image(n, c), try bench.image(n, c), input: input, output: output)
       }
     }
 
@@ -544,8 +570,8 @@ import Testing
     (
       "convolution",
       { bench, n, window in
-        let input = try bench.matrix(n, window.input.count), weight = try bench.tensor(try window.weights)
-        let output = try bench.matrix(n, window.output.count)
+        let input = try bench.image(n, window.input.count), weight = try bench.tensor(try window.weights)
+        let output = try bench.image(n, window.output.count)
         bench.kernels.convolution(
           output, input, weight: weight, bias: try bench.vector(window.output.channels), window, accumulate: false)
         bench.kernels.convolution(output, input, weight: weight, bias: nil, window, accumulate: true)
@@ -554,11 +580,11 @@ import Testing
     (
       "convolution, backward",
       { bench, n, window in
-        let cotangent = try bench.matrix(n, window.output.count), weight = try bench.tensor(try window.weights)
+        let cotangent = try bench.image(n, window.output.count), weight = try bench.tensor(try window.weights)
         bench.kernels.convolutionInputCotangent(
-          try bench.matrix(n, window.input.count), cotangent, weight: weight, window)
+          try bench.image(n, window.input.count), cotangent, weight: weight, window)
         bench.kernels.convolutionParameterCotangents(
-          weight, try bench.vector(window.output.channels), cotangent, input: try bench.matrix(n, window.input.count),
+          weight, try bench.vector(window.output.channels), cotangent, input: try bench.image(n, window.input.count),
           window)
       }
     ),
@@ -569,25 +595,25 @@ import Testing
           over: given.input, height: given.height, width: given.width, stride: given.stride, padding: given.padding,
           channels: given.input.channels, called: "test")
         window.groups = 1
-        let input = try bench.matrix(n, window.input.count), places = try bench.matrix(n, window.output.count)
-        bench.kernels.averagePool(try bench.matrix(n, window.output.count), input, window)
+        let input = try bench.image(n, window.input.count), places = try bench.matrix(n, window.output.count)
+        bench.kernels.averagePool(try bench.image(n, window.output.count), input, window)
         bench.kernels.averagePoolBackward(
-          try bench.matrix(n, window.input.count), try bench.matrix(n, window.output.count), window)
-        bench.kernels.maxPool(try bench.matrix(n, window.output.count), input, places: places, window)
+          try bench.image(n, window.input.count), try bench.image(n, window.output.count), window)
+        bench.kernels.maxPool(try bench.image(n, window.output.count), input, places: places, window)
         bench.kernels.maxPoolBackward(
-          try bench.matrix(n, window.input.count), try bench.matrix(n, window.output.count), places: places, window)
-        bench.kernels.maxPoolTangent(try bench.matrix(n, window.output.count), input, places: places, window)
+          try bench.image(n, window.input.count), try bench.image(n, window.output.count), places: places, window)
+        bench.kernels.maxPoolTangent(try bench.image(n, window.output.count), input, places: places, window)
       }
     ),
     (
       "gates",
       { bench, n, window in
-        let x = try bench.matrix(n, window.input.count), y = try bench.matrix(n, window.input.count)
+        let x = try bench.image(n, window.input.count), y = try bench.image(n, window.input.count)
         let gate = try bench.matrix(n, window.input.channels)
         bench.kernels.scaleChannels(y, x, gate: gate, accumulate: true)
-        bench.kernels.scaleChannels(try bench.matrix(n, window.input.count), x, gate: gate, accumulate: false)
+        bench.kernels.scaleChannels(try bench.image(n, window.input.count), x, gate: gate, accumulate: false)
         bench.kernels.sumPixels(try bench.matrix(n, window.input.channels), x, y)
-        bench.kernels.scaleRows(try bench.matrix(n, window.input.count), x, factors: try bench.vector(n))
+        bench.kernels.scaleRows(try bench.image(n, window.input.count), x, factors: try bench.vector(n))
       }
     ),
   ]
@@ -647,6 +673,33 @@ import Testing
             rounded = single.tensors
           }
         }
+      }
+    }
+  }
+
+  /// Images that are kept as bfloat16, beside float64 on the same rounded values.
+  @Test(arguments: [1, 3]) func bfloat16ImagesAgreeWithDouble(threads: Int) throws {
+    func check(_ run: (Bench) throws -> Void, _ what: String) throws {
+      let half = Bench(OneDNNKernels(threads: threads, arithmetic: .emulatedBFloat16), images: .bfloat16)
+      let double = Bench(ReferenceKernels<Double>(), images: .rounded)
+      try run(half)
+      try run(double)
+      #expect(half.isIntact, "\(what): wrote outside its tensors")
+      for (index, (a, b)) in zip(half.tensors, double.tensors).enumerated() {
+        // Some results are rounded twice.
+        let scale = max(1, b.values.map(abs).max() ?? 1)
+        #expect(largestDifference(a.values, b.values) <= 0.01 * scale, "\(what), tensor \(index)")
+      }
+    }
+    let names = ["fill, scale, add, multiply", "batch normalisation"] + ActivationFunction.allCases.map { "\($0)" }
+    for operation in Self.operations where names.contains(operation.name) {
+      for (rows, columns) in Self.shapes + Self.largeShapes + [(40, 300)] where rows > 2 {
+        try check({ try operation.run($0, rows, columns) }, "\(operation), [\(rows), \(columns)]")
+      }
+    }
+    for window in Self.windows {
+      for (name, run) in Self.imageOperations {
+        for rows in [1, 7, 40] { try check({ try run($0, rows, window) }, "\(name), \(window), \(rows) rows") }
       }
     }
   }

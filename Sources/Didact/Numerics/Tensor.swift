@@ -101,6 +101,8 @@ extension Tensor {
   public internal(set) subscript(index: Int) -> Double {
     get {
       switch elementType {
+      case .float32 where isBFloat16:
+        Double(Float(bitPattern: UInt32(address.assumingMemoryBound(to: UInt16.self)[index]) << 16))
       case .float32: Double(address.assumingMemoryBound(to: Float.self)[index])
       case .float64: address.assumingMemoryBound(to: Double.self)[index]
       case .int64: Double(address.assumingMemoryBound(to: Int64.self)[index])
@@ -109,6 +111,10 @@ extension Tensor {
     }
     nonmutating set {
       switch elementType {
+      case .float32 where isBFloat16:
+        // To the nearest, ties to the even one.
+        let bits = Float(newValue).bitPattern
+        address.assumingMemoryBound(to: UInt16.self)[index] = UInt16((bits + 0x7fff + (bits >> 16 & 1)) >> 16)
       case .float32: address.assumingMemoryBound(to: Float.self)[index] = Float(newValue)
       case .float64: address.assumingMemoryBound(to: Double.self)[index] = newValue
       case .int64: address.assumingMemoryBound(to: Int64.self)[index] = Int64(newValue)
