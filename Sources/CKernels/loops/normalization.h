@@ -108,8 +108,7 @@ static void normalization_rows(
   }
   product_end end = end_of(o, 0);
   for (int64_t n = 0; n < columns; n += PANEL * LANES) {
-    int64_t left = columns - n, count = left < PANEL * LANES ? left : PANEL * LANES;
-    int64_t width = (count + LANES - 1) / LANES, tail = count - (width - 1) * LANES;
+    int64_t width = panel_width(columns - n), tail = panel_tail(columns - n);
     char *to = result + n * size;
     const char *of = d ? d + n * size : 0, *from = x + n * size;
 #define CASE(vectors, half, directed)                                                                         \
@@ -117,14 +116,7 @@ static void normalization_rows(
     map_panel(vectors, tail, half, directed, directed ? plain_end : end, rows, columns, maps + n, to, of, from); \
     break;
 #define CASES(vectors) CASE(vectors, 0, 0) CASE(vectors, 1, 0) CASE(vectors, 1, 1)
-    switch (width * 4 + is_half * 2 + (d != 0)) {
-#if PANEL > 2
-      CASES(4)
-      CASES(3)
-#endif
-      CASES(2)
-      CASES(1)
-    }
+    switch (width * 4 + is_half * 2 + (d != 0)) { WIDTHS(CASES) }
 #undef CASES
 #undef CASE
   }

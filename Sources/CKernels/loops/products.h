@@ -7,6 +7,18 @@
 
 enum { START_ZERO, START_BIAS, START_ADD };
 
+/* Columns are worked on PANEL vectors at a time: of those that are left, the vectors of the next panel, and the lanes that
+ * count in its last one. */
+INLINE int64_t panel_width(int64_t left) { return left >= PANEL * LANES ? PANEL : (left + LANES - 1) / LANES; }
+INLINE int64_t panel_tail(int64_t left) { return left >= PANEL * LANES ? LANES : left - (panel_width(left) - 1) * LANES; }
+
+/* A case for each width, which the compiler knows there. */
+#if PANEL > 2
+#define WIDTHS(CASE) CASE(4) CASE(3) CASE(2) CASE(1)
+#else
+#define WIDTHS(CASE) CASE(2) CASE(1)
+#endif
+
 typedef struct {
   const float *gate;
   bool is_own_gate;
@@ -104,9 +116,7 @@ static void product(
     int64_t rows, int64_t columns, int64_t inner, const float *a, int64_t a_row, int64_t a_column, const float *b,
     int64_t b_row, float *c, int64_t c_row, int start, const float *bias, product_end end) {
   for (int64_t n = 0; n < columns; n += PANEL * LANES) {
-    int64_t left = columns - n;
-    int64_t width = left >= PANEL * LANES ? PANEL : (left + LANES - 1) / LANES;
-    int64_t tail = left >= PANEL * LANES ? LANES : left - (width - 1) * LANES;
+    int64_t width = panel_width(columns - n), tail = panel_tail(columns - n);
     const float *bias_panel = bias ? bias + n : 0;
     product_end panel_end = end;
     if (end.gate) panel_end.gate += n;
@@ -115,14 +125,7 @@ static void product(
     product_panel(                                                                                                   \
         count, tail, rows, inner, a, a_row, a_column, b + n, b_row, c + n, c_row, start, bias_panel, panel_end);     \
     break;
-    switch (width) {
-#if PANEL > 2
-      CASE(4)
-      CASE(3)
-#endif
-      CASE(2)
-      CASE(1)
-    }
+    switch (width) { WIDTHS(CASE) }
 #undef CASE
   }
 }
