@@ -288,3 +288,67 @@ def test_rounded_images_are_convolved_part_by_part(threads):
     for direct, rounded in zip(*results):
         error = np.linalg.norm(direct - rounded) / np.linalg.norm(direct)
         assert 0 < error < 0.01
+
+
+# Every layer of images, with values that several read, one that a dense layer reads as it lies, and a first layer that
+# works on the network's input element by element. Activations are smooth: rounding turns a ReLU's derivative over.
+EVERY_LAYER = didact.sequential((9, 9, 3), [
+    {"type": "dropout", "rate": 0.0}, {"type": "batch_norm"},
+    {"type": "convolution", "outputs": 16, "bias": True, "name": "stem"},
+    {"type": "batch_norm"}, {"type": "swish", "name": "one"},
+    {"type": "convolution", "outputs": 16, "groups": 4}, {"type": "batch_norm"}, {"type": "tanh"},
+    {"type": "stochastic_depth", "rate": 0.0, "name": "branch"}, {"type": "add", "from": ["one", "branch"], "name": "sum"},
+    {"type": "global_average_pool"}, {"type": "dense", "outputs": 16}, {"type": "sigmoid", "name": "factor"},
+    {"type": "gate", "from": ["sum", "factor"]}, {"type": "average_pool", "size": 3, "stride": 2, "padding": 1},
+    {"type": "convolution", "outputs": 40, "size": 3, "stride": 2}, {"type": "batch_norm"}, {"type": "swish"},
+    {"type": "dropout", "rate": 0.0}, {"type": "dense", "outputs": 5},
+])  # fmt: skip
+
+
+@pytest.mark.parametrize("bfloat16", ["emulate", "on"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_layer_takes_images_kept_in_bfloat16(threads, bfloat16):
+    random = np.random.default_rng(0)
+    x, cotangent = random.standard_normal((24, 9, 9, 3)).astype(np.float32), random.standard_normal((24, 5))
+    results = []
+    for arithmetic in ("off", bfloat16):
+        try:
+            network = didact.Network(EVERY_LAYER, seed=1, threads=threads, bfloat16=arithmetic)
+        except didact.DidactError as error:
+            assert bfloat16 == "on" and "avx512_bf16" in str(error)
+            pytest.skip("this processor has no bfloat16")
+        recorded = network.record(x)
+        of_input = recorded.backward(cotangent.astype(np.float32), input_gradient=True)
+        gradients = {name: gradient.copy() for name, gradient in network.gradients.items()}
+        directions = {name: np.cos(np.arange(value.size)).reshape(value.shape) for name, value in gradients.items()}
+        tangent = recorded.tangent(directions)
+        evaluated = network.forward(x)
+        results.append({"logits": recorded.logits.copy(), "input": of_input, "tangent": tangent, "evaluated": evaluated})
+        results[-1].update(gradients)
+    assert not np.array_equal(results[0]["logits"], results[1]["logits"])
+    for name, exact in results[0].items():
+        rounded, size = results[1][name], np.linalg.norm(exact)
+        # A bias before a normalisation has no gradient but rounding.
+        if name == "stem.bias":
+            assert np.linalg.norm(rounded) < 0.05 * np.linalg.norm(results[0]["stem.weight"])
+            continue
+        assert np.linalg.norm(rounded - exact) < 0.05 * size, (name, np.linalg.norm(rounded - exact) / size)
+
+
+@pytest.mark.parametrize("network", [
+    didact.wide_resnet((16, 16, 3), 4, depth=10), didact.resnet((16, 16, 3), 4, depth=18, small_images=True),
+    didact.efficientnet((16, 16, 3), 4, small_images=True),
+], ids=["wide_resnet", "resnet", "efficientnet"])  # fmt: skip
+@pytest.mark.parametrize("feedback", ["exact", "loss_difference"])
+def test_networks_train_on_images_kept_in_bfloat16(network, feedback):
+    x = np.random.default_rng(0).standard_normal((24, 16, 16, 3)).astype(np.float32)
+    metrics = {}
+    for bfloat16 in ("off", "emulate"):
+        rate = {"learning_rate": 0.001}
+        trainer = didact.Trainer("meta_pseudo_labels", network, seed=1, feedback=feedback, bfloat16=bfloat16,
+                                 student_optimizer=rate, teacher_optimizer=rate)  # fmt: skip
+        metrics[bfloat16] = trainer.step(x[:8], np.arange(8) % 4, x[8:])
+        following = trainer.step(x[:8], np.arange(8) % 4, x[8:])
+        for name in ("gradient_norm/student", "gradient_norm/supervised", "gradient_norm/feedback"):
+            assert np.isfinite(following[name]) and following[name] > 0
+    assert metrics["emulate"]["loss/supervised"] == pytest.approx(metrics["off"]["loss/supervised"], rel=0.05)
