@@ -57,6 +57,15 @@ public struct AugmentationPolicy: Sendable {
     }
   }
 
+  /// Whether a description is one of no stages, such as "none": it fits all data, images or not.
+  static func isEmpty(_ description: JSON) -> Bool {
+    switch description {
+    case .string(let name): NamedPolicy.all.first { $0.name == name }.map { isEmpty($0.description) } ?? false
+    case .array(let list): list.allSatisfy(isEmpty)
+    default: false
+    }
+  }
+
   /// The policies that have names.
   public static var named: [(name: String, meaning: String)] { NamedPolicy.all.map { ($0.name, $0.meaning) } }
 

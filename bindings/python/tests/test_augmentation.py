@@ -434,8 +434,11 @@ def test_no_noise_is_added_beside_an_augmentation_unless_it_is_asked_for():
     assert (model.configuration["weak_noise"], model.configuration["strong_noise"]) == (0, 0)
     assert model.configuration["strong_feature_dropout"] == 0
     assert trainer(strong_noise=0.3).configuration["strong_noise"] == 0.3
-    plain = trainer(weak_augmentation="none", strong_augmentation="none").configuration
-    assert (plain["weak_noise"], plain["strong_noise"], plain["strong_feature_dropout"]) == (0.05, 0.2, 0.1)
+    for nothing in ("none", [], ["none"]):
+        plain = trainer(weak_augmentation=nothing, strong_augmentation=nothing).configuration
+        assert (plain["weak_noise"], plain["strong_noise"], plain["strong_feature_dropout"]) == (0.05, 0.2, 0.1)
+        # Which changes no image fits rows too.
+        didact.Trainer("fixmatch", didact.mlp(64, [16], 10), weak_augmentation=nothing)
 
 
 def test_rates_of_ctaugment_fall_where_the_network_fails(tmp_path):
