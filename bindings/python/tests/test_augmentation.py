@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import didact
+from didact import augmentation
 
 Image = pytest.importorskip("PIL.Image")
 from PIL import ImageEnhance, ImageFilter, ImageOps  # noqa: E402
@@ -261,6 +262,37 @@ def test_an_image_is_changed_alike_on_any_thread_and_beside_any_other(policy):
     assert not np.array_equal(didact.augment(x, policy, seed=3, draw=6), whole)
     assert not np.array_equal(didact.augment(x, policy, seed=4, draw=5), whole)
     assert not np.array_equal(whole, x)
+
+
+def test_images_are_changed_alike_in_one_call_and_block_by_block(monkeypatch):
+    x = images(count=11, height=8, width=8)
+    whole = didact.augment(x, "fixmatch", seed=3, draw=5)
+    for rows in (1, 4, 11):
+        monkeypatch.setattr(augmentation, "_BLOCK", rows * x[0].size)
+        np.testing.assert_array_equal(didact.augment(x, "fixmatch", seed=3, draw=5), whole)
+    np.testing.assert_array_equal(didact.augment(x[..., 0], "crop"), didact.augment(x[..., :1], "crop")[..., 0])
+    with pytest.raises(ValueError, match="unknown policy"):
+        didact.augment(x[:0], "fixmach")
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+import numpy as np
+import didact
+x = np.broadcast_to(np.zeros((224, 224, 3), np.uint8), (20_000, 224, 224, 3))
+threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+start = time.monotonic()
+try:
+    didact.augment(x, "simclr", threads=1)
+except KeyboardInterrupt:
+    print("interrupted", time.monotonic() - start)
+"""
+
+
+def test_control_c_stops_a_long_call():
+    """These take minutes; only the pages of those that are done are ever touched."""
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.startswith("interrupted") and float(run.stdout.split()[1]) < 20
 
 
 def test_every_policy_and_operation_is_listed_and_works():
