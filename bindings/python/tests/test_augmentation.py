@@ -493,7 +493,7 @@ def test_what_cannot_be_augmented_is_refused_before_training():
         didact.Trainer("fixmatch", didact.mlp(64, [16], 10), weak_augmentation="crop")
     with pytest.raises(ValueError, match='strong_augmentation: .*unknown policy "fixmtch"'):
         trainer(strong_augmentation="fixmtch")
-    with pytest.raises(ValueError, match='"weak_augmentation" must be the name of a policy, an operation'):
+    with pytest.raises(ValueError, match='"weak_augmentation" must be the name of a policy or operation, an operation with values'):
         trainer(weak_augmentation=3)
 
 
