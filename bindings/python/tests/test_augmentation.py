@@ -491,6 +491,12 @@ def test_what_cannot_be_augmented_is_refused_before_training():
         trainer().fit(x.astype(np.float32), y)
     with pytest.raises(ValueError, match="weak_augmentation: .*these are vectors of 64"):
         didact.Trainer("fixmatch", didact.mlp(64, [16], 10), weak_augmentation="crop")
+    with pytest.raises(TypeError, match=r"X is bool; weak_augmentation .* give X.astype\(np.uint8\) \* 255"):
+        trainer().fit(x > 99, y)
+    with pytest.raises(TypeError, match="X_unlabeled is bool; weak_augmentation"):
+        trainer().fit(x, y, x > 99)
+    # Where nothing is changed, true and false are numbers as good as any.
+    trainer(weak_augmentation="none", strong_augmentation="none", steps=1).fit(x > 99, y)
     with pytest.raises(ValueError, match='strong_augmentation: .*unknown policy "fixmtch"'):
         trainer(strong_augmentation="fixmtch")
     with pytest.raises(ValueError, match='"weak_augmentation" must be the name of a policy or operation, an operation with values'):
