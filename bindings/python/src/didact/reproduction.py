@@ -77,7 +77,7 @@ IMAGE_ROWS = (
 
 
 # Of the preset of images, on glyphs: a network and a training that a core is done with in minutes.
-GLYPH_NETWORK, GLYPH_STEPS = {"width": 8}, 1000
+GLYPH_NETWORK, GLYPH_STEPS = {"width": 8}, 800
 
 
 class Task(NamedTuple):
