@@ -38,7 +38,7 @@ def test_tables_and_numbers(tmp_path):
 @pytest.fixture
 def glyphs(tmp_path, monkeypatch):
     """A file as examples/python/glyphs.py writes it, of digits, and a training of seconds."""
-    monkeypatch.setattr(reproduction, "GLYPH_STEPS", 3)
+    monkeypatch.setitem(reproduction.GLYPH_CHANGES, "steps", 3)
     x, y = didact.datasets.load_digits(images=True)
     arrays = {
         "X": x[:600], "y": y[:600].astype(str), "X_test": x[600:800], "y_test": y[600:800].astype(str),
