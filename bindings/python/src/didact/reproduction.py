@@ -274,7 +274,7 @@ def reproduce(
     data : sequence of str, optional
         Of ``"two-moons"``, ``"digits-4"``, ``"digits-10"``, ``"digits-25"``, ``"digit-images-4"``, ``"breast-cancer"``,
         ``"wine"``; all of these by default. Also ``"glyphs-4"`` and ``"glyphs-25"``, which need the file ``glyphs``
-        and take hours.
+        and take an hour or two on a core.
     rows : sequence of str, optional
         Names of rows as they are printed; all by default, of images those of ``IMAGE_ROWS``. Those of scikit-learn
         need it.
