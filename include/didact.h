@@ -748,12 +748,13 @@ didact_status didact_trainer_names(char *out, int64_t capacity, int64_t *length,
  *
  * @param out takes as many images, uint8; may be `images`.
  * @param images [N, height, width, channels] or [N, height, width], uint8.
- * @param policy JSON: the name of a policy, an operation (an object with `operation`), or a list of both; `didact_augmentations` lists them.
+ * @param policy JSON: the name of a policy, or of an operation that needs no values; an operation with values (an object with `operation`); or a list of them. `didact_augmentations` lists them.
  * @param seed of the random numbers.
  * @param draw which of the seed's draws, such as a step; image i of a draw changes in the same way whatever stands beside it.
+ * @param first the position of the first image, 0 but where these are a part of all: so all are changed alike in one call and part by part.
  * @param threads the most to use; 0 for one a core. The result does not depend on it.
  */
-didact_status didact_augment(const didact_array *out, const didact_array *images, const char *policy, uint64_t seed, uint64_t draw, int32_t threads);
+didact_status didact_augment(const didact_array *out, const didact_array *images, const char *policy, uint64_t seed, uint64_t draw, uint64_t first, int32_t threads);
 
 /**
  * The named policies and the operations of augmentation as JSON: an object with `policies`, an array of objects with

@@ -72,8 +72,9 @@ private final class ImageData: Sendable {
   let arrays: [(name: String, tensor: Tensor)]
 
   init(_ dataset: Dataset) throws {
+    // Images of one pixel are rows to the engine; whoever reads images gets images.
+    let extent = dataset.imageExtent ?? Extent(1, 1, dataset.columns)
     func images(_ rows: Tensor) throws -> Tensor {
-      guard let extent = dataset.imageExtent else { return rows }
       let shape = try Shape(checking: [rows.rows, extent.height, extent.width, extent.channels])
       return Tensor(shape, rows.elementType, buffer: rows.buffer, offset: rows.offset)
     }

@@ -63,9 +63,12 @@ public func didact_preset(
 ) -> didact_status {
   call {
     let data = try text(data, "data")
+    guard data != "images" else {
+      throw DidactError(.invalidArgument, "the preset \"images\" needs their lengths: didact_image_preset takes them")
+    }
     guard Preset.names.contains(data) else {
       throw DidactError(
-        .invalidArgument, "no preset \"\(data)\"; there are \(Preset.names.joined(separator: ", "))")
+        .invalidArgument, "no preset \"\(data)\"; there are \(Preset.names.joined(separator: ", ")), images")
     }
     guard columns > 0, classes > 0 else {
       throw DidactError(.invalidArgument, "columns and classes must be positive; got \(columns) and \(classes)")
@@ -95,12 +98,16 @@ public func didact_image_preset(
   _ augmented: Int32
 ) -> didact_status {
   call {
-    let lengths = [height, width, channels]
-    guard lengths.allSatisfy({ (1...65_536).contains($0) }), height * width > 1, classes > 0 else {
-      throw DidactError(
-        .invalidArgument,
-        "images of \(height) × \(width) with \(channels) channels in \(classes) classes: there are none")
+    for (name, length) in [("height", height), ("width", width), ("channels", channels)] {
+      guard (1...65_536).contains(length) else {
+        throw DidactError(.invalidArgument, "\(name) of images must be in [1, 65536]; got \(length)")
+      }
     }
+    guard height * width > 1 else {
+      throw DidactError(
+        .invalidArgument, "images of one pixel are rows of \(channels) columns: take the preset \"table\"")
+    }
+    guard classes > 0 else { throw DidactError(.invalidArgument, "classes must be positive; got \(classes)") }
     let extent = Extent(Int(height), Int(width), Int(channels))
     let configuration = try Preset(images: extent, isAugmented: augmented != 0).configuration(
       method: text(method, "method"), classes: Int(classes))

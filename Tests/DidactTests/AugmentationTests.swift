@@ -187,6 +187,25 @@ import Testing
     }
   }
 
+  @Test func imagesAreChangedAlikeWholeAndPartByPart() throws {
+    let images = try Tensor(Shape(checking: [7, 5, 4, 3]), .uint8), size = 5 * 4 * 3
+    for i in 0..<images.count { images[i] = Double(i * 37 % 256) }
+    let whole = try augment(images, "fixmatch", seed: 3, draw: 2)
+    for first in 0..<7 {
+      let part = Tensor(
+        try Shape(checking: [7 - first, 5, 4, 3]), .uint8, buffer: images.buffer, offset: images.offset + first * size)
+      let changed = try augment(part, "fixmatch", seed: 3, draw: 2, first: UInt64(first))
+      #expect((0..<changed.count).allSatisfy { changed[$0] == whole[first * size + $0] })
+    }
+  }
+
+  @Test func descriptionsOfNoStagesAreEmpty() {
+    for description: JSON in ["none", [], ["none", []]] { #expect(AugmentationPolicy.isEmpty(description)) }
+    for description: JSON in ["crop", "flip", "nothing", ["none", "crop"], ["operation": "flip"]] {
+      #expect(!AugmentationPolicy.isEmpty(description))
+    }
+  }
+
   // MARK: Ahead of time
 
   @Test func aWorkerMakesWhatItIsAskedFor() throws {

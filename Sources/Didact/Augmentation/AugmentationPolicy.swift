@@ -57,6 +57,15 @@ public struct AugmentationPolicy: Sendable {
     }
   }
 
+  /// Whether a description is one of no stages, such as "none": it fits all data, images or not.
+  static func isEmpty(_ description: JSON) -> Bool {
+    switch description {
+    case .string(let name): NamedPolicy.all.first { $0.name == name }.map { isEmpty($0.description) } ?? false
+    case .array(let list): list.allSatisfy(isEmpty)
+    default: false
+    }
+  }
+
   /// The policies that have names.
   public static var named: [(name: String, meaning: String)] { NamedPolicy.all.map { ($0.name, $0.meaning) } }
 
@@ -73,12 +82,13 @@ public struct AugmentationPolicy: Sendable {
   /// Images [N, …] of uint8, side by side, changed.
   /// - Parameters:
   ///   - result: as many, side by side.
-  ///   - draw: which of the stream's draws; image i takes its lane i.
+  ///   - draw: which of the stream's draws; image i takes its lane `first` + i.
   ///   - threads: the most to use, at least 1.
-  func apply(_ images: BorrowedArray, to result: BorrowedArray, _ stream: RandomStream, draw: UInt64, threads: Int)
-    throws
-  {
-    try forEachImage(images, result, stream, draw: draw, threads: threads) { _, canvas, random in
+  func apply(
+    _ images: BorrowedArray, to result: BorrowedArray, _ stream: RandomStream, draw: UInt64, first: UInt64 = 0,
+    threads: Int
+  ) throws {
+    try forEachImage(images, result, stream, draw: draw, first: first, threads: threads) { _, canvas, random in
       for stage in stages { stage.apply(to: &canvas, &random) }
     }
   }
@@ -89,7 +99,7 @@ public struct AugmentationPolicy: Sendable {
     _ images: BorrowedArray, to result: BorrowedArray, _ stream: RandomStream, draw: UInt64
   ) throws -> [[CTAugment.Probe]] {
     var probes: [[CTAugment.Probe]] = Array(repeating: [], count: images.rows)
-    try forEachImage(images, result, stream, draw: draw, threads: 1) { index, canvas, random in
+    try forEachImage(images, result, stream, draw: draw, first: 0, threads: 1) { index, canvas, random in
       for stage in stages {
         if let adaptive = stage as? CTAugment {
           probes[index] = adaptive.applyProbe(to: &canvas, &random)
@@ -102,15 +112,16 @@ public struct AugmentationPolicy: Sendable {
   }
 
   private func forEachImage(
-    _ images: BorrowedArray, _ result: BorrowedArray, _ stream: RandomStream, draw: UInt64, threads: Int,
-    _ body: (Int, inout ImageCanvas, inout RandomSequence) -> Void
+    _ images: BorrowedArray, _ result: BorrowedArray, _ stream: RandomStream, draw: UInt64, first: UInt64,
+    threads: Int, _ body: (Int, inout ImageCanvas, inout RandomSequence) -> Void
   ) throws {
     let parts = max(1, min(threads, images.rows, availableCores))
     let canvases = try (0..<parts).map { _ in try ImageCanvas(extent) }
     parallelLoop(images.rows, parts: parts) { part, range in
       var canvas = canvases[part]
       for index in range {
-        var random = RandomSequence(stream.draw(draw, lane: UInt32(truncatingIfNeeded: index)))
+        let lane = UInt32(truncatingIfNeeded: first &+ UInt64(index))
+        var random = RandomSequence(stream.draw(draw, lane: lane))
         canvas.load(images, index)
         body(index, &canvas, &random)
         canvas.store(result, index)
@@ -124,10 +135,12 @@ public struct AugmentationPolicy: Sendable {
 ///   - description: of the policy; see `AugmentationPolicy`.
 ///   - result: takes as many images; may be `images`.
 ///   - draw: which of the seed's draws.
+///   - first: the position of the first image among all, where these are a part of them.
 ///   - threads: the most to use; 0 for one a core.
 /// - Throws: `DidactError.elementType` or `.shape` for what are no images; `.invalidArgument` for the policy.
 package func augment(
-  _ images: BorrowedArray, to result: BorrowedArray, _ description: JSON, seed: UInt64, draw: UInt64, threads: Int
+  _ images: BorrowedArray, to result: BorrowedArray, _ description: JSON, seed: UInt64, draw: UInt64, first: UInt64,
+  threads: Int
 ) throws {
   guard images.elementType == .uint8 else {
     throw DidactError(.elementType, "images are \(images.elementType); augmentation changes uint8 images")
@@ -142,7 +155,7 @@ package func augment(
     description, height: shape[1], width: shape[2], channels: shape.rank == 4 ? shape[3] : 1)
   func changed(_ images: BorrowedArray, to result: BorrowedArray) throws {
     try policy.apply(
-      images, to: result, RandomStream(seed: seed, name: "augmentation"), draw: draw,
+      images, to: result, RandomStream(seed: seed, name: "augmentation"), draw: draw, first: first,
       threads: threads == 0 ? availableCores : threads)
   }
   guard !images.isContiguous || !result.isContiguous else { return try changed(images, to: result) }
@@ -154,12 +167,13 @@ package func augment(
 
 /// The same into memory of their own.
 public func augment(
-  _ images: Tensor, _ description: JSON, seed: UInt64 = 0, draw: UInt64 = 0, threads: Int = 0
+  _ images: Tensor, _ description: JSON, seed: UInt64 = 0, draw: UInt64 = 0, first: UInt64 = 0, threads: Int = 0
 ) throws -> Tensor {
   let result = try Tensor(images.shape, .uint8)
   try withExtendedLifetime((images, result)) {
     try augment(
-      BorrowedArray(images), to: BorrowedArray(result), description, seed: seed, draw: draw, threads: threads)
+      BorrowedArray(images), to: BorrowedArray(result), description, seed: seed, draw: draw, first: first,
+      threads: threads)
   }
   return result
 }

@@ -33,12 +33,11 @@ struct View: Sendable {
     _ configuration: FieldValues, _ strength: String, of extent: Extent
   ) throws -> AugmentationPolicy? {
     let key = "\(strength)_augmentation"
-    guard configuration.has(key), case let description = try configuration.value(key), description != "none" else {
-      return nil
-    }
+    guard configuration.has(key), case let description = try configuration.value(key),
+      !AugmentationPolicy.isEmpty(description)
+    else { return nil }
     do {
-      let policy = try AugmentationPolicy(description, extent)
-      return policy.stages.isEmpty ? nil : policy
+      return try AugmentationPolicy(description, extent)
     } catch let error as DidactError {
       throw error.at(key)
     }
@@ -49,7 +48,7 @@ struct View: Sendable {
     fields.map { field in
       for strength in ["weak", "strong"] where ["\(strength)_noise", "\(strength)_feature_dropout"].contains(field.key)
       {
-        if let augmentation = given["\(strength)_augmentation"], augmentation != "none" {
+        if let augmentation = given["\(strength)_augmentation"], !AugmentationPolicy.isEmpty(augmentation) {
           return field.prefixed("", default: 0)
         }
       }

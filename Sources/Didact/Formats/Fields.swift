@@ -90,7 +90,8 @@ public struct Field: Sendable {
       case .extent(let bounds): "an integer in \(bounds), or three: [height, width, channels]"
       case .object: "an object"
       case .objects: "a list of objects"
-      case .augmentation: "the name of a policy, an operation (an object), or a list of both"
+      case .augmentation:
+        "the name of a policy or operation, an operation with values (an object), or a list of them"
       }
     return defaultValue == .null ? values + ", or null" : values
   }

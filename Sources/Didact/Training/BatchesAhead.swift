@@ -27,12 +27,15 @@ final class BatchesAhead {
     worker = isAhead ? BackgroundWorker() : nil
   }
 
-  func batch(_ step: Int) throws -> Batch { try take(.step(step)) }
+  /// - Parameter end: the step at which this stage or the fit ends, as far as is known: its batch is not made ahead.
+  func batch(_ step: Int, before end: Int) throws -> Batch { try take(.step(step), isLast: step + 1 >= end) }
 
   /// The labelled rows of a fine-tuning step.
-  func finetuning(_ step: Int) throws -> LabeledBatch { try take(.finetuning(step)).labeled }
+  func finetuning(_ step: Int, before end: Int) throws -> LabeledBatch {
+    try take(.finetuning(step), isLast: step + 1 >= end).labeled
+  }
 
-  private func take(_ request: Request) throws -> Batch {
+  private func take(_ request: Request, isLast: Bool) throws -> Batch {
     guard let worker else { return try make(request).batch }
     var made: Made?
     if isPending {
@@ -42,6 +45,7 @@ final class BatchesAhead {
     let batch: Batch
     // Nothing is there for the first, or where another stage begins.
     if let made, made.request == request { batch = made.batch } else { batch = try make(request).batch }
+    guard !isLast else { return batch }
     isPending = true
     worker.begin { [source] in try BatchesAhead.make(request.next, source) }
     return batch

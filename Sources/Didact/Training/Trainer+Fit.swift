@@ -68,18 +68,21 @@ extension Trainer {
       try writing { dataDigest = digest }
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity
       let firstStep = self.steps, start = secondsOfClock()
-      while count.map({ self.steps < firstStep + $0 }) ?? true {
+      let end = count.map { firstStep + $0 } ?? .max
+      let methodEnd = count == nil || finetuning != nil ? min(end, scheduledSteps) : end
+      while self.steps < end {
         if let finetuning, finetuning.start == nil, isMethodDone {
           try writing { finetuning.begin(with: predictor, at: self.steps) }
           choosePredictor()
         }
         guard self.steps == firstStep || secondsOfClock() - start < timeLimit else { break }
         if let finetuning, let begin = finetuning.start {
-          guard self.steps < begin + finetuning.steps else { break }
-          try finetune(try batches.finetuning(self.steps), finetuning)
+          let finetuningEnd = begin + finetuning.steps
+          guard self.steps < finetuningEnd else { break }
+          try finetune(try batches.finetuning(self.steps, before: min(end, finetuningEnd)), finetuning)
         } else {
           guard !isMethodDone || count != nil && !(selection?.isOver ?? false) else { break }
-          try step(try batches.batch(self.steps))
+          try step(try batches.batch(self.steps, before: methodEnd))
           try learnFromProbes(source)
           if let selection, let validation = data.validation, studentLearns(in: self.steps - 1),
             self.steps % selection.every == 0 || isMethodDone

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import didact
+from didact import augmentation
 
 Image = pytest.importorskip("PIL.Image")
 from PIL import ImageEnhance, ImageFilter, ImageOps  # noqa: E402
@@ -263,6 +264,37 @@ def test_an_image_is_changed_alike_on_any_thread_and_beside_any_other(policy):
     assert not np.array_equal(whole, x)
 
 
+def test_images_are_changed_alike_in_one_call_and_block_by_block(monkeypatch):
+    x = images(count=11, height=8, width=8)
+    whole = didact.augment(x, "fixmatch", seed=3, draw=5)
+    for rows in (1, 4, 11):
+        monkeypatch.setattr(augmentation, "_BLOCK", rows * x[0].size)
+        np.testing.assert_array_equal(didact.augment(x, "fixmatch", seed=3, draw=5), whole)
+    np.testing.assert_array_equal(didact.augment(x[..., 0], "crop"), didact.augment(x[..., :1], "crop")[..., 0])
+    with pytest.raises(ValueError, match="unknown policy"):
+        didact.augment(x[:0], "fixmach")
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+import numpy as np
+import didact
+x = np.broadcast_to(np.zeros((224, 224, 3), np.uint8), (20_000, 224, 224, 3))
+threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+start = time.monotonic()
+try:
+    didact.augment(x, "simclr", threads=1)
+except KeyboardInterrupt:
+    print("interrupted", time.monotonic() - start)
+"""
+
+
+def test_control_c_stops_a_long_call():
+    """These take minutes; only the pages of those that are done are ever touched."""
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.startswith("interrupted") and float(run.stdout.split()[1]) < 20
+
+
 def test_every_policy_and_operation_is_listed_and_works():
     table = didact.augmentations()
     x = images(count=6, height=16, width=16)
@@ -434,8 +466,11 @@ def test_no_noise_is_added_beside_an_augmentation_unless_it_is_asked_for():
     assert (model.configuration["weak_noise"], model.configuration["strong_noise"]) == (0, 0)
     assert model.configuration["strong_feature_dropout"] == 0
     assert trainer(strong_noise=0.3).configuration["strong_noise"] == 0.3
-    plain = trainer(weak_augmentation="none", strong_augmentation="none").configuration
-    assert (plain["weak_noise"], plain["strong_noise"], plain["strong_feature_dropout"]) == (0.05, 0.2, 0.1)
+    for nothing in ("none", [], ["none"]):
+        plain = trainer(weak_augmentation=nothing, strong_augmentation=nothing).configuration
+        assert (plain["weak_noise"], plain["strong_noise"], plain["strong_feature_dropout"]) == (0.05, 0.2, 0.1)
+        # Which changes no image fits rows too.
+        didact.Trainer("fixmatch", didact.mlp(64, [16], 10), weak_augmentation=nothing)
 
 
 def test_rates_of_ctaugment_fall_where_the_network_fails(tmp_path):
@@ -456,9 +491,15 @@ def test_what_cannot_be_augmented_is_refused_before_training():
         trainer().fit(x.astype(np.float32), y)
     with pytest.raises(ValueError, match="weak_augmentation: .*these are vectors of 64"):
         didact.Trainer("fixmatch", didact.mlp(64, [16], 10), weak_augmentation="crop")
+    with pytest.raises(TypeError, match=r"X is bool; weak_augmentation .* give X.astype\(np.uint8\) \* 255"):
+        trainer().fit(x > 99, y)
+    with pytest.raises(TypeError, match="X_unlabeled is bool; weak_augmentation"):
+        trainer().fit(x, y, x > 99)
+    # Where nothing is changed, true and false are numbers as good as any.
+    trainer(weak_augmentation="none", strong_augmentation="none", steps=1).fit(x > 99, y)
     with pytest.raises(ValueError, match='strong_augmentation: .*unknown policy "fixmtch"'):
         trainer(strong_augmentation="fixmtch")
-    with pytest.raises(ValueError, match='"weak_augmentation" must be the name of a policy, an operation'):
+    with pytest.raises(ValueError, match='"weak_augmentation" must be the name of a policy or operation, an operation with values'):
         trainer(weak_augmentation=3)
 
 

@@ -477,6 +477,21 @@ def test_sizes_that_no_machine_has():
     assert didact.Network(NETWORK).forward(batch()[0]).shape == (6, 4)
 
 
+@pytest.mark.parametrize("arguments, message", [
+    (("pictures", "uda", 4, 2), 'no preset "pictures"; there are two-moons, digits, table, images'),
+    (("table", "uda", 0, 2), "columns and classes must be positive; got 0 and 2"),
+    (("images", "uda", (8, 70_000, 3), 2), r"width of images must be in \[1, 65536\]; got 70000"),
+    (("images", "uda", (2**62, 2**62, 1), 2), r"height of images must be in \[1, 65536\]; got 4611686018427387904"),
+    (("images", "uda", (8, 8, 0), 2), r"channels of images must be in \[1, 65536\]; got 0"),
+    (("images", "uda", (1, 1, 3), 2), 'images of one pixel are rows of 3 columns: take the preset "table"'),
+    (("images", "uda", (8, 8, 1), 0), "classes must be positive; got 0"),
+    (("images", "uda", 64, 2), r"inputs of images are \(height, width, channels\), got 64"),
+])  # fmt: skip
+def test_presets_that_are_none(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        didact.preset(*arguments)
+
+
 def test_duplicate_keys():
     for text in (
         b'{"type": "mlp", "inputs": 3, "hidden": [5], "classes": 4, "classes": 5}',

@@ -642,7 +642,54 @@ def test_images_are_learned_from_as_images():
     assert gray.predict_proba(images[:3, ..., 0]).shape == (3, 10)
     floats = didact.SemiSupervisedClassifier("supervised", steps=5, random_state=0).fit(images / 255, few)
     assert floats.trainer_.configuration["weak_augmentation"] == "none"
-    with pytest.raises(ValueError, match="X has shape"):
+    assert classifier.n_features_in_ == 64 and classifier.image_shape_ == (8, 8, 1) == gray.image_shape_
+    sizes = "X has images of height × width × channels 8 × 4 × 1, but SemiSupervisedClassifier was fitted on images of .* 8 × 8 × 1"
+    with pytest.raises(ValueError, match=sizes):
         classifier.predict(images[:, :, :4])
+    with pytest.raises(ValueError, match="X_unlabeled: X has images of .* 4 × 8 × 1"):
+        gray.fit(images, few, X_unlabeled=images[:, :4])
+    # Images as rows are the same images.
+    np.testing.assert_array_equal(classifier.predict(images[:9].reshape(9, 64)), classifier.predict(images[:9]))
+    with pytest.raises(ValueError, match="X has 32 features, but SemiSupervisedClassifier is expecting 64"):
+        classifier.predict(images.reshape(400, 64)[:, :32])
     with pytest.raises(ValueError, match="hidden_layers are a perceptron's"):
         didact.SemiSupervisedClassifier(hidden_layers=(3,)).fit(images, few)
+
+
+def test_images_after_rows_and_rows_after_images():
+    images, digits = didact.datasets.load_digits(images=True)
+    images, digits = images[:100], digits[:100]
+    classifier = didact.SemiSupervisedClassifier("supervised", steps=2, random_state=0)
+    classifier.fit(images, digits)
+    classifier.fit(images.reshape(100, 64), digits)
+    assert not hasattr(classifier, "image_shape_") and classifier.n_features_in_ == 64
+    with pytest.raises(ValueError, match="X has images of .* 8 × 8 × 1, but .* was fitted on rows of 64 columns"):
+        classifier.predict(images)
+
+
+def test_lists_of_images():
+    images, digits = didact.datasets.load_digits(images=True)
+    images, digits = images[:100], digits[:100]
+    settings = dict(steps=3, random_state=0)
+    classifier = didact.SemiSupervisedClassifier("supervised", **settings).fit(list(images), digits)
+    expected = didact.SemiSupervisedClassifier("supervised", **settings).fit(images, digits)
+    assert classifier.trainer_.configuration["weak_augmentation"] != "none"
+    np.testing.assert_array_equal(classifier.predict_proba(list(images)), expected.predict_proba(images))
+    values = (images / 255).tolist()
+    assert didact.SemiSupervisedClassifier("supervised", **settings).fit(values, digits).image_shape_ == (8, 8, 1)
+    with pytest.raises(TypeError, match=r"X is a list of images of which NumPy makes int64; .* np.array\(X, np.uint8\)"):
+        classifier.fit(images.tolist(), digits)
+    with pytest.raises(ValueError, match=r"X is a list of images of several sizes, such as \(4, 8, 1\) and \(8, 8, 1\)"):
+        classifier.fit([images[0][:4], *images[1:]], digits)
+
+
+def test_keys_of_networks_with_dots():
+    images, digits = didact.datasets.load_digits(images=True)
+    settings = {"network.width": 4, "student_network": {"width": 8}, "student_network.stages": 1}
+    classifier = didact.SemiSupervisedClassifier("supervised", steps=1, configuration={"network.width": 4})
+    assert classifier.fit(images[:50], digits[:50]).trainer_.configuration["network"]["width"] == 4
+    both = didact.SemiSupervisedClassifier(steps=1, configuration=settings).fit(images[:50], digits[:50]).trainer_
+    assert both.configuration["network"]["width"] == 4
+    assert both.configuration["student_network"]["width"] == 8 and both.configuration["student_network"]["stages"] == 1
+    with pytest.raises(ValueError, match="wdth"):
+        didact.SemiSupervisedClassifier(configuration={"network.wdth": 4}).fit(images[:50], digits[:50])

@@ -423,7 +423,7 @@ def test_jpeg(tmp_path, options, channels):
     assert np.abs(data.X[0].astype(int) - expected).max() <= 2
 
 
-@pytest.mark.parametrize("size", [(8, 8), (16, 20), (33, 47), (50, 10), (2, 1), (100, 100)])
+@pytest.mark.parametrize("size", [(8, 8), (16, 20), (33, 47), (50, 10), (2, 1), (1, 1), (100, 100)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_resizing(tmp_path, size, channels):
     paths = [save(tmp_path / "a" / "0.png", random_images(1, (33, 47, channels))[0]),

@@ -137,7 +137,7 @@ FUNCTIONS = {
     "didact_trainer_history": (didact_status, [ctypes.POINTER(didact_array), ctypes.c_void_p]),
     "didact_trainer_set_names": (didact_status, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]),
     "didact_trainer_names": (didact_status, [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p, ctypes.c_char_p]),
-    "didact_augment": (didact_status, [ctypes.POINTER(didact_array), ctypes.POINTER(didact_array), ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32]),
+    "didact_augment": (didact_status, [ctypes.POINTER(didact_array), ctypes.POINTER(didact_array), ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32]),
     "didact_augmentations": (didact_status, [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64)]),
     "didact_dataset_digits": (didact_status, [ctypes.POINTER(didact_array), ctypes.POINTER(didact_array)]),
     "didact_dataset_two_moons": (didact_status, [ctypes.POINTER(didact_array), ctypes.POINTER(didact_array), ctypes.c_double, ctypes.c_uint64]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ import numpy as np
 from ._arrays import borrow, text, to_json, whole_number
 from ._errors import check
 from ._library import library
+
+# Bytes of images that are changed in one call of the engine. Between calls Python looks for Ctrl-C.
+_BLOCK = 1 << 25
 
 
 def augment(images: Any, policy: Any, seed: int = 0, draw: int = 0, threads: int = 0) -> np.ndarray:
@@ -37,16 +41,18 @@ def augment(images: Any, policy: Any, seed: int = 0, draw: int = 0, threads: int
     if images.dtype == bool:
         raise TypeError("images are bool; augmentation changes uint8 images, pixels of 0 to 255")
     result = np.empty(images.shape, np.uint8)
-    check(
-        library.didact_augment(
-            borrow(result).pointer,
-            borrow(images).pointer,
-            to_json(policy),
-            whole_number(seed, "seed", bits=64),
-            whole_number(draw, "draw", bits=64),
-            whole_number(threads, "threads", bits=31),
+    description = to_json(policy)
+    seed, draw = whole_number(seed, "seed", bits=64), whole_number(draw, "draw", bits=64)
+    threads = whole_number(threads, "threads", bits=31)
+    rows = max(1, _BLOCK // max(1, math.prod(images.shape[1:])))
+    # No images are one call too, which checks the policy.
+    for first in range(0, max(1, len(images) if images.ndim else 1), rows):
+        part = slice(first, first + rows) if images.ndim else ...
+        check(
+            library.didact_augment(
+                borrow(result[part]).pointer, borrow(images[part]).pointer, description, seed, draw, first, threads
+            )
         )
-    )
     return result
 
 

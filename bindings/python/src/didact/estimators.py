@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
@@ -91,7 +92,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     n_iter_ : int
         Steps made.
     n_features_in_ : int
-        Columns of ``X``, or the height of images.
+        Columns of ``X``, or height · width · channels of images.
+    image_shape_ : (int, int, int)
+        Height, width and channels, where ``X`` was images.
     feature_names_in_ : array [n_features_in_] of str
         Names of the columns, where ``X`` was a data frame with text as column names.
     trainer_ : didact.Trainer
@@ -144,7 +147,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array [rows, columns], or images [rows, height, width, channels] or [rows, height, width]
-            Finite numbers; also a data frame. Images of uint8 are augmented.
+            Finite numbers; also a data frame. Images of uint8 are augmented. A list of images is taken as an array where
+            it holds arrays of uint8 or floating point.
         y : array [rows]
             A label for each row: text, whole numbers or booleans. None, NaN and what ``unlabeled`` says stand for no
             label. Text beside -1 needs ``dtype=object``: NumPy would turn -1 into text.
@@ -275,8 +279,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     def _check_unlabeled(self, X_unlabeled: Any) -> np.ndarray | None:
         try:
             X_unlabeled = _checked(self, X_unlabeled, reset=False, ensure_min_samples=0)
-        except ValueError as error:
-            raise ValueError(f"X_unlabeled: {error}") from None
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"X_unlabeled: {error}") from None
         return X_unlabeled if len(X_unlabeled) else None
 
     def _new_trainer(self, X: np.ndarray, classes: int) -> Trainer:
@@ -299,8 +303,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         if self.hidden_layers is not None:
             network["hidden"] = list(self.hidden_layers)
         network.update(_network_changes(given, "network"))
-        if given.get("student_network") is not None:
-            given["student_network"] = {**network, **_network_changes(given, "student_network")}
+        changes = _network_changes(given, "student_network")
+        if changes:
+            given["student_network"] = {**network, **changes}
         own = {
             "seed": int(check_random_state(self.random_state).randint(2**31 - 1)),
             "threads": 0 if self.n_jobs in (None, -1) else self.n_jobs,
@@ -324,7 +329,55 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
 
 def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
     """A matrix, or images of three or four dimensions."""
-    return validate_data(estimator, X, allow_nd=getattr(X, "ndim", 2) in (3, 4), **options)
+    if not hasattr(X, "ndim") and isinstance(X, (list, tuple)) and len(X):
+        X = _listed(X)
+    is_fit = options.get("reset", True)
+    if getattr(X, "ndim", 2) not in (3, 4):
+        X = validate_data(estimator, X, **options)
+        if is_fit:
+            estimator.__dict__.pop("image_shape_", None)
+        return X
+    # To scikit-learn the features of an image would be its height: count and check them here.
+    X = validate_data(estimator, X, allow_nd=True, ensure_2d=False, **options)
+    shape, fitted = (*X.shape[1:], 1)[:3], getattr(estimator, "image_shape_", None)
+    if is_fit:
+        estimator.image_shape_, estimator.n_features_in_ = shape, math.prod(shape)
+    elif fitted is None:
+        raise ValueError(
+            f"X has images of {_lengths(shape)}, but {type(estimator).__name__} was fitted on rows of "
+            f"{estimator.n_features_in_} columns"
+        )
+    elif shape != fitted:
+        raise ValueError(
+            f"X has images of {_lengths(shape)}, but {type(estimator).__name__} was fitted on images of {_lengths(fitted)}"
+        )
+    return X
+
+
+def _lengths(shape: Sequence[int]) -> str:
+    return "height × width × channels " + " × ".join(map(str, shape))
+
+
+def _listed(X: Sequence[Any]) -> Any:
+    """A list of images as an array; any other list as it is, for scikit-learn to check."""
+    try:
+        if np.ndim(X[0]) not in (2, 3):
+            return X
+    except ValueError:
+        return X
+    shapes = {np.shape(image) for image in X}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"X is a list of images of several sizes, such as {' and '.join(map(str, sorted(shapes)[:2]))}; "
+            "resize them to one"
+        )
+    array = np.asarray(X)
+    if array.dtype.kind in "iu" and array.dtype != np.uint8:
+        raise TypeError(
+            f"X is a list of images of which NumPy makes {array.dtype}; say what they are: np.array(X, np.uint8) for pixels "
+            "of 0 to 255, which are augmented, or np.array(X, float) for values that are not"
+        )
+    return array
 
 
 def _probabilities(trainer: Trainer, X: np.ndarray) -> np.ndarray:
@@ -344,10 +397,12 @@ def _dotted(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, Any
 
 
 def _network_changes(given: dict[str, Any], key: str) -> Mapping[str, Any]:
+    """What is asked for of a specification, as a dict or key by key with dots."""
     changes = given.pop(key, {})
-    if not isinstance(changes, Mapping):
+    if not isinstance(changes, Mapping) and not (changes is None and key == "student_network"):
         raise TypeError(f"configuration: {key!r} must be a dict such as {{\"dropout\": 0.2}}, got {changes!r}")
-    return changes
+    dotted = [name for name in given if name.startswith(f"{key}.")]
+    return {**(changes or {}), **{name.removeprefix(f"{key}."): given.pop(name) for name in dotted}}
 
 
 # Labels

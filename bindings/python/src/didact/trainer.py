@@ -425,6 +425,8 @@ class Trainer:
         Trainer
             This one.
         """
+        self._check_pixels(X, "X")
+        self._check_pixels(X_unlabeled, "X_unlabeled")
         X, y = borrow(X), borrow(labels(y, name="y", missing=True))
         X_unlabeled = None if X_unlabeled is None else borrow(X_unlabeled)
         steps = -1 if steps is None else whole_number(steps, "steps")
@@ -441,6 +443,17 @@ class Trainer:
         if status != _ffi.DIDACT_ECANCELLED:
             check(status)
         return self
+
+    def _check_pixels(self, X: Any, name: str) -> None:
+        """The engine would take true and false for the pixels 1 and 0, next to black."""
+        if X is None or np.asarray(X).dtype != bool:
+            return
+        for key in ("weak_augmentation", "strong_augmentation"):
+            if self.configuration.get(key, "none") != "none":
+                raise TypeError(
+                    f"{name} is bool; {key} changes uint8 images, pixels of 0 to 255: give "
+                    f"{name}.astype(np.uint8) * 255, or leave {key} out"
+                )
 
     def _fit(
         self, X: Borrowed, y: Borrowed, X_unlabeled: Borrowed | None, steps: int, callbacks: list[Callable]
