@@ -133,8 +133,12 @@ static bool is_gradient(const kernels_operation *o) { return o->code == KERNELS_
 static bool adds(const kernels_operation *o) { return o->code == KERNELS_CONVOLUTION && o->scalars[7] != 0; }
 
 /* Which operands are the images on both sides, read or written. */
-static int input_operand(const kernels_operation *o) { return is_gradient(o) ? 3 : o->code == KERNELS_CONVOLUTION ? 1 : 0; }
-static int output_operand(const kernels_operation *o) { return is_gradient(o) ? 2 : o->code == KERNELS_CONVOLUTION ? 0 : 1; }
+static int input_operand(const kernels_operation *o) {
+  return is_gradient(o) ? 3 : o->code == KERNELS_CONVOLUTION ? 1 : 0;
+}
+static int output_operand(const kernels_operation *o) {
+  return is_gradient(o) ? 2 : o->code == KERNELS_CONVOLUTION ? 0 : 1;
+}
 
 /* Whether a primitive works on other images than those that are given: converted ones, and such as become the given. */
 static bool needs_room(form form, const kernels_operation *o, bool is_read, int index) {

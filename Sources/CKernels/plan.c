@@ -338,8 +338,9 @@ typedef struct {
 
 static bool is_summed_by_rows(const kernels_operation *o) {
   bool is_sum = o->code != KERNELS_NORMALIZATION_STATISTICS || o->option != 0;
-  bool has_sums = o->code != KERNELS_DENSE_PARAMETER_COTANGENTS && o->rows >= SUMMED_ROWS && o->columns <= SUMMED_COLUMNS;
-  return is_sum && (has_sums || has_bfloat16(o));
+  bool is_bias = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS;
+  bool has_many = !is_bias && o->rows >= SUMMED_ROWS && o->columns <= SUMMED_COLUMNS;
+  return is_sum && (has_many || has_bfloat16(o));
 }
 
 static int summing_threads(const kernels_operation *o, int allowed) {

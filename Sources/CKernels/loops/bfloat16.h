@@ -53,7 +53,8 @@ INLINE void store_as(bool is_half, void *x, vector v, int64_t lanes) {
   }
   word_vector bits = (word_vector)v, rounded = bits + 0x7fff + ((bits >> 16) & 1);
   word_vector is_number = (word_vector)(v == v);
-  half_vector half = __builtin_convertvector(((rounded & is_number) | ((bits | 0x400000) & ~is_number)) >> 16, half_vector);
+  word_vector nearest = (rounded & is_number) | ((bits | 0x400000) & ~is_number);
+  half_vector half = __builtin_convertvector(nearest >> 16, half_vector);
   if (lanes == LANES) {
     *(half_vector *)x = half;
   } else {

@@ -134,13 +134,13 @@ INLINE void add_products(
   }
 }
 
-/* The same of what is kept as bfloat16, in float32 for so many rows at a time, `width` vectors of columns of which the last
- * counts `tail` lanes. d less the shift, or x, is the other factor; without both there is no product. */
+/* The same of what is kept as bfloat16, in float32 for so many rows at a time, `width` vectors of columns of which the
+ * last counts `tail` lanes. d less the shift, or x, is the other factor; without both there is no product. */
 enum { HALF_ROWS = 32 };
 
 INLINE void add_half_panel(
-    int width, int64_t tail, bool d_is_half, bool x_is_half, int64_t rows, int64_t columns, const char *d, const char *x,
-    const float *shift, double *sums, double *products) {
+    int width, int64_t tail, bool d_is_half, bool x_is_half, int64_t rows, int64_t columns, const char *d,
+    const char *x, const float *shift, double *sums, double *products) {
   int64_t d_size = d_is_half ? 2 : 4, x_size = x_is_half ? 2 : 4;
   for (int64_t n = 0; n < rows; n += HALF_ROWS) {
     vector sum[PANEL], product[PANEL], less[PANEL];
@@ -169,7 +169,8 @@ INLINE void add_half_panel(
 
 static void add_half_sums(
     const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, double *sums, double *products) {
-  bool is_statistics = o->code == KERNELS_NORMALIZATION_STATISTICS, is_bias = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS;
+  bool is_statistics = o->code == KERNELS_NORMALIZATION_STATISTICS;
+  bool is_bias = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS;
   int of = is_bias ? 2 : 0;
   bool d_is_half = is_bfloat16(o, of), x_is_half = is_bfloat16(o, 1), has_x = !is_statistics && !is_bias;
   int64_t columns = o->columns, d_size = d_is_half ? 2 : 4, x_size = x_is_half ? 2 : 4;

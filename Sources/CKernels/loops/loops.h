@@ -245,7 +245,7 @@ static void float32_rows(
   }
 }
 
-/* Whether the operation is one of those on elements that are all bfloat16 which take no detour over float32 in memory. */
+/* Whether the operation is one of those on elements, all bfloat16, that take no detour over float32 in memory. */
 INLINE bool adds_bfloat16(const kernels_operation *o) {
   switch (o->code) {
     case KERNELS_SUM: return is_bfloat16(o, 0) && is_bfloat16(o, 1) && is_bfloat16(o, 2);

@@ -10,7 +10,9 @@ enum { START_ZERO, START_BIAS, START_ADD };
 /* Columns are worked on PANEL vectors at a time: of those that are left, the vectors of the next panel, and the lanes that
  * count in its last one. */
 INLINE int64_t panel_width(int64_t left) { return left >= PANEL * LANES ? PANEL : (left + LANES - 1) / LANES; }
-INLINE int64_t panel_tail(int64_t left) { return left >= PANEL * LANES ? LANES : left - (panel_width(left) - 1) * LANES; }
+INLINE int64_t panel_tail(int64_t left) {
+  return left >= PANEL * LANES ? LANES : left - (panel_width(left) - 1) * LANES;
+}
 
 /* A case for each width, which the compiler knows there. */
 #if PANEL > 2
@@ -193,8 +195,10 @@ static void transpose(int64_t rows, int64_t columns, const float *from, float *t
     for (int64_t r = 0; r < whole; r += 4) {
       quad v[4];
       for (int i = 0; i < 4; i++) v[i] = *(const quad *)(from + (r + i) * columns + c);
-      quad low01 = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), high01 = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
-      quad low23 = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5), high23 = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+      quad low01 = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5);
+      quad high01 = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+      quad low23 = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
+      quad high23 = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
       float *square = to + c * stride + r;
       *(quad *)square = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
       *(quad *)(square + stride) = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
