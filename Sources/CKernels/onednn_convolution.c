@@ -242,7 +242,11 @@ void kernels_free_convolution(kernels_operation *o) {
 }
 
 static form form_of(const kernels_operation *o, const shape *s) {
-  if (o->arithmetic == KERNELS_BFLOAT16) return BFLOAT16;
+  // Where a window is larger than the image, or strides leave an output one pixel wide, oneDNN 2.6 adds up what it never
+  // wrote into the cotangents of weights.
+  bool is_narrow = s->size > s->height || s->size > s->width || (s->output_width == 1 && s->strides[1] > 1);
+  bool is_safe = !is_gradient(o) || !is_narrow;
+  if (o->arithmetic == KERNELS_BFLOAT16) return is_safe ? BFLOAT16 : ROUNDED;
   if (o->arithmetic == KERNELS_ROUNDED_TO_BFLOAT16) return ROUNDED;
   // Measured: the change of layout pays from 32 channels on.
   int64_t least = s->inputs < s->outputs ? s->inputs : s->outputs;

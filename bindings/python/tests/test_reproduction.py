@@ -104,6 +104,8 @@ def test_unknown_names():
         didact.reproduce(data="two-moons")
     with pytest.raises(ValueError, match="seeds"):
         didact.reproduce(seeds=[])
+    with pytest.raises(ValueError, match="data asks for none of glyphs-4"):
+        didact.reproduce(data=["two-moons"], glyphs="glyphs.npz")
 
 
 def test_the_command_agrees():

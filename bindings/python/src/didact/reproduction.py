@@ -304,6 +304,8 @@ def reproduce(
             f"data: {of_glyphs[0]!r} needs the file of glyphs: make it with "
             "`python examples/python/glyphs.py --output glyphs.npz` and give glyphs=\"glyphs.npz\""
         )
+    if glyphs is not None and not of_glyphs:
+        raise ValueError(f"glyphs: a file is given, but data asks for none of {', '.join(GLYPHS)}")
     classifiers = [*PEERS, CLASSIFIER_SUPERVISED, CLASSIFIER]
     known = [*classifiers, *METHODS]
     names_of_all = _chosen(rows, known, "rows")
