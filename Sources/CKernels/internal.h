@@ -10,11 +10,11 @@ enum { KERNELS_NARROW = 128 };
 /* Below so many rows a product is read through once, whatever its width: no primitive, no thread. */
 enum { KERNELS_FEW_ROWS = 32 };
 
-/* What `kernels_plan` makes of a product and the ReLU, leaky or not, behind it: one operation that stores the result of
- * the second. The slope is its first scalar. */
+/* What `kernels_plan` makes of a product or a normalisation and the ReLU, leaky or not, behind it: one operation that
+ * stores the result of the second. The slope is its first scalar. */
 typedef enum {
   KERNELS_NOT_JOINED,
-  /* DENSE: output ← f(product) */
+  /* DENSE, NORMALIZATION: output ← f(product), f(normalised) */
   KERNELS_JOINED_ACTIVATION,
   /* The others: result ← f′(operand 7) ⊙ product */
   KERNELS_JOINED_DERIVATIVE,

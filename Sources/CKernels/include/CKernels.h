@@ -114,7 +114,7 @@ typedef struct {
   double scalars[KERNELS_SCALARS];
   /* Set by `kernels_plan`: the part of a thread's scratch memory that is this operation's, in floats. */
   int64_t scratch;
-  /* Set by `kernels_plan`: an activation that a product does on its way (`kernels_joined`). */
+  /* Set by `kernels_plan`: an activation that the operation does on its way (`kernels_joined`). */
   int32_t joined;
   /* oneDNN's primitives, where the product is large; made by `kernels_plan`, freed by `kernels_unplan`. */
   void *products[2];
