@@ -226,6 +226,14 @@ import Testing
     }
   }
 
+  @Test func archiveWithoutCompression() throws {
+    let directory = try TemporaryDirectory()
+    try directory.write(Array(repeating: 0, count: 1024), to: "a.tar")
+    expectError(.format, containing: directory.path("a.tar"), "not compressed by gzip") {
+      _ = try Dataset(cifar10: directory.path("a.tar"))
+    }
+  }
+
   // MARK: Damage
 
   /// Damage is an error or goes unnoticed; a trap would end the tests.

@@ -66,6 +66,9 @@ enum CIFAR {
   /// Calls `body` with the files of a `.tar.gz` archive until it returns false.
   static func forEachEntry(of path: String, _ body: (TarReader.Entry, inout TarReader) throws -> Bool) throws {
     let content = try readFile(path)
+    guard content.withBytes({ $0.starts(with: [0x1f, 0x8b]) }) else {
+      throw DidactError(.format, "it is not compressed by gzip; give the .tar.gz archive as published")
+    }
     var archive = TarReader(try ByteStream(content, 0..<content.byteCount, .gzip))
     while let entry = try archive.next(), try body(entry, &archive) {}
   }

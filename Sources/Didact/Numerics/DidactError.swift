@@ -53,7 +53,8 @@ public struct DidactError: Error, Equatable, Sendable, CustomStringConvertible {
 /// " Did you mean "x"?" for the nearest of the known names, or a list of them where none is near.
 package func suggestion(for name: String, among known: [String]) -> String {
   let ranked = known.map { ($0, editDistance(name, $0)) }.sorted { $0.1 < $1.1 }
-  if let nearest = ranked.first, nearest.1 <= max(2, name.utf8.count / 3) {
+  // A name with none of its letters right is no slip.
+  if let nearest = ranked.first, nearest.1 <= max(2, name.utf8.count / 3), nearest.1 < name.utf8.count {
     return " Did you mean \"\(nearest.0)\"?"
   }
   return known.isEmpty ? "" : " Known: \(known.joined(separator: ", "))."

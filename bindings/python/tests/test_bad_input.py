@@ -373,6 +373,8 @@ def test_whole_numbers_that_do_not_fit():
         for number in (-1, 2**64, 10**30):
             with pytest.raises(ValueError):
                 call(number)
+        with pytest.raises(TypeError, match="must be a whole number, got True"):
+            call(True)
         for number in (0.5, "1", [1]):
             with pytest.raises(TypeError):
                 call(number)

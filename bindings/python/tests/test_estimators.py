@@ -654,6 +654,15 @@ def test_images_are_learned_from_as_images():
         classifier.predict(images.reshape(400, 64)[:, :32])
     with pytest.raises(ValueError, match="hidden_layers are a perceptron's"):
         didact.SemiSupervisedClassifier(hidden_layers=(3,)).fit(images, few)
+    with pytest.raises(ValueError, match="X has 5 dimensions; rows have two, images three or four"):
+        gray.fit(images[..., None], few)
+
+
+def test_channels_first_are_warned_of():
+    images, digits = didact.datasets.load_digits(images=True)
+    classifier = didact.SemiSupervisedClassifier("supervised", steps=1, random_state=0)
+    with pytest.warns(UserWarning, match=r"1 × 8 × 8; where its channels come first, give X.transpose\(0, 2, 3, 1\)"):
+        classifier.fit(images[:100].transpose(0, 3, 1, 2), digits[:100])
 
 
 def test_images_after_rows_and_rows_after_images():

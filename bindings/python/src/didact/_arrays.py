@@ -145,7 +145,7 @@ def labels(values: Any, *, name: str, missing: bool = False) -> np.ndarray:
 def whole_number(value: Any, name: str, bits: int = 63) -> int:
     """A number in 0..<2^bits. ctypes itself would drop the bits that do not fit."""
     try:
-        number = operator.index(value)
+        number = operator.index(None if isinstance(value, bool) else value)
     except TypeError:
         raise TypeError(f"{name} must be a whole number, got {value!r}") from None
     if not 0 <= number < 1 << bits:

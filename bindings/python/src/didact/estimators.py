@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -332,6 +333,8 @@ def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
     if not hasattr(X, "ndim") and isinstance(X, (list, tuple)) and len(X):
         X = _listed(X)
     is_fit = options.get("reset", True)
+    if getattr(X, "ndim", 2) > 4:
+        raise ValueError(f"X has {X.ndim} dimensions; rows have two, images three or four")
     if getattr(X, "ndim", 2) not in (3, 4):
         X = validate_data(estimator, X, **options)
         if is_fit:
@@ -341,6 +344,11 @@ def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
     X = validate_data(estimator, X, allow_nd=True, ensure_2d=False, **options)
     shape, fitted = (*X.shape[1:], 1)[:3], getattr(estimator, "image_shape_", None)
     if is_fit:
+        if shape[0] in (1, 3) and shape[0] < shape[1] == shape[2]:
+            warnings.warn(
+                f"X is taken as images of {_lengths(shape)}; where its channels come first, give X.transpose(0, 2, 3, 1)",
+                stacklevel=3,
+            )
         estimator.image_shape_, estimator.n_features_in_ = shape, math.prod(shape)
     elif fitted is None:
         raise ValueError(

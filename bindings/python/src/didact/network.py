@@ -300,7 +300,8 @@ class Network:
         """Logits [rows, classes] of rows ``x`` [rows, inputs].
 
         In training mode batch normalisation uses the batch's statistics and moves the running ones,
-        and dropout draws its next masks.
+        and dropout draws its next masks. NaN and infinities go through as through any arithmetic;
+        `Trainer.predict_proba` refuses them.
         """
         x = borrow(x)
         logits = self._empty(x.array)
