@@ -73,7 +73,7 @@ static inline bool kernels_is_convolution(const kernels_operation *o) {
 
 static inline void *operand(const kernels_operation *o, const kernels_run *run, int index) {
   uint64_t value = o->operands[index];
-  uintptr_t base = (uintptr_t)run->bases[value >> 56 & 0x7f];
+  uintptr_t base = (uintptr_t)run->bases[value >> 56 & 0x3f];
   return value ? (void *)(base + (uintptr_t)(value & 0x00ffffffffffffff)) : 0;
 }
 
@@ -88,6 +88,18 @@ static inline bool has_bfloat16(const kernels_operation *o) {
   for (int i = 0; i < KERNELS_OPERANDS; i++) any |= o->operands[i];
   return any >> 63;
 }
+
+/* Whether an operand, float32, is kept in blocks of channels, as the bit below says. */
+static inline bool is_in_blocks(const kernels_operation *o, int index) { return o->operands[index] >> 62 & 1; }
+
+static inline bool has_blocks(const kernels_operation *o) {
+  uint64_t any = 0;
+  for (int i = 0; i < KERNELS_OPERANDS; i++) any |= o->operands[i];
+  return any >> 62 & 1;
+}
+
+/* Whether an operand is kept otherwise than as float32, channels last. */
+static inline bool has_own_form(const kernels_operation *o) { return has_bfloat16(o) || has_blocks(o); }
 
 /* The elements of an operand, an image or a vector, in one row of an operation. */
 static inline int64_t row_length(const kernels_operation *o, int index) {

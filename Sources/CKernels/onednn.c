@@ -251,6 +251,8 @@ const char *kernels_onednn_instruction_set(void) {
   }
 }
 
+bool kernels_prefers_blocks(void) { return dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core; }
+
 bool kernels_has_bfloat16(void) {
   dnnl_cpu_isa_t most = dnnl_get_effective_cpu_isa();
   return most == dnnl_cpu_isa_avx512_core_bf16 || most == dnnl_cpu_isa_avx512_core_amx;

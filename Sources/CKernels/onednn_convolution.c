@@ -1,5 +1,5 @@
-/* Convolutions by oneDNN 2.x, each divided into parts of examples that the threads share: direct, channels last; on
- * request in bfloat16, or by Winograd's algorithm. */
+/* Convolutions by oneDNN 2.x, each divided into parts of examples that the threads share: direct; on request in bfloat16,
+ * or by Winograd's algorithm. Images are channels last, or in blocks of channels. */
 #include "onednn.h"
 
 #include <stdatomic.h>
@@ -28,12 +28,14 @@ typedef enum {
   BFLOAT16,
   /* Rounded to bfloat16, but kept in float32, for processors without it. */
   ROUNDED,
-  /* In blocks of 16 channels, which Winograd's algorithm wants. What it writes has the same layout. */
-  BLOCKED,
+  /* In blocks of 16 channels, as Winograd's algorithm wants them, and who keeps images so; what else there is on the other
+   * side, in the layout that the primitive chooses. */
+  IN_BLOCKS,
 } form;
 
 typedef struct {
   form form;
+  bool is_winograd;
   part whole, last;
   /* Parts, of which each thread does some that follow each other. */
   int parts, threads;
@@ -141,38 +143,45 @@ static int output_operand(const kernels_operation *o) {
 }
 
 /* Whether a primitive works on other images than those that are given: converted ones, and such as become the given. */
-static bool needs_room(form form, const kernels_operation *o, bool is_read, int index) {
-  switch (form) {
+static bool needs_room(const convolution *c, const kernels_operation *o, bool is_read, int index) {
+  switch (c->form) {
     case AS_THEY_ARE: return false;
     case BFLOAT16: return is_read && !is_bfloat16(o, index);
     case ROUNDED: return is_read || is_bfloat16(o, index);
-    case BLOCKED: return true;
+    case IN_BLOCKS: return !is_in_blocks(o, index);
   }
+}
+
+static dnnl_format_tag_t tag_of(const convolution *c, const kernels_operation *o, int index) {
+  if (c->form != IN_BLOCKS) return dnnl_nhwc;
+  return c->is_winograd || is_in_blocks(o, index) ? dnnl_nChw16c : dnnl_format_tag_any;
 }
 
 /* Decides how `rows` examples are convolved; `wanted` takes the form of the weights, or says it. */
 static bool make_part(
-    part *p, form form, const kernels_operation *o, const shape *s, int64_t rows, dnnl_memory_desc_t *wanted,
+    part *p, const convolution *c, const kernels_operation *o, const shape *s, int64_t rows, dnnl_memory_desc_t *wanted,
     const dnnl_memory_desc_t *bias) {
   // What is written is bfloat16 only where it is kept so.
-  dnnl_data_type_t type = form == BFLOAT16 ? dnnl_bf16 : dnnl_f32;
+  dnnl_data_type_t type = c->form == BFLOAT16 ? dnnl_bf16 : dnnl_f32;
   dnnl_data_type_t input_type = reads_input(o) || is_bfloat16(o, input_operand(o)) ? type : dnnl_f32;
   dnnl_data_type_t output_type = reads_output(o) || is_bfloat16(o, output_operand(o)) ? type : dnnl_f32;
-  dnnl_format_tag_t tag = form == BLOCKED ? dnnl_nChw16c : dnnl_nhwc;
-  dnnl_alg_kind_t algorithm = form == BLOCKED ? dnnl_convolution_winograd : dnnl_convolution_direct;
+  dnnl_format_tag_t input_tag = tag_of(c, o, input_operand(o)), output_tag = tag_of(c, o, output_operand(o));
+  dnnl_alg_kind_t algorithm = c->is_winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
   dnnl_memory_desc_t any, hint_input, hint_output;
   p->rows = rows;
   inputs(&p->plain_input, rows, s, dnnl_f32, dnnl_nhwc);
   outputs(&p->plain_output, rows, s, dnnl_f32, dnnl_nhwc);
-  inputs(&p->input, rows, s, input_type, tag);
-  outputs(&p->output, rows, s, output_type, tag);
-  inputs(&hint_input, rows, s, type, tag);
-  outputs(&hint_output, rows, s, o->code == KERNELS_CONVOLUTION ? output_type : type, tag);
+  inputs(&p->input, rows, s, input_type, input_tag);
+  outputs(&p->output, rows, s, output_type, output_tag);
+  inputs(&hint_input, rows, s, type, input_tag);
+  outputs(&hint_output, rows, s, o->code == KERNELS_CONVOLUTION ? output_type : type, output_tag);
   weights(&any, s, true, type);
   dnnl_convolution_desc_t forward, description;
-  dnnl_primitive_attr_t attributes = attributes_of(form != BLOCKED && adds(o));
+  // Where what is written changes its layout behind, that adds.
+  bool changes = c->form == IN_BLOCKS, adds_itself = adds(o) && !(changes && c->has_output_room);
+  dnnl_primitive_attr_t attributes = attributes_of(adds_itself);
   dnnl_primitive_desc_t hint = 0, decided = 0;
-  dnnl_query_t query = dnnl_query_weights_md;
+  dnnl_query_t of_weights = dnnl_query_weights_md, of_input = dnnl_query_src_md, of_output = dnnl_query_dst_md;
   bool is_forward = o->code == KERNELS_CONVOLUTION;
   bool made = attributes
       && dnnl_convolution_forward_desc_init(
@@ -183,6 +192,8 @@ static bool make_part(
   switch (o->code) {
     case KERNELS_CONVOLUTION: decided = hint; break;
     case KERNELS_CONVOLUTION_INPUT_COTANGENT:
+      of_input = dnnl_query_diff_src_md;
+      of_output = dnnl_query_diff_dst_md;
       made = made
           && dnnl_convolution_backward_data_desc_init(
                  &description, algorithm, &p->input, wanted, &p->output, s->strides, s->padding, s->padding_after)
@@ -190,7 +201,8 @@ static bool make_part(
           && dnnl_primitive_desc_create(&decided, &description, attributes, kernels_engine, hint) == dnnl_success;
       break;
     default:
-      query = dnnl_query_diff_weights_md;
+      of_weights = dnnl_query_diff_weights_md;
+      of_output = dnnl_query_diff_dst_md;
       made = made
           && dnnl_convolution_backward_weights_desc_init(
                  &description, algorithm, &p->input, wanted, 0, &p->output, s->strides, s->padding, s->padding_after)
@@ -198,18 +210,24 @@ static bool make_part(
           && dnnl_primitive_desc_create(&decided, &description, attributes, kernels_engine, hint) == dnnl_success;
   }
   made = made && finish(&p->convolution, decided);
-  if (made) *wanted = *dnnl_primitive_desc_query_md(decided, query, 0);
+  if (made) {
+    *wanted = *dnnl_primitive_desc_query_md(decided, of_weights, 0);
+    p->input = *dnnl_primitive_desc_query_md(decided, of_input, 0);
+    p->output = *dnnl_primitive_desc_query_md(decided, of_output, 0);
+  }
   if (decided != hint) dnnl_primitive_desc_destroy(decided);
   dnnl_primitive_desc_destroy(hint);
   dnnl_primitive_attr_destroy(attributes);
-  if (!made || form != BLOCKED) return made;
-  if (reads_input(o) && !make_reorder(&p->enter_input, &p->plain_input, &p->input, false)) return false;
-  if (reads_output(o) && !make_reorder(&p->enter_output, &p->plain_output, &p->output, false)) return false;
-  switch (o->code) {
-    case KERNELS_CONVOLUTION: return make_reorder(&p->leave, &p->output, &p->plain_output, adds(o));
-    case KERNELS_CONVOLUTION_INPUT_COTANGENT: return make_reorder(&p->leave, &p->input, &p->plain_input, false);
-    default: return true;
+  if (!made || !changes) return made;
+  if (c->has_input_room) {
+    made = reads_input(o) ? make_reorder(&p->enter_input, &p->plain_input, &p->input, false)
+                          : make_reorder(&p->leave, &p->input, &p->plain_input, false);
   }
+  if (made && c->has_output_room) {
+    made = reads_output(o) ? make_reorder(&p->enter_output, &p->plain_output, &p->output, false)
+                           : make_reorder(&p->leave, &p->output, &p->plain_output, adds(o));
+  }
+  return made;
 }
 
 static int64_t floats(const dnnl_memory_desc_t *d) { return padded((int64_t)(dnnl_memory_desc_get_size(d) + 3) / 4); }
@@ -241,33 +259,39 @@ void kernels_free_convolution(kernels_operation *o) {
   o->products[0] = 0;
 }
 
-static form form_of(const kernels_operation *o, const shape *s) {
+static bool has_winograd(const kernels_operation *o, const shape *s) {
+  int64_t least = s->inputs < s->outputs ? s->inputs : s->outputs;
+  // Measured: where images change their layout, it pays from 32 channels on.
+  if (!has_blocks(o) && least < 32) return false;
+  return o->arithmetic == KERNELS_FAST && s->size == 3 && s->strides[0] == 1 && s->groups == 1 && s->padding[0] == 1
+      && s->inputs % KERNELS_BLOCK == 0 && s->outputs % KERNELS_BLOCK == 0;
+}
+
+static form form_of(const convolution *c, const kernels_operation *o, const shape *s) {
+  if (c->is_winograd || has_blocks(o)) return IN_BLOCKS;
   // Where a window is larger than the image, or strides leave an output one pixel wide, oneDNN 2.6 adds up what it never
   // wrote into the cotangents of weights.
   bool is_narrow = s->size > s->height || s->size > s->width || (s->output_width == 1 && s->strides[1] > 1);
   bool is_safe = !is_gradient(o) || !is_narrow;
   if (o->arithmetic == KERNELS_BFLOAT16) return is_safe ? BFLOAT16 : ROUNDED;
-  if (o->arithmetic == KERNELS_ROUNDED_TO_BFLOAT16) return ROUNDED;
-  // Measured: the change of layout pays from 32 channels on.
-  int64_t least = s->inputs < s->outputs ? s->inputs : s->outputs;
-  bool has_winograd = s->size == 3 && s->strides[0] == 1 && s->groups == 1 && s->padding[0] == 1
-      && s->inputs % 16 == 0 && s->outputs % 16 == 0 && least >= 32;
-  return o->arithmetic == KERNELS_FAST && has_winograd ? BLOCKED : AS_THEY_ARE;
+  return o->arithmetic == KERNELS_ROUNDED_TO_BFLOAT16 ? ROUNDED : AS_THEY_ARE;
 }
 
 /* Converted images of a part stay in the caches until they are read. Those of Winograd's algorithm, which has more to do
  * for each part, in a third-level one. */
-enum { CONVERTED_BYTES = 1 << 19, BLOCKED_BYTES = 1 << 21 };
+enum { CONVERTED_BYTES = 1 << 19, WINOGRAD_BYTES = 1 << 22, WINOGRAD_ROWS = 32 };
 
 static int64_t rows_of_part(const convolution *c, const kernels_operation *o, int64_t rows, int threads) {
   int64_t of_thread = (rows + threads - 1) / threads;
   if (c->form == AS_THEY_ARE) return of_thread;
-  bool is_blocked = c->form == BLOCKED;
-  int64_t count = (c->has_input_room ? c->input_count : 0) + (c->has_output_room ? c->output_count : 0);
+  int64_t count = c->has_input_room || c->is_winograd ? c->input_count : 0;
+  if (c->has_output_room || c->is_winograd) count += c->output_count;
   if (count == 0) return of_thread;
-  int64_t most = (is_blocked ? BLOCKED_BYTES : CONVERTED_BYTES) / (count * (c->form == BFLOAT16 ? 2 : 4));
+  int64_t most = (c->is_winograd ? WINOGRAD_BYTES : CONVERTED_BYTES) / (count * (c->form == BFLOAT16 ? 2 : 4));
   // Each part has parameter cotangents of its own to be added up.
-  if (is_gradient(o) && !is_blocked) most *= 4;
+  if (is_gradient(o) && !c->is_winograd) most *= 4;
+  // Measured: of more rows of few pixels it takes longer.
+  if (c->is_winograd && most > WINOGRAD_ROWS) most = WINOGRAD_ROWS;
   if (most < 1) most = 1;
   int64_t parts = (of_thread + most - 1) / most;
   return (of_thread + parts - 1) / parts;
@@ -286,8 +310,8 @@ static bool make(convolution *c, const kernels_operation *o, int threads) {
   shape s = shape_of(o);
   c->input_count = s.height * s.width * s.inputs;
   c->output_count = s.output_height * s.output_width * s.outputs;
-  c->has_input_room = needs_room(c->form, o, reads_input(o), input_operand(o));
-  c->has_output_room = needs_room(c->form, o, reads_output(o), output_operand(o));
+  c->has_input_room = needs_room(c, o, reads_input(o), input_operand(o));
+  c->has_output_room = needs_room(c, o, reads_output(o), output_operand(o));
   c->rows = rows_of_part(c, o, s.rows, threads);
   c->parts = (int)((s.rows + c->rows - 1) / c->rows);
   c->threads = c->parts < threads ? c->parts : threads;
@@ -297,9 +321,9 @@ static bool make(convolution *c, const kernels_operation *o, int threads) {
   dnnl_dims_t outputs = {s.outputs};
   dnnl_memory_desc_init_by_tag(&c->bias, 1, outputs, dnnl_f32, dnnl_a);
   const dnnl_memory_desc_t *bias = o->code == KERNELS_CONVOLUTION && o->operands[3] ? &c->bias : 0;
-  if (!make_part(&c->whole, c->form, o, &s, c->rows, &c->wanted, bias)) return false;
+  if (!make_part(&c->whole, c, o, &s, c->rows, &c->wanted, bias)) return false;
   // The last part takes the weights in the same form.
-  if (!make_part(&c->last, c->form, o, &s, s.rows - (c->parts - 1) * c->rows, &c->wanted, bias)) return false;
+  if (!make_part(&c->last, c, o, &s, s.rows - (c->parts - 1) * c->rows, &c->wanted, bias)) return false;
   if (is_gradient(o)) {
     if (!make_reorder(&c->reorder, &c->wanted, &c->plain, false)) return false;
     if (!make_reorder(&c->adding_reorder, &c->wanted, &c->plain, true)) return false;
@@ -322,13 +346,15 @@ int64_t kernels_make_convolution(kernels_operation *o, int threads) {
   if (!c) return -1;
   o->products[0] = c;
   shape s = shape_of(o);
-  c->form = form_of(o, &s);
+  c->is_winograd = has_winograd(o, &s);
+  c->form = form_of(c, o, &s);
   int before = kernels_enter_library();
   bool made = make(c, o, threads);
-  if (!made && c->form == BLOCKED) {
+  if (!made && c->is_winograd) {
     // Not on this processor.
     free_steps(c);
-    c->form = AS_THEY_ARE;
+    c->is_winograd = false;
+    c->form = form_of(c, o, &s);
     made = make(c, o, threads);
   }
   kernels_leave_library(before);
@@ -408,7 +434,7 @@ static bool enter(
         loops->round_to_bfloat16(e->count, e->given, e->room);
       }
       break;
-    case BLOCKED: return run_reorder(step, plain, e->given, wanted, e->room, scribble);
+    case IN_BLOCKS: return run_reorder(step, plain, e->given, wanted, e->room, scribble);
   }
   return true;
 }
@@ -418,7 +444,7 @@ static bool leave(
     const running *r, const examples *e, const step *step, const dnnl_memory_desc_t *plain,
     const dnnl_memory_desc_t *wanted, float *scribble) {
   if (e->room == e->given) return true;
-  if (r->convolution->form == BLOCKED) return run_reorder(step, wanted, e->room, plain, e->given, scribble);
+  if (r->convolution->form == IN_BLOCKS) return run_reorder(step, wanted, e->room, plain, e->given, scribble);
   kernels_chosen_loops()->to_bfloat16(e->count, e->room, e->given);
   return true;
 }
@@ -436,7 +462,7 @@ static bool run_part(const running *r, int index, float *scratch) {
   examples output = examples_of(
       r, output_operand(o), row, p->rows, c->output_count, c->has_output_room ? output_room : 0);
   if (reads_input(o)) done = enter(r, &input, &p->enter_input, &p->plain_input, &p->input, scratch);
-  // What is added to is read too; Winograd's output is added by its change of layout.
+  // What is added to is read too, but where a change of layout behind adds.
   if (reads_output(o) || (adds(o) && c->form == ROUNDED)) {
     done = done && enter(r, &output, &p->enter_output, &p->plain_output, &p->output, scratch);
   }

@@ -122,8 +122,8 @@ static bool sums_bias(const kernels_operation *o) {
   return o->code == KERNELS_CONVOLUTION_PARAMETER_COTANGENTS && o->operands[1];
 }
 
-/* Floats that each thread needs to sum up what is kept as bfloat16: two sums a column in float64. */
-static int64_t room_for_sums(const kernels_operation *o) { return has_bfloat16(o) ? padded(4 * o->columns) : 0; }
+/* Floats that each thread needs to sum up what is kept as bfloat16 or in blocks: two sums a column in float64. */
+static int64_t room_for_sums(const kernels_operation *o) { return has_own_form(o) ? padded(4 * o->columns) : 0; }
 
 int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threads) {
   int64_t scratch = 0, library = 0;
@@ -340,7 +340,7 @@ static bool is_summed_by_rows(const kernels_operation *o) {
   bool is_sum = o->code != KERNELS_NORMALIZATION_STATISTICS || o->option != 0;
   bool is_bias = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS;
   bool has_many = !is_bias && o->rows >= SUMMED_ROWS && o->columns <= SUMMED_COLUMNS;
-  return is_sum && (has_many || has_bfloat16(o));
+  return is_sum && (has_many || has_own_form(o));
 }
 
 static int summing_threads(const kernels_operation *o, int allowed) {
@@ -348,10 +348,10 @@ static int summing_threads(const kernels_operation *o, int allowed) {
       (double)(o->rows * o->columns) * 4, o->rows, allowed < SUMMING_THREADS ? allowed : SUMMING_THREADS);
 }
 
-/* Those of bfloat16 are not limited to few columns. */
+/* Those of bfloat16 or in blocks are not limited to few columns. */
 static double *sums_of(summing *s, int thread) {
   const kernels_run *run = s->run;
-  if (!has_bfloat16(s->operation)) return s->sums[thread];
+  if (!has_own_form(s->operation)) return s->sums[thread];
   return (double *)(run->scratch + thread * run->scratch_count + s->operation->scratch);
 }
 
@@ -421,7 +421,10 @@ static void run_by_chunks(const kernels_operation *operation, kernels_run *run) 
 static kernels_operation bias_sums_of(const kernels_operation *o) {
   kernels_operation sums = *o;
   sums.code = KERNELS_DENSE_PARAMETER_COTANGENTS;
-  sums.rows = o->rows * (int64_t)o->scalars[2] * (int64_t)o->scalars[3];
+  // The form of the images on the other side does not matter.
+  sums.operands[0] = sums.operands[3] = 0;
+  sums.inner = (int64_t)(o->scalars[2] * o->scalars[3]);
+  sums.rows = o->rows * sums.inner;
   return sums;
 }
 
@@ -436,11 +439,11 @@ int32_t kernels_threads(const kernels_operation *operations, int64_t count, int3
         end = end_of_region(operations, i, count);
         threads = region_of(o, end - i, 0, allowed).threads;
         break;
-      case BY_COLUMNS: threads = has_bfloat16(o) ? summing_threads(o, allowed) : 1; break;
+      case BY_COLUMNS: threads = has_own_form(o) ? summing_threads(o, allowed) : 1; break;
       case BY_CHUNKS: break;
       case LARGE_PRODUCT:
         threads = kernels_threads_of_products(o);
-        if (sums_bias(o) && has_bfloat16(o)) {
+        if (sums_bias(o) && has_own_form(o)) {
           kernels_operation sums = bias_sums_of(o);
           int of_sums = summing_threads(&sums, allowed);
           threads = threads > of_sums ? threads : of_sums;
@@ -496,7 +499,7 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
 
 bool kernels_execute_one(const kernels_operation *operation, kernels_run *run) {
   bool needs_plan = is_dense(operation) || kernels_is_convolution(operation) || is_normalization(operation);
-  if (!needs_plan && !has_bfloat16(operation)) {
+  if (!needs_plan && !has_own_form(operation)) {
     kernels_execute(operation, 1, run);
     return true;
   }

@@ -306,6 +306,8 @@ import Testing
   final class Bench {
     let kernels: any Kernels
     private(set) var tensors: [Tensor] = []
+    /// Of images in blocks, what they are of, by the number of the tensor.
+    private var extents: [Int: Extent] = [:]
     private var arenas: [Tensor] = []
     /// Numbers that the operation returned.
     var returned: [Double] = []
@@ -314,8 +316,9 @@ import Testing
     // A number of bfloat16 too.
     private static let sentinel = -12288.0
 
-    /// How images are kept, and whether their values are such that bfloat16 represents.
-    enum Images { case float32, rounded, bfloat16 }
+    /// How images are kept, and whether their values are such that bfloat16 represents. In blocks, if the channels are
+    /// such that they fill them.
+    enum Images { case float32, rounded, bfloat16, inBlocks }
     private let images: Images
 
     init(_ kernels: any Kernels, images: Images = .float32) {
@@ -323,11 +326,30 @@ import Testing
       self.images = images
     }
 
-    /// What a network would keep as bfloat16.
+    /// Pixels of images, which a network would keep in another form; in blocks, of two images where rows are even.
     func image(_ rows: Int, _ columns: Int) throws -> Tensor {
-      let image = try tensor(Shape(rows, columns), isBFloat16: images == .bfloat16)
+      guard images == .inBlocks, columns % channelsOfBlock == 0 else { return try image(Shape(rows, columns), nil) }
+      let examples = rows % 2 == 0 ? 2 : 1, extent = Extent(1, rows / examples, columns)
+      return extent.pixels(of: try image(Shape(examples, extent.count), extent))
+    }
+
+    /// Images [rows, extent.count] in that form.
+    func image(_ rows: Int, _ extent: Extent) throws -> Tensor {
+      let isInBlocks = images == .inBlocks && extent.isImage && extent.channels % channelsOfBlock == 0
+      return try image(Shape(rows, extent.count), isInBlocks ? extent : nil)
+    }
+
+    /// Numbers in the order of an image's elements, never bfloat16.
+    func places(_ rows: Int, _ extent: Extent) throws -> Tensor {
+      images == .inBlocks ? try image(rows, extent) : try matrix(rows, extent.count)
+    }
+
+    private func image(_ shape: Shape, _ extent: Extent?) throws -> Tensor {
+      let form: Tensor.Form = extent != nil ? .inBlocks : images == .bfloat16 ? .bfloat16 : .plain
+      if let extent { extents[tensors.count] = extent }
+      let image = try tensor(shape, form: form)
       guard images == .rounded else { return image }
-      let half = try Tensor(Shape(1), .float32).bfloat16View(Shape(1), at: 0)
+      let half = try Tensor(Shape(1), .float32).view(Shape(1), at: 0, form: .bfloat16)
       for i in 0..<image.count {
         half[0] = image[i]
         image[i] = half[0]
@@ -335,18 +357,33 @@ import Testing
       return image
     }
 
+    /// The elements of a tensor, channels last.
+    func values(_ index: Int) -> [Double] {
+      let tensor = tensors[index]
+      return (0..<tensor.count).map { tensor[place($0, of: index)] }
+    }
+
+    /// Where element `i`, channels last, of a tensor is kept.
+    private func place(_ i: Int, of index: Int) -> Int {
+      guard let extent = extents[index] else { return i }
+      let (example, element) = i.quotientAndRemainder(dividingBy: extent.count)
+      let (pixel, channel) = element.quotientAndRemainder(dividingBy: extent.channels)
+      let (block, lane) = channel.quotientAndRemainder(dividingBy: channelsOfBlock)
+      return example * extent.count + (block * extent.pixels + pixel) * channelsOfBlock + lane
+    }
+
     /// Random values that Float represents; also for outputs, so that one left unwritten shows.
     func tensor(
-      _ shape: Shape, _ elementType: ElementType? = nil, positive: Bool = false, isBFloat16: Bool = false
+      _ shape: Shape, _ elementType: ElementType? = nil, positive: Bool = false, form: Tensor.Form = .plain
     ) throws -> Tensor {
       let whole = Shape(shape.count + 2 * Self.margin)
       var arena = try Tensor(whole, elementType ?? kernels.elementType)
-      if isBFloat16 { arena = arena.bfloat16View(whole, at: 0) }
+      if form != .plain { arena = arena.view(whole, at: 0, form: form) }
       for i in 0..<arena.count { arena[i] = Self.sentinel }
       let tensor = arena.view(shape, at: Self.margin), draw = testDraw(UInt64(100 + tensors.count))
       for i in 0..<tensor.count {
         let value = Double(Float(draw.normal(i)))
-        tensor[i] = positive ? abs(value) + 0.25 : value
+        tensor[place(i, of: tensors.count)] = positive ? abs(value) + 0.25 : value
       }
       arenas.append(arena)
       tensors.append(tensor)
@@ -570,8 +607,8 @@ import Testing
     (
       "convolution",
       { bench, n, window in
-        let input = try bench.image(n, window.input.count), weight = try bench.tensor(try window.weights)
-        let output = try bench.image(n, window.output.count)
+        let input = try bench.image(n, window.input), weight = try bench.tensor(try window.weights)
+        let output = try bench.image(n, window.output)
         bench.kernels.convolution(
           output, input, weight: weight, bias: try bench.vector(window.output.channels), window, accumulate: false)
         bench.kernels.convolution(output, input, weight: weight, bias: nil, window, accumulate: true)
@@ -580,11 +617,11 @@ import Testing
     (
       "convolution, backward",
       { bench, n, window in
-        let cotangent = try bench.image(n, window.output.count), weight = try bench.tensor(try window.weights)
+        let cotangent = try bench.image(n, window.output), weight = try bench.tensor(try window.weights)
         bench.kernels.convolutionInputCotangent(
-          try bench.image(n, window.input.count), cotangent, weight: weight, window)
+          try bench.image(n, window.input), cotangent, weight: weight, window)
         bench.kernels.convolutionParameterCotangents(
-          weight, try bench.vector(window.output.channels), cotangent, input: try bench.image(n, window.input.count),
+          weight, try bench.vector(window.output.channels), cotangent, input: try bench.image(n, window.input),
           window)
       }
     ),
@@ -595,25 +632,25 @@ import Testing
           over: given.input, height: given.height, width: given.width, stride: given.stride, padding: given.padding,
           channels: given.input.channels, called: "test")
         window.groups = 1
-        let input = try bench.image(n, window.input.count), places = try bench.matrix(n, window.output.count)
-        bench.kernels.averagePool(try bench.image(n, window.output.count), input, window)
+        let input = try bench.image(n, window.input), places = try bench.places(n, window.output)
+        bench.kernels.averagePool(try bench.image(n, window.output), input, window)
         bench.kernels.averagePoolBackward(
-          try bench.image(n, window.input.count), try bench.image(n, window.output.count), window)
-        bench.kernels.maxPool(try bench.image(n, window.output.count), input, places: places, window)
+          try bench.image(n, window.input), try bench.image(n, window.output), window)
+        bench.kernels.maxPool(try bench.image(n, window.output), input, places: places, window)
         bench.kernels.maxPoolBackward(
-          try bench.image(n, window.input.count), try bench.image(n, window.output.count), places: places, window)
-        bench.kernels.maxPoolTangent(try bench.image(n, window.output.count), input, places: places, window)
+          try bench.image(n, window.input), try bench.image(n, window.output), places: places, window)
+        bench.kernels.maxPoolTangent(try bench.image(n, window.output), input, places: places, window)
       }
     ),
     (
       "gates",
       { bench, n, window in
-        let x = try bench.image(n, window.input.count), y = try bench.image(n, window.input.count)
+        let x = try bench.image(n, window.input), y = try bench.image(n, window.input)
         let gate = try bench.matrix(n, window.input.channels)
         bench.kernels.scaleChannels(y, x, gate: gate, accumulate: true)
-        bench.kernels.scaleChannels(try bench.image(n, window.input.count), x, gate: gate, accumulate: false)
+        bench.kernels.scaleChannels(try bench.image(n, window.input), x, gate: gate, accumulate: false)
         bench.kernels.sumPixels(try bench.matrix(n, window.input.channels), x, y)
-        bench.kernels.scaleRows(try bench.image(n, window.input.count), x, factors: try bench.vector(n))
+        bench.kernels.scaleRows(try bench.image(n, window.input), x, factors: try bench.vector(n))
       }
     ),
   ]
@@ -671,6 +708,46 @@ import Testing
               }
             }
             rounded = single.tensors
+          }
+        }
+      }
+    }
+  }
+
+  /// Images that are kept in blocks of channels, on both sides of an operation or on one.
+  @Test(.enabled(if: OneDNNKernels(threads: 1).imageForm == .inBlocks), arguments: [1, 3])
+  func imagesInBlocksAgreeWithDouble(threads: Int) throws {
+    func check(_ arithmetic: ConvolutionArithmetic, _ run: (Bench) throws -> Void, _ what: String) throws {
+      let single = Bench(OneDNNKernels(threads: threads, arithmetic: arithmetic), images: .inBlocks)
+      let double = Bench(ReferenceKernels<Double>())
+      try run(single)
+      try run(double)
+      #expect(single.isIntact, "\(what): wrote outside its tensors")
+      for (index, b) in double.tensors.enumerated() {
+        let scale = max(1, b.values.map(abs).max() ?? 1), tolerance = arithmetic == .fast ? 1e-4 : 2e-5
+        let error = largestDifference(single.values(index), b.values)
+        #expect(error <= tolerance * scale, "\(what), tensor \(index)")
+      }
+    }
+    let names = ["fill, scale, add, multiply", "batch normalisation", "relu"]
+    for operation in Self.operations where names.contains(operation.name) {
+      for (rows, columns) in [(3, 16), (8, 48), (40, 304), (97, 32), (2050, 16), (5000, 64)] {
+        try check(.direct, { try operation.run($0, rows, columns) }, "\(operation), [\(rows), \(columns)]")
+      }
+    }
+    let shapes: [(Extent, outputs: Int, size: Int, stride: Int)] = [
+      (Extent(8, 8, 3), 16, 3, 1), (Extent(9, 7, 1), 32, 3, 2), (Extent(5, 6, 20), 16, 3, 1),
+      (Extent(6, 6, 16), 10, 3, 1), (Extent(6, 6, 16), 10, 1, 2), (Extent(8, 8, 16), 32, 3, 1),
+      (Extent(2, 2, 32), 32, 3, 1), (Extent(3, 2, 16), 16, 3, 2), (Extent(2, 9, 16), 16, 5, 1),
+      (Extent(7, 9, 32), 64, 3, 2), (Extent(7, 9, 64), 32, 1, 2), (Extent(8, 8, 64), 64, 3, 1),
+    ]
+    for (extent, outputs, size, stride) in shapes {
+      let window = try Window(
+        over: extent, height: size, width: size, stride: stride, padding: size / 2, channels: outputs, called: "test")
+      for (name, run) in Self.imageOperations {
+        for rows in [1, 2, 7, 40] {
+          for arithmetic in [ConvolutionArithmetic.direct, .fast] {
+            try check(arithmetic, { try run($0, rows, window) }, "\(arithmetic), \(name), \(window), \(rows) rows")
           }
         }
       }

@@ -97,6 +97,9 @@ typedef enum {
   KERNELS_ROUNDED_TO_BFLOAT16,
 } kernels_arithmetic;
 
+/* The channels of a block, of images that are kept so. */
+enum { KERNELS_BLOCK = 16 };
+
 enum { KERNELS_OPERANDS = 8, KERNELS_SCALARS = 8, KERNELS_BASES = 12 };
 
 typedef struct {
@@ -109,7 +112,9 @@ typedef struct {
   /* Where the operands are: the base in the highest byte, the bytes from there in the others. Base 0 is the address
    * space, so that an address stands for itself. An operand left out is 0. The highest bit says that the operand, an
    * image, is kept as bfloat16; within programs alone, by operations element by element, of images and of batch
-   * normalisation. */
+   * normalisation. The one below says that it is kept in blocks of channels, [N, C / 16, pixels, 16]: to convolutions
+   * each operand by itself, to batch normalisation all of them, and `inner` is the number of pixels. To the other
+   * operations it means nothing: those of images take N · C / 16 examples of 16 channels. */
   uint64_t operands[KERNELS_OPERANDS];
   double scalars[KERNELS_SCALARS];
   /* Set by `kernels_plan`: the part of a thread's scratch memory that is this operation's, in floats. */
@@ -173,6 +178,8 @@ const char *kernels_instruction_set(void);
 /* "2.6.3", and the instruction set that oneDNN uses. */
 const char *kernels_onednn_version(void);
 const char *kernels_onednn_instruction_set(void);
+/* Whether oneDNN convolves images in blocks of 16 channels faster than channels last, as it does with AVX-512. */
+bool kernels_prefers_blocks(void);
 /* Whether oneDNN may use instructions for bfloat16 here. */
 bool kernels_has_bfloat16(void);
 int32_t kernels_available_cores(void);

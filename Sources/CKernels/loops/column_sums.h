@@ -195,12 +195,55 @@ static void add_half_sums(
   }
 }
 
+/* The same of pixels of one block: d less the shift, or x, is the other factor; without both it is d. */
+INLINE void add_block(
+    int64_t rows, const float *d, const float *x, const float *shift, double *restrict sums, double *restrict products) {
+  enum { VECTORS = KERNELS_BLOCK / DOUBLES };
+  double_vector sum[VECTORS], product[VECTORS], less[VECTORS];
+  UNROLL for (int v = 0; v < VECTORS; v++) {
+    sum[v] = product[v] = (double_vector){};
+    less[v] = shift ? load_double(shift + v * DOUBLES) : (double_vector){};
+  }
+  for (int64_t n = 0; n < rows; n++, d += KERNELS_BLOCK) {
+    UNROLL for (int v = 0; v < VECTORS; v++) {
+      double_vector a = load_double(d + v * DOUBLES) - less[v];
+      sum[v] += a;
+      product[v] += a * (x ? load_double(x + n * KERNELS_BLOCK + v * DOUBLES) : a);
+    }
+  }
+  UNROLL for (int v = 0; v < VECTORS; v++) {
+    for (int i = 0; i < DOUBLES; i++) {
+      sums[v * DOUBLES + i] += sum[v][i];
+      products[v * DOUBLES + i] += product[v][i];
+    }
+  }
+}
+
+static void add_block_sums(
+    const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, double *sums, double *products) {
+  bool is_statistics = o->code == KERNELS_NORMALIZATION_STATISTICS;
+  bool is_bias = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS;
+  const float *d = operand(o, run, is_bias ? 2 : 0), *x = operand(o, run, 1);
+  for (stretch r = first_stretch(o, first, last); r.rows > 0; r = next_stretch(o, r)) {
+    double *to = sums + r.column, *too = products + r.column;
+    const float *shift = d + r.column * o->inner;
+    if (is_statistics) {
+      add_block(r.rows, d + r.start, 0, shift, to, too);
+    } else if (is_bias) {
+      add_block(r.rows, d + r.start, 0, 0, to, too);
+    } else {
+      add_block(r.rows, d + r.start, x + r.start, 0, to, too);
+    }
+  }
+}
+
 /* What a range of rows adds to sums and products of each column. */
 static void NAME(partial_sums)(
     const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, double *restrict sums) {
   int64_t columns = o->columns, rows = last - first;
   double *products = sums + columns;
   if (has_bfloat16(o)) return add_half_sums(o, run, first, last, sums, products);
+  if (has_blocks(o)) return add_block_sums(o, run, first, last, sums, products);
   const float *d = (const float *)operand(o, run, 0), *from = d + first * columns;
   if (o->code == KERNELS_NORMALIZATION_STATISTICS) {
     add_squares(rows, columns, from, d, sums, products);
@@ -226,7 +269,9 @@ static void NAME(finish_sums)(const kernels_operation *o, const kernels_run *run
         if (is_bfloat16(o, 0)) {
           NAME(widen)(1, (const uint16_t *)operand(o, run, 0) + c, &shift);
         } else {
-          shift = ((const float *)operand(o, run, 0))[c];
+          // Of the first pixel.
+          int64_t at = has_blocks(o) ? c / KERNELS_BLOCK * KERNELS_BLOCK * o->inner + c % KERNELS_BLOCK : c;
+          shift = ((const float *)operand(o, run, 0))[at];
         }
         double difference = total[c] / rows, variance = total[columns + c] / rows - difference * difference;
         mean[c] = shift + difference;

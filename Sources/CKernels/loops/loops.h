@@ -22,6 +22,11 @@ INLINE void store_first(float *x, vector v, int64_t count) {
   for (int64_t i = 0; i < count; i++) x[i] = v[i];
 }
 
+typedef float single_vector __attribute__((vector_size(LANES * 2), aligned(4)));
+INLINE double_vector load_double(const float *x) {
+  return __builtin_convertvector(*(const single_vector *)x, double_vector);
+}
+
 /* Where the condition holds `a`, elsewhere `b`. */
 INLINE double_vector choose(long_vector condition, double_vector a, double_vector b) {
   return (double_vector)(((long_vector)a & condition) | ((long_vector)b & ~condition));
@@ -47,6 +52,29 @@ static const product_end plain_end = {0, false, 0};
 INLINE product_end end_of(const kernels_operation *o, const float *gate) {
   product_end end = {gate, o->joined == KERNELS_JOINED_ACTIVATION, (float)o->scalars[0]};
   return o->joined ? end : plain_end;
+}
+
+/* Rows that lie together: of channels last, all; of images in blocks, pixels of one example and one block. */
+typedef struct {
+  int64_t rows, columns;
+  /* The first column, and the first element. */
+  int64_t column, start;
+  /* Where the last run ends, in elements. */
+  int64_t end;
+} stretch;
+
+INLINE stretch stretch_at(const kernels_operation *o, int64_t start, int64_t end) {
+  if (!has_blocks(o)) return (stretch){(end - start) / o->columns, o->columns, 0, start, end};
+  int64_t of_block = o->inner * KERNELS_BLOCK, index = start / of_block, next = (index + 1) * of_block;
+  int64_t column = index * KERNELS_BLOCK % o->columns;
+  return (stretch){((next < end ? next : end) - start) / KERNELS_BLOCK, KERNELS_BLOCK, column, start, end};
+}
+INLINE stretch first_stretch(const kernels_operation *o, int64_t first, int64_t last) {
+  return stretch_at(o, first * o->columns, last * o->columns);
+}
+/* Without rows behind the last. */
+INLINE stretch next_stretch(const kernels_operation *o, stretch r) {
+  return stretch_at(o, r.start + r.rows * r.columns, r.end);
 }
 
 #include "normalization.h"

@@ -61,8 +61,8 @@ static void prepare_column_maps(const kernels_operation *o, const kernels_run *r
 /* `width` vectors of columns, of which the last counts `tail` lanes. */
 INLINE void map_panel(
     int width, int64_t tail, bool is_half, bool has_direction, product_end end, int64_t rows, int64_t columns,
-    const float *maps, char *result, const char *d, const char *x) {
-  int64_t size = is_half ? 2 : 4, stride = padded(columns);
+    const float *maps, int64_t stride, char *result, const char *d, const char *x) {
+  int64_t size = is_half ? 2 : 4;
   vector mean[PANEL], a[PANEL], b[PANEL], c[PANEL];
   UNROLL for (int v = 0; v < width; v++) {
     mean[v] = load(maps + v * LANES);
@@ -82,9 +82,8 @@ INLINE void map_panel(
   }
 }
 
-static void map_in_float64(
-    int64_t rows, int64_t columns, const double *maps, float *result, const float *d, const float *x) {
-  int64_t stride = padded(columns);
+INLINE void map_in_float64(
+    int64_t rows, int64_t columns, const double *maps, int64_t stride, float *result, const float *d, const float *x) {
   for (int64_t n = 0; n < rows; n++) {
     float *restrict to = result + n * columns;
     const float *of = d + n * columns, *from = x + n * columns;
@@ -94,30 +93,48 @@ static void map_in_float64(
   }
 }
 
-/* Operations of batch normalisation on rows whose images are all float32, or all bfloat16. */
-static void normalization_rows(
-    const kernels_operation *o, const kernels_run *run, const float *maps, int64_t first, int64_t last) {
-  bool is_half = is_bfloat16(o, 0), is_forward = o->code == KERNELS_NORMALIZATION;
-  int64_t columns = o->columns, size = is_half ? 2 : 4, start = first * columns * size, rows = last - first;
-  char *result = (char *)operand(o, run, 0) + start;
-  const char *d = is_forward ? 0 : operand(o, run, 1), *x = (const char *)operand(o, run, is_forward ? 1 : 2) + start;
-  if (d) d += start;
-  if (maps_in_float64(o)) {
-    map_in_float64(rows, columns, (const double *)maps, (float *)result, (const float *)d, (const float *)x);
-    return;
-  }
-  product_end end = end_of(o, 0);
+/* `rows` rows of so many columns. */
+static void map_rows(
+    bool is_half, product_end end, int64_t rows, int64_t columns, const float *maps, int64_t stride, char *result,
+    const char *d, const char *x) {
+  int64_t size = is_half ? 2 : 4;
   for (int64_t n = 0; n < columns; n += PANEL * LANES) {
     int64_t width = panel_width(columns - n), tail = panel_tail(columns - n);
     char *to = result + n * size;
     const char *of = d ? d + n * size : 0, *from = x + n * size;
 #define CASE(vectors, half, directed)                                                                         \
   case (vectors) * 4 + (half) * 2 + (directed):                                                               \
-    map_panel(vectors, tail, half, directed, directed ? plain_end : end, rows, columns, maps + n, to, of, from); \
+    map_panel(                                                                                                \
+        vectors, tail, half, directed, directed ? plain_end : end, rows, columns, maps + n, stride, to, of, from); \
     break;
 #define CASES(vectors) CASE(vectors, 0, 0) CASE(vectors, 1, 0) CASE(vectors, 1, 1)
     switch (width * 4 + is_half * 2 + (d != 0)) { WIDTHS(CASES) }
 #undef CASES
 #undef CASE
+  }
+}
+
+/* Operations of batch normalisation on rows whose images are all float32, or all bfloat16; channels last, or all in
+ * blocks. */
+static void normalization_rows(
+    const kernels_operation *o, const kernels_run *run, const float *maps, int64_t first, int64_t last) {
+  bool is_half = is_bfloat16(o, 0), is_forward = o->code == KERNELS_NORMALIZATION, is_double = maps_in_float64(o);
+  int64_t columns = o->columns, stride = padded(columns), size = is_half ? 2 : 4;
+  char *result = operand(o, run, 0);
+  const char *d = is_forward ? 0 : operand(o, run, 1), *x = operand(o, run, is_forward ? 1 : 2);
+  product_end end = end_of(o, 0);
+  for (stretch r = first_stretch(o, first, last); r.rows > 0; r = next_stretch(o, r)) {
+    char *to = result + r.start * size;
+    const char *of = d ? d + r.start * size : 0, *from = x + r.start * size;
+    if (!is_double) {
+      map_rows(is_half, end, r.rows, r.columns, maps + r.column, stride, to, of, from);
+    } else if (r.columns == KERNELS_BLOCK) {
+      map_in_float64(
+          r.rows, KERNELS_BLOCK, (const double *)maps + r.column, stride, (float *)to, (const float *)of,
+          (const float *)from);
+    } else {
+      map_in_float64(
+          r.rows, r.columns, (const double *)maps, stride, (float *)to, (const float *)of, (const float *)from);
+    }
   }
 }

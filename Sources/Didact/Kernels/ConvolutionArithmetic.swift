@@ -14,7 +14,7 @@ public enum ConvolutionArithmetic: Sendable {
   static let fields = [
     Field(
       "math", .choice(["direct", "fast"]), "direct",
-      "\"fast\" lets convolutions of 32 and more channels use Winograd's algorithm: fewer multiplications, more rounding",
+      "\"fast\" lets convolutions use Winograd's algorithm where it is faster: fewer multiplications, more rounding",
       source: "Lavin and Gray 2016"),
     Field(
       "bfloat16", .choice(["off", "on", "emulate"]), "off",
@@ -53,9 +53,6 @@ public enum ConvolutionArithmetic: Sendable {
       throw DidactError(.invalidArgument, "math and bfloat16 are about convolutions, of which the network has none")
     }
   }
-
-  /// Whether images between layers are kept as bfloat16.
-  var keepsBFloat16: Bool { self == .bfloat16 || self == .emulatedBFloat16 }
 
   var code: Int32 {
     let code =

@@ -7,6 +7,8 @@
 protocol Kernels: Sendable {
   /// The type of every floating-point tensor passed in, except where a parameter says otherwise.
   var elementType: ElementType { get }
+  /// The form in which networks best keep images within a pass.
+  var imageForm: Tensor.Form { get }
 
   // MARK: Vectors (any shape, equal counts)
 

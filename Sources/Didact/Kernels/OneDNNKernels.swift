@@ -12,6 +12,12 @@ struct OneDNNKernels: Kernels {
   var recorder: ProgramRecorder?
 
   var elementType: ElementType { .float32 }
+  var imageForm: Tensor.Form {
+    switch arithmetic {
+    case .bfloat16, .emulatedBFloat16: .bfloat16
+    case .direct, .fast: kernels_prefers_blocks() ? .inBlocks : .plain
+    }
+  }
 
   init(threads: Int, arithmetic: ConvolutionArithmetic = .direct, recorder: ProgramRecorder? = nil) {
     self.threads = threads
@@ -31,8 +37,16 @@ struct OneDNNKernels: Kernels {
   private typealias Operands = (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)
   private typealias Scalars = (Double, Double, Double, Double, Double, Double, Double, Double)
 
-  /// The address, or place in a program; the highest bit says what is kept as bfloat16.
-  private func bits(_ x: Tensor) -> UInt64 { UInt64(UInt(bitPattern: x.address)) | (x.isBFloat16 ? 1 << 63 : 0) }
+  /// The address, or place in a program; the two highest bits say in which form it is kept.
+  private func bits(_ x: Tensor) -> UInt64 {
+    let form: UInt64 =
+      switch x.form {
+      case .plain: 0
+      case .bfloat16: 1 << 63
+      case .inBlocks: 1 << 62
+      }
+    return UInt64(UInt(bitPattern: x.address)) | form
+  }
   private func bits(_ x: Tensor?) -> UInt64 { x.map { bits($0) } ?? 0 }
 
   @discardableResult
@@ -70,15 +84,20 @@ struct OneDNNKernels: Kernels {
     _ scalars: Scalars = (0, 0, 0, 0, 0, 0, 0, 0)
   ) { call(code, rows: count, columns: 1, option: option, operands, scalars) }
 
+  /// Rows and columns of a matrix, of pixels [N · pixels, channels] or in blocks [N, channels / 16, pixels, 16]; of the
+  /// latter the pixels of an example too. Any other shape is a column.
+  private func lengths(_ x: Tensor) -> (rows: Int, columns: Int, pixels: Int) {
+    if x.form == .inBlocks, x.shape.rank == 4 { return (x.shape[0] * x.shape[2], x.shape[1] * x.shape[3], x.shape[2]) }
+    return x.shape.rank == 2 ? (x.rows, x.columns, 0) : (x.count, 1, 0)
+  }
+
   /// An operation on matrices of the same shape: in rows, so that it shares the regions of its neighbours.
   private func byRow(
     _ code: kernels_code, _ x: Tensor, option: Int32 = 0, _ operands: Operands,
     _ scalars: Scalars = (0, 0, 0, 0, 0, 0, 0, 0), draw: RandomDraw? = nil
   ) {
-    let isMatrix = x.shape.rank == 2
-    call(
-      code, rows: isMatrix ? x.rows : x.count, columns: isMatrix ? x.columns : 1, option: option, operands, scalars,
-      draw: draw)
+    let (rows, columns, pixels) = lengths(x)
+    call(code, rows: rows, columns: columns, inner: pixels, option: option, operands, scalars, draw: draw)
   }
 
   // MARK: Vectors
@@ -214,8 +233,8 @@ struct OneDNNKernels: Kernels {
     _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVariance: Tensor,
     moments: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?
   ) {
-    call(
-      KERNELS_NORMALIZATION_STATISTICS, rows: input.rows, columns: input.columns,
+    byRow(
+      KERNELS_NORMALIZATION_STATISTICS, input,
       option: usesBatch ? (momentum == nil ? 1 : 2) : 0,
       (bits(input), bits(runningMean), bits(runningVariance), bits(moments), 0, 0, 0, 0),
       (epsilon, momentum ?? 0, 0, 0, 0, 0, 0, 0))
@@ -232,8 +251,8 @@ struct OneDNNKernels: Kernels {
     _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
     input: Tensor, weight: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool, adds: Bool
   ) {
-    call(
-      KERNELS_NORMALIZATION_BACKWARD_SUMS, rows: outputCotangent.rows, columns: outputCotangent.columns,
+    byRow(
+      KERNELS_NORMALIZATION_BACKWARD_SUMS, outputCotangent,
       option: (usesBatch ? 1 : 0) | (adds ? 2 : 0),
       (
         bits(outputCotangent), bits(input), bits(moments), bits(sums), bits(weightCotangent), bits(biasCotangent), 0, 0
@@ -251,8 +270,8 @@ struct OneDNNKernels: Kernels {
     biasTangent: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool
   ) {
     if let inputTangent {
-      call(
-        KERNELS_NORMALIZATION_TANGENT_SUMS, rows: inputTangent.rows, columns: inputTangent.columns,
+      byRow(
+        KERNELS_NORMALIZATION_TANGENT_SUMS, inputTangent,
         option: usesBatch ? 1 : 0, (bits(inputTangent), bits(input), bits(moments), bits(sums), 0, 0, 0, 0))
     }
     byRow(
@@ -407,6 +426,9 @@ struct OneDNNKernels: Kernels {
   }
 }
 
+/// The channels of a block, of images that are kept so.
+let channelsOfBlock = Int(KERNELS_BLOCK)
+
 /// Cores that this process may run on.
 let availableCores = Int(kernels_available_cores())
 
@@ -464,9 +486,16 @@ extension OneDNNKernels {
 
   // MARK: Pooling
 
-  private func pool(_ code: kernels_code, rows: Int, _ window: Window, _ operands: Operands) {
+  /// `count` times as many examples of so many times fewer channels, as which images in blocks are kept.
+  private func blocks(_ image: Tensor, channels: Int) -> (count: Int, channels: Int) {
+    image.form == .inBlocks ? (channels / channelsOfBlock, channelsOfBlock) : (1, channels)
+  }
+
+  private func pool(_ code: kernels_code, _ image: Tensor, _ window: Window, _ operands: Operands) {
+    let blocks = blocks(image, channels: window.input.channels)
     call(
-      code, rows: rows, columns: window.input.channels, inner: window.stride, option: Int32(window.padding), operands,
+      code, rows: image.rows * blocks.count, columns: blocks.channels, inner: window.stride,
+      option: Int32(window.padding), operands,
       (
         Double(window.input.height), Double(window.input.width), Double(window.output.height),
         Double(window.output.width), Double(window.height), Double(window.width), 0, 0
@@ -474,42 +503,44 @@ extension OneDNNKernels {
   }
 
   func averagePool(_ output: Tensor, _ input: Tensor, _ window: Window) {
-    pool(KERNELS_AVERAGE_POOL, rows: input.rows, window, (bits(output), bits(input), 0, 0, 0, 0, 0, 0))
+    pool(KERNELS_AVERAGE_POOL, input, window, (bits(output), bits(input), 0, 0, 0, 0, 0, 0))
   }
 
   func averagePoolBackward(_ inputCotangent: Tensor, _ outputCotangent: Tensor, _ window: Window) {
     pool(
-      KERNELS_AVERAGE_POOL_BACKWARD, rows: outputCotangent.rows, window,
+      KERNELS_AVERAGE_POOL_BACKWARD, inputCotangent, window,
       (bits(inputCotangent), bits(outputCotangent), 0, 0, 0, 0, 0, 0))
   }
 
   func maxPool(_ output: Tensor, _ input: Tensor, places: Tensor, _ window: Window) {
-    pool(KERNELS_MAX_POOL, rows: input.rows, window, (bits(output), bits(input), bits(places), 0, 0, 0, 0, 0))
+    pool(KERNELS_MAX_POOL, input, window, (bits(output), bits(input), bits(places), 0, 0, 0, 0, 0))
   }
 
   func maxPoolBackward(_ inputCotangent: Tensor, _ outputCotangent: Tensor, places: Tensor, _ window: Window) {
     pool(
-      KERNELS_MAX_POOL_BACKWARD, rows: outputCotangent.rows, window,
+      KERNELS_MAX_POOL_BACKWARD, inputCotangent, window,
       (bits(inputCotangent), bits(outputCotangent), bits(places), 0, 0, 0, 0, 0))
   }
 
   func maxPoolTangent(_ outputTangent: Tensor, _ inputTangent: Tensor, places: Tensor, _ window: Window) {
     pool(
-      KERNELS_MAX_POOL_TANGENT, rows: inputTangent.rows, window,
+      KERNELS_MAX_POOL_TANGENT, inputTangent, window,
       (bits(outputTangent), bits(inputTangent), bits(places), 0, 0, 0, 0, 0))
   }
 
   // MARK: Gates
 
   func scaleChannels(_ result: Tensor, _ x: Tensor, gate: Tensor, accumulate: Bool) {
+    let blocks = blocks(x, channels: gate.columns)
     call(
-      KERNELS_SCALE_CHANNELS, rows: gate.rows, columns: gate.columns, inner: x.count / gate.count,
+      KERNELS_SCALE_CHANNELS, rows: gate.rows * blocks.count, columns: blocks.channels, inner: x.count / gate.count,
       option: accumulate ? 1 : 0, (bits(result), bits(x), bits(gate), 0, 0, 0, 0, 0))
   }
 
   func sumPixels(_ gate: Tensor, _ a: Tensor, _ b: Tensor) {
+    let blocks = blocks(a, channels: gate.columns)
     call(
-      KERNELS_SUM_PIXELS, rows: gate.rows, columns: gate.columns, inner: a.count / gate.count,
+      KERNELS_SUM_PIXELS, rows: gate.rows * blocks.count, columns: blocks.channels, inner: a.count / gate.count,
       (bits(gate), bits(a), bits(b), 0, 0, 0, 0, 0))
   }
 

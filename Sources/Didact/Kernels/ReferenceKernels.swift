@@ -13,6 +13,7 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
   typealias Elements = UnsafeMutablePointer<Element>
 
   var elementType: ElementType { Element.elementType }
+  var imageForm: Tensor.Form { .plain }
 
   @inline(__always)
   func elements(_ x: Tensor) -> Elements { x.address.assumingMemoryBound(to: Element.self) }

@@ -10,6 +10,9 @@ struct ConvolutionLayer: Layer {
   var extent: Extent { window.output }
   func savedShapes(rows: Int) -> [Shape] { [] }
   var regions: Regions { .isAlone }
+  func images(in form: Tensor.Form, inputs: [Extent?]) -> ImagesInForm {
+    form == .inBlocks && (window.groups > 1 || (inputs[0] ?? window.input) != window.input) ? .none : .any
+  }
 
   func forward(_ pass: LayerPass) {
     pass.kernels.convolution(

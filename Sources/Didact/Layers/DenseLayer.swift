@@ -6,7 +6,7 @@ struct DenseLayer: Layer {
   let bias: Slot
 
   func savedShapes(rows: Int) -> [Shape] { [] }
-  var takesBFloat16: Bool { false }
+  func images(in form: Tensor.Form, inputs: [Extent?]) -> ImagesInForm { .none }
 
   func forward(_ pass: LayerPass) {
     pass.kernels.dense(

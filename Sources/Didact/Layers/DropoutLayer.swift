@@ -12,6 +12,8 @@ struct DropoutLayer: Layer {
   func savedShapes(rows: Int) -> [Shape] { [Shape(rows, outputs)] }
   var reads: PassValues { [] }
   var isElementwise: Bool { true }
+  /// Which elements are left out depends on their order.
+  func images(in form: Tensor.Form, inputs: [Extent?]) -> ImagesInForm { form == .inBlocks ? .none : .allOrNone }
 
   func forward(_ pass: LayerPass) {
     if let noise = pass.mode.noise {

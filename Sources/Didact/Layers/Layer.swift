@@ -12,8 +12,10 @@ protocol Layer: Sendable {
   /// Whether an element of the output depends on the same element of the inputs alone, so that the kernels may write it
   /// over that; and the same for a cotangent and a tangent.
   var isElementwise: Bool { get }
-  /// Whether its kernels take images, with their cotangents and tangents, that are kept as bfloat16.
-  var takesBFloat16: Bool { get }
+  /// Which of its images, with their cotangents and tangents, its kernels take in a form that is not plain.
+  /// - Parameter inputs: of each what its layer made, as a layer may read an image as a vector; nil for the network's input,
+  ///   which is plain.
+  func images(in form: Tensor.Form, inputs: [Extent?]) -> ImagesInForm
   /// How its kernels stand in regions of parallel work.
   var regions: Regions { get }
   /// Whether the cotangent of each input is that of the output, so that `backward` is never called: see `AdditionLayer`.
@@ -40,7 +42,11 @@ extension Layer {
   var outputs: Int { extent.count }
   var reads: PassValues { .inputs }
   var isElementwise: Bool { false }
-  var takesBFloat16: Bool { true }
+  func images(in form: Tensor.Form, inputs: [Extent?]) -> ImagesInForm {
+    guard form == .inBlocks else { return isElementwise ? .allOrNone : .any }
+    // Channel by channel, whatever becomes of the pixels.
+    return inputs.allSatisfy { $0?.channels == extent.channels } ? .allOrNone : .none
+  }
   var regions: Regions { .joins }
   var passesCotangentOn: Bool { false }
   var isRepeatable: Bool { false }
@@ -52,6 +58,11 @@ struct PassValues: OptionSet {
   let rawValue: Int
   static let inputs = PassValues(rawValue: 1)
   static let output = PassValues(rawValue: 2)
+}
+
+/// Which images, of the inputs and the output, may be in a form that is not plain.
+enum ImagesInForm {
+  case none, allOrNone, any
 }
 
 /// How the kernels of a layer stand in regions: work that runs block of rows by block, so that a later operation may
@@ -84,8 +95,11 @@ struct LayerPass {
 }
 
 extension Extent {
-  /// Examples [N, count] as their pixels [N · pixels, channels].
-  func pixels(of examples: Tensor) -> Tensor { examples.view(Shape(examples.count / channels, channels)) }
+  /// Examples [N, count] as their pixels [N · pixels, channels]; in blocks, [N, channels / 16, pixels, 16].
+  func pixels(of examples: Tensor) -> Tensor {
+    guard examples.form == .inBlocks else { return examples.view(Shape(examples.count / channels, channels)) }
+    return examples.view(Shape(examples.count / count, channels / channelsOfBlock, pixels, channelsOfBlock))
+  }
 }
 
 /// How a forward treats noise and normalisation.

@@ -3,15 +3,13 @@ struct PassLayout {
   struct Place {
     var offset: Int
     let shape: Shape
-    /// Whether the value is kept as bfloat16, two elements in the place of one.
-    let isBFloat16: Bool
+    let form: Tensor.Form
 
-    var count: Int { isBFloat16 ? (shape.count + 1) / 2 : shape.count }
+    /// As bfloat16, two elements in the place of one.
+    var count: Int { form == .bfloat16 ? (shape.count + 1) / 2 : shape.count }
 
     /// The value in the memory that the place is about.
-    func tensor(in memory: Tensor) -> Tensor {
-      isBFloat16 ? memory.bfloat16View(shape, at: offset) : memory.view(shape, at: offset)
-    }
+    func tensor(in memory: Tensor) -> Tensor { memory.view(shape, at: offset, form: form) }
   }
 
   let rows: Int
@@ -28,16 +26,16 @@ struct PassLayout {
   /// What the schedules number, in the memory of directions.
   private let cotangents: [[Place]], tangents: [Place]
 
-  /// - Parameter keepsBFloat16: whether images within the pass are kept as bfloat16.
+  /// - Parameter imageForm: that images within the pass are kept in, where their layers take it.
   /// - Throws: `DidactError.shape` where a shape is too large to count.
-  init(_ graph: LayerGraph, inputs: Int, rows: Int, isKept: Bool, keepsBFloat16: Bool = false) throws {
+  init(_ graph: LayerGraph, inputs: Int, rows: Int, isKept: Bool, imageForm: Tensor.Form = .plain) throws {
     var workspace = Arena()
-    let layers = graph.nodes.map(\.layer), inBFloat16 = keepsBFloat16 ? graph.valuesForBFloat16 : []
+    let layers = graph.nodes.map(\.layer), forms = graph.forms(imageForm)
     /// The room that a value takes, nowhere yet.
     func room(_ value: Int) throws -> Place {
       Place(
         offset: 0, shape: try Shape(checking: [rows, value == 0 ? inputs : layers[value - 1].outputs]),
-        isBFloat16: keepsBFloat16 && inBFloat16[value])
+        form: forms[value])
     }
     self.rows = rows
     input = try room(0).shape
@@ -55,7 +53,7 @@ struct PassLayout {
       try layers.indices.map { try room($0 + 1) }, uses: uses, elsewhere: { places[$0] != nil })
     outputs = storages.map { places[$0] ?? turns[$0] }
     saved = try layers.map {
-      try $0.savedShapes(rows: rows).map { try workspace.append(Place(offset: 0, shape: $0, isBFloat16: false)) }
+      try $0.savedShapes(rows: rows).map { try workspace.append(Place(offset: 0, shape: $0, form: .plain)) }
     }
     count = workspace.count
 

@@ -43,25 +43,30 @@ extension LayerGraph {
     return storages
   }
 
-  /// Of each value whether it may be kept as bfloat16: images between layers that take such. An elementwise layer may
-  /// write over its input, so that both are kept alike.
-  var valuesForBFloat16: [Bool] {
-    var areKept = [false] + nodes.map { $0.layer.extent.isImage && $0.layer.takesBFloat16 }
-    areKept[nodes.count] = false
-    for node in nodes where !node.layer.takesBFloat16 {
-      for value in node.inputs { areKept[value] = false }
+  /// In which form each value is kept: images between layers that take it in `wanted`, the others plain.
+  func forms(_ wanted: Tensor.Form) -> [Tensor.Form] {
+    // An elementwise layer may write over its input, so that both are kept alike.
+    let extents = [nil] + nodes.map { Optional($0.layer.extent) }
+    var areKept = extents.map { extent in
+      extent.map { $0.isImage && (wanted != .inBlocks || $0.channels % channelsOfBlock == 0) } ?? false
     }
+    areKept[nodes.count] = false
     var isSettled = false
     while !isSettled {
       isSettled = true
-      for (index, node) in nodes.enumerated() where node.layer.isElementwise {
-        let values = node.inputs + [index + 1]
-        guard values.contains(where: { areKept[$0] }), values.contains(where: { !areKept[$0] }) else { continue }
-        for value in values { areKept[value] = false }
+      for (index, node) in nodes.enumerated() {
+        let images = (node.inputs + [index + 1]).filter { extents[$0]?.isImage ?? true }
+        guard images.contains(where: { areKept[$0] }) else { continue }
+        switch node.layer.images(in: wanted, inputs: node.inputs.map { extents[$0] }) {
+        case .any: continue
+        case .allOrNone where images.allSatisfy({ areKept[$0] }): continue
+        case .allOrNone, .none: break
+        }
+        for value in images { areKept[value] = false }
         isSettled = false
       }
     }
-    return areKept
+    return areKept.map { $0 ? wanted : .plain }
   }
 
   /// What each layer's forward reads and writes: outputs, numbered as the layers.

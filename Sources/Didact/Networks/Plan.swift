@@ -28,7 +28,7 @@ final class Plan: @unchecked Sendable {
     graph = network.graph
     layout = try PassLayout(
       network.graph, inputs: network.inputs, rows: key.rows, isKept: key.isKept,
-      keepsBFloat16: network.arithmetic.keepsBFloat16)
+      imageForm: network.kernels.imageForm)
     parameterShape = network.parameters.shape
     statisticShape = network.statistics.shape
     recording = network.kernels as? OneDNNKernels

@@ -8,14 +8,22 @@
 ///
 /// What the elements are is the kernels' business: layers, objectives and methods pass tensors on and never read one.
 public struct Tensor: Sendable {
+  /// How elements are kept. Images within a pass may be kept otherwise than everywhere else; only kernels see such.
+  enum Form: Sendable {
+    /// In the element type, row-major; of images channels last.
+    case plain
+    /// float32 rounded to bfloat16, in half the memory.
+    case bfloat16
+    /// float32 in blocks of 16 channels: an example is [channels / 16, pixels, 16].
+    case inBlocks
+  }
+
   public let shape: Shape
   public let elementType: ElementType
   package let buffer: Buffer
   /// In elements, from the start of the buffer.
   package let offset: Int
-  /// Whether float32 elements are kept rounded to bfloat16, in half the memory: images within a pass, if the network's
-  /// arithmetic asks for it. Only kernels see such tensors.
-  let isBFloat16: Bool
+  let form: Form
 
   /// Zeros.
   public init(_ shape: Shape, _ elementType: ElementType) throws {
@@ -23,19 +31,19 @@ public struct Tensor: Sendable {
     self.elementType = elementType
     self.buffer = try Buffer(byteCount: shape.count * elementType.byteCount)
     self.offset = 0
-    isBFloat16 = false
+    form = .plain
   }
 
   package init(_ shape: Shape, _ elementType: ElementType, buffer: Buffer, offset: Int = 0) {
-    self.init(shape, elementType, buffer: buffer, offset: offset, isBFloat16: false)
+    self.init(shape, elementType, buffer: buffer, offset: offset, form: .plain)
   }
 
-  private init(_ shape: Shape, _ elementType: ElementType, buffer: Buffer, offset: Int, isBFloat16: Bool) {
+  private init(_ shape: Shape, _ elementType: ElementType, buffer: Buffer, offset: Int, form: Form) {
     self.shape = shape
     self.elementType = elementType
     self.buffer = buffer
     self.offset = offset
-    self.isBFloat16 = isBFloat16
+    self.form = form
   }
 
   public var count: Int { shape.count }
@@ -43,20 +51,21 @@ public struct Tensor: Sendable {
   public var rows: Int { shape[0] }
   /// The second dimension.
   public var columns: Int { shape[1] }
-  private var elementByteCount: Int { isBFloat16 ? 2 : elementType.byteCount }
+  private var elementByteCount: Int { form == .bfloat16 ? 2 : elementType.byteCount }
   package var byteCount: Int { count * elementByteCount }
   package var address: UnsafeMutableRawPointer { buffer.address + offset * elementByteCount }
 
   /// A view of `shape` that starts `offset` elements into this tensor.
   func view(_ shape: Shape, at offset: Int = 0) -> Tensor {
     assert(offset >= 0 && offset + shape.count <= count, "view outside its tensor")
-    return Tensor(shape, elementType, buffer: buffer, offset: self.offset + offset, isBFloat16: isBFloat16)
+    return Tensor(shape, elementType, buffer: buffer, offset: self.offset + offset, form: form)
   }
 
-  /// The memory from there on as elements kept as bfloat16, two in the place of one.
-  func bfloat16View(_ shape: Shape, at offset: Int) -> Tensor {
-    assert(elementType == .float32 && !isBFloat16 && 2 * (count - offset) >= shape.count, "view outside its tensor")
-    return Tensor(shape, elementType, buffer: buffer, offset: 2 * (self.offset + offset), isBFloat16: true)
+  /// The memory from there on, of a plain tensor, as elements in another form: of bfloat16 two in the place of one.
+  func view(_ shape: Shape, at offset: Int, form: Form) -> Tensor {
+    let inPlace = form == .bfloat16 ? 2 : 1
+    assert(self.form == .plain && inPlace * (count - offset) >= shape.count, "view outside its tensor")
+    return Tensor(shape, elementType, buffer: buffer, offset: inPlace * (self.offset + offset), form: form)
   }
 
   /// A view of the rows `range` of a matrix.
@@ -101,7 +110,7 @@ extension Tensor {
   public internal(set) subscript(index: Int) -> Double {
     get {
       switch elementType {
-      case .float32 where isBFloat16:
+      case .float32 where form == .bfloat16:
         Double(Float(bitPattern: UInt32(address.assumingMemoryBound(to: UInt16.self)[index]) << 16))
       case .float32: Double(address.assumingMemoryBound(to: Float.self)[index])
       case .float64: address.assumingMemoryBound(to: Double.self)[index]
@@ -111,7 +120,7 @@ extension Tensor {
     }
     nonmutating set {
       switch elementType {
-      case .float32 where isBFloat16:
+      case .float32 where form == .bfloat16:
         // To the nearest, ties to the even one.
         let bits = Float(newValue).bitPattern
         address.assumingMemoryBound(to: UInt16.self)[index] = UInt16((bits + 0x7fff + (bits >> 16 & 1)) >> 16)
