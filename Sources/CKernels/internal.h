@@ -16,7 +16,8 @@ typedef enum {
   KERNELS_NOT_JOINED,
   /* DENSE, NORMALIZATION: output ← f(product), f(normalised) */
   KERNELS_JOINED_ACTIVATION,
-  /* The others: result ← f′(operand 7) ⊙ product */
+  /* Products: result ← f′(operand 7) ⊙ product. NORMALIZATION_BACKWARD and its sums: f′ ⊙ output cotangent in place of
+   * the latter, with f′ at what the normalisation gives, computed again. */
   KERNELS_JOINED_DERIVATIVE,
   /* The second of the two, with nothing left to do. */
   KERNELS_JOINED_AWAY,
@@ -141,9 +142,13 @@ static inline bool is_normalization(const kernels_operation *o) {
       || o->code == KERNELS_NORMALIZATION_TANGENT;
 }
 
-/* Floats of one thread for the four numbers of float64 a column that a normalisation by rows is made of. */
+/* Floats of one thread for the four numbers of float64 a column that a normalisation by rows is made of, and before them
+ * the three that a joined derivative is found by. */
+static inline int64_t gate_room(const kernels_operation *o) {
+  return o->joined == KERNELS_JOINED_DERIVATIVE ? 3 * padded(o->columns) : 0;
+}
 static inline int64_t column_maps_room(const kernels_operation *o) {
-  return is_normalization(o) ? 8 * padded(o->columns) : 0;
+  return is_normalization(o) ? gate_room(o) + 8 * padded(o->columns) : 0;
 }
 
 /* Whether the product of a dense layer runs along the outputs, for which the weight must be transposed. */

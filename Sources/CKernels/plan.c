@@ -117,17 +117,62 @@ static void join_activations(kernels_operation *operations, int64_t count) {
   }
 }
 
+/* Whether the value that stands in a place after the operation at `index` is read by a later one. */
+static bool is_read_after(const kernels_operation *operations, int64_t count, int64_t index, uint64_t place) {
+  for (int64_t i = index + 1; i < count; i++) {
+    const kernels_operation *o = &operations[i];
+    for (int k = 1; k < KERNELS_OPERANDS; k++) {
+      if (o->operands[k] == place) return true;
+    }
+    if (o->operands[0] != place) continue;
+    switch (o->code) {
+      case KERNELS_FILL:
+      case KERNELS_COPY:
+      case KERNELS_SUM:
+      case KERNELS_ACTIVATION:
+      case KERNELS_ACTIVATION_DERIVATIVE:
+      case KERNELS_NORMALIZATION:
+      case KERNELS_NORMALIZATION_BACKWARD:
+      case KERNELS_CONVOLUTION_INPUT_COTANGENT: return false;
+      default: return true;
+    }
+  }
+  return false;
+}
+
+/* Joins the derivative of a ReLU with the backward of the normalisation before it, in both parts. What the derivative alone
+ * would have stored is then not stored, and where the ReLU is open follows from the normalisation's input. */
+static void join_derivatives(kernels_operation *operations, int64_t count) {
+  for (int64_t i = 0; i + 2 < count; i++) {
+    kernels_operation *a = &operations[i], *sums = a + 1, *backward = a + 2;
+    uint64_t result = a->operands[0];
+    bool is_triple = a->code == KERNELS_ACTIVATION_DERIVATIVE && a->option == KERNELS_RELU && !a->joined
+        && sums->code == KERNELS_NORMALIZATION_BACKWARD_SUMS && backward->code == KERNELS_NORMALIZATION_BACKWARD
+        && sums->operands[0] == result && backward->operands[1] == result
+        && a->rows * a->columns == sums->rows * sums->columns && has_own_form(sums)
+        && is_bfloat16(sums, 0) == is_bfloat16(sums, 1) && is_bfloat16(backward, 0) == is_bfloat16(backward, 1);
+    if (!is_triple || (backward->operands[0] != result && is_read_after(operations, count, i + 2, result))) continue;
+    sums->operands[0] = backward->operands[1] = a->operands[1];
+    sums->joined = backward->joined = KERNELS_JOINED_DERIVATIVE;
+    a->joined = KERNELS_JOINED_AWAY;
+  }
+}
+
 /* Whether the bias of a convolution has a cotangent, which is summed up apart. */
 static bool sums_bias(const kernels_operation *o) {
   return o->code == KERNELS_CONVOLUTION_PARAMETER_COTANGENTS && o->operands[1];
 }
 
-/* Floats that each thread needs to sum up what is kept as bfloat16 or in blocks: two sums a column in float64. */
-static int64_t room_for_sums(const kernels_operation *o) { return has_own_form(o) ? padded(4 * o->columns) : 0; }
+/* Floats that each thread needs to sum up what is kept as bfloat16 or in blocks: two sums a column in float64, and behind
+ * them what a joined derivative is found by. */
+static int64_t room_for_sums(const kernels_operation *o) {
+  return has_own_form(o) ? padded(4 * o->columns) + gate_room(o) : 0;
+}
 
 int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threads) {
   int64_t scratch = 0, library = 0;
   join_activations(operations, count);
+  join_derivatives(operations, count);
   for (int64_t i = 0; i < count; i++) {
     kernels_operation *o = &operations[i];
     o->scratch = scratch;

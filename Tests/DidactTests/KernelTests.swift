@@ -200,7 +200,7 @@ import Testing
     let ofWeight = try bench.vector([1]), ofBias = try bench.vector([1])
     kernels.batchNormalizationBackward(
       result, weightCotangent: ofWeight, biasCotangent: ofBias, direction, input: input, weight: weight,
-      moments: moments, sums: sums, usesBatch: true, adds: false)
+      bias: try bench.vector([0]), moments: moments, sums: sums, usesBatch: true, adds: false)
     bench.expect(result, [1, -2, 1], "3 · 2 · (1/6, −1/3, 1/6)")
     bench.expect(ofWeight, [1 - root])
     bench.expect(ofBias, [2])
@@ -508,8 +508,8 @@ import Testing
             moments: moments, epsilon: 1e-5, usesBatch: usesBatch, momentum: momentum)
           bench.kernels.batchNormalizationBackward(
             try bench.image(n, c), weightCotangent: try bench.vector(c), biasCotangent: try bench.vector(c),
-            try bench.image(n, c), input: input, weight: weight, moments: moments, sums: sums, usesBatch: usesBatch,
-            adds: false)
+            try bench.image(n, c), input: input, weight: weight, bias: try bench.vector(c), moments: moments, sums: sums,
+            usesBatch: usesBatch, adds: false)
           bench.kernels.batchNormalizationTangent(
             try bench.image(n, c), try bench.image(n, c), input: input, weight: weight,
             weightTangent: try bench.vector(c), biasTangent: try bench.vector(c), moments: moments, sums: sums,

@@ -56,9 +56,9 @@ typedef enum {
    * inverse deviation of each column, sums two values a column between the parts, all in float64. */
   KERNELS_NORMALIZATION_STATISTICS, /* input, running mean, running variance, moments; epsilon, momentum */
   KERNELS_NORMALIZATION,            /* output, input, weight, bias, moments */
-  KERNELS_NORMALIZATION_BACKWARD_SUMS, /* output cotangent, input, moments, sums, weight cotangent, bias cotangent;
-                                          whether statistics are the batch's (1), whether weight and bias add (2) */
-  KERNELS_NORMALIZATION_BACKWARD, /* input cotangent, output cotangent, input, moments, sums, weight */
+  KERNELS_NORMALIZATION_BACKWARD_SUMS, /* output cotangent, input, moments, sums, weight cotangent, bias cotangent, weight,
+                                          bias; whether statistics are the batch's (1), whether weight and bias add (2) */
+  KERNELS_NORMALIZATION_BACKWARD, /* input cotangent, output cotangent, input, moments, sums, weight, none, bias */
   KERNELS_NORMALIZATION_TANGENT_SUMS, /* input tangent, input, moments, sums */
   KERNELS_NORMALIZATION_TANGENT, /* output tangent, input tangent or none, input, moments, sums, weight,
                                     weight tangent, bias tangent */

@@ -135,26 +135,29 @@ INLINE void add_products(
 }
 
 /* The same of what is kept as bfloat16, in float32 for so many rows at a time, `width` vectors of columns of which the
- * last counts `tail` lanes. d less the shift, or x, is the other factor; without both there is no product. */
+ * last counts `tail` lanes. d less the shift, or x, is the other factor; without both it is d. */
 enum { HALF_ROWS = 32 };
 
 INLINE void add_half_panel(
-    int width, int64_t tail, bool d_is_half, bool x_is_half, int64_t rows, int64_t columns, const char *d,
-    const char *x, const float *shift, double *sums, double *products) {
+    int width, int64_t tail, bool d_is_half, bool x_is_half, bool is_gated, relu_gate gate, int64_t rows,
+    int64_t columns, const char *d, const char *x, const float *shift, double *sums, double *products) {
   int64_t d_size = d_is_half ? 2 : 4, x_size = x_is_half ? 2 : 4;
   for (int64_t n = 0; n < rows; n += HALF_ROWS) {
-    vector sum[PANEL], product[PANEL], less[PANEL];
+    vector sum[PANEL], product[PANEL], less[PANEL], of_gate[3][PANEL];
     UNROLL for (int v = 0; v < width; v++) {
       sum[v] = product[v] = (vector){};
       less[v] = shift ? load(shift + v * LANES) : (vector){};
+      for (int i = 0; i < 3 && is_gated; i++) of_gate[i][v] = load(gate.maps + i * gate.stride + v * LANES);
     }
     int64_t count = rows - n < HALF_ROWS ? rows - n : HALF_ROWS;
     for (int64_t i = 0; i < count; i++, d += columns * d_size) {
       UNROLL for (int v = 0; v < width; v++) {
         vector a = load_as(d_is_half, d + v * LANES * d_size);
-        if (shift) a -= less[v];
+        vector other = x ? load_as(x_is_half, x + v * LANES * x_size) : a;
+        if (shift) other = a -= less[v];
+        if (is_gated) a = gated(a, (other - of_gate[0][v]) * of_gate[1][v] + of_gate[2][v], false, false, 0);
         sum[v] += a;
-        if (shift || x) product[v] += a * (shift ? a : load_as(x_is_half, x + v * LANES * x_size));
+        product[v] += a * other;
       }
       if (x) x += columns * x_size;
     }
@@ -168,7 +171,8 @@ INLINE void add_half_panel(
 }
 
 static void add_half_sums(
-    const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, double *sums, double *products) {
+    const kernels_operation *o, const kernels_run *run, relu_gate gate, int64_t first, int64_t last, double *sums,
+    double *products) {
   bool is_statistics = o->code == KERNELS_NORMALIZATION_STATISTICS;
   bool is_bias = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS;
   int of = is_bias ? 2 : 0;
@@ -182,14 +186,16 @@ static void add_half_sums(
     for (int v = 0; is_statistics && v < width; v++) {
       store(shift + v * LANES, load_as(d_is_half, d + (n + v * LANES) * d_size));
     }
-#define CASE(count, half_d, half_x)                                                                                  \
-  case (count) * 4 + (half_d) * 2 + (half_x):                                                                        \
+    relu_gate of_panel = {gate.maps ? gate.maps + n : 0, gate.stride};
+#define CASE(count, half_d, half_x, is_gated)                                                                        \
+  case (count) * 8 + (half_d) * 4 + (half_x) * 2 + (is_gated):                                                       \
     add_half_panel(                                                                                                  \
-        count, tail, half_d, half_x, last - first, columns, from, other, is_statistics ? shift : 0, sums + n,        \
-        products + n);                                                                                               \
+        count, tail, half_d, half_x, is_gated, of_panel, last - first, columns, from, other,                         \
+        is_statistics ? shift : 0, sums + n, products + n);                                                          \
     break;
-#define CASES(count) CASE(count, 0, 0) CASE(count, 0, 1) CASE(count, 1, 0) CASE(count, 1, 1)
-    switch (width * 4 + d_is_half * 2 + (has_x && x_is_half)) { WIDTHS(CASES) }
+#define CASES(count) \
+  CASE(count, 0, 0, 0) CASE(count, 0, 1, 0) CASE(count, 1, 0, 0) CASE(count, 1, 1, 0) CASE(count, 1, 1, 1)
+    switch (width * 8 + d_is_half * 4 + (has_x && x_is_half) * 2 + (gate.maps != 0)) { WIDTHS(CASES) }
 #undef CASES
 #undef CASE
   }
@@ -197,16 +203,24 @@ static void add_half_sums(
 
 /* The same of pixels of one block: d less the shift, or x, is the other factor; without both it is d. */
 INLINE void add_block(
-    int64_t rows, const float *d, const float *x, const float *shift, double *restrict sums, double *restrict products) {
+    bool is_gated, relu_gate gate, int64_t rows, const float *d, const float *x, const float *shift,
+    double *restrict sums, double *restrict products) {
   enum { VECTORS = KERNELS_BLOCK / DOUBLES };
   double_vector sum[VECTORS], product[VECTORS], less[VECTORS];
+  single_vector of_gate[3][VECTORS];
   UNROLL for (int v = 0; v < VECTORS; v++) {
     sum[v] = product[v] = (double_vector){};
     less[v] = shift ? load_double(shift + v * DOUBLES) : (double_vector){};
+    for (int i = 0; i < 3 && is_gated; i++) of_gate[i][v] = load_single(gate.maps + i * gate.stride + v * DOUBLES);
   }
   for (int64_t n = 0; n < rows; n++, d += KERNELS_BLOCK) {
     UNROLL for (int v = 0; v < VECTORS; v++) {
       double_vector a = load_double(d + v * DOUBLES) - less[v];
+      if (is_gated) {
+        single_vector y = load_single(x + n * KERNELS_BLOCK + v * DOUBLES);
+        y = (y - of_gate[0][v]) * of_gate[1][v] + of_gate[2][v];
+        a = choose(__builtin_convertvector(y > 0, long_vector), a, (double_vector){});
+      }
       sum[v] += a;
       product[v] += a * (x ? load_double(x + n * KERNELS_BLOCK + v * DOUBLES) : a);
     }
@@ -220,19 +234,23 @@ INLINE void add_block(
 }
 
 static void add_block_sums(
-    const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, double *sums, double *products) {
+    const kernels_operation *o, const kernels_run *run, relu_gate gate, int64_t first, int64_t last, double *sums,
+    double *products) {
   bool is_statistics = o->code == KERNELS_NORMALIZATION_STATISTICS;
   bool is_bias = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS;
   const float *d = operand(o, run, is_bias ? 2 : 0), *x = operand(o, run, 1);
   for (stretch r = first_stretch(o, first, last); r.rows > 0; r = next_stretch(o, r)) {
     double *to = sums + r.column, *too = products + r.column;
     const float *shift = d + r.column * o->inner;
+    relu_gate of_block = {gate.maps ? gate.maps + r.column : 0, gate.stride};
     if (is_statistics) {
-      add_block(r.rows, d + r.start, 0, shift, to, too);
+      add_block(false, gate, r.rows, d + r.start, 0, shift, to, too);
     } else if (is_bias) {
-      add_block(r.rows, d + r.start, 0, 0, to, too);
+      add_block(false, gate, r.rows, d + r.start, 0, 0, to, too);
+    } else if (gate.maps) {
+      add_block(true, of_block, r.rows, d + r.start, x + r.start, 0, to, too);
     } else {
-      add_block(r.rows, d + r.start, x + r.start, 0, to, too);
+      add_block(false, gate, r.rows, d + r.start, x + r.start, 0, to, too);
     }
   }
 }
@@ -242,8 +260,10 @@ static void NAME(partial_sums)(
     const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, double *restrict sums) {
   int64_t columns = o->columns, rows = last - first;
   double *products = sums + columns;
-  if (has_bfloat16(o)) return add_half_sums(o, run, first, last, sums, products);
-  if (has_blocks(o)) return add_block_sums(o, run, first, last, sums, products);
+  // Behind the sums of the thread.
+  relu_gate gate = prepare_gate(o, run, (float *)sums + padded(4 * columns));
+  if (has_bfloat16(o)) return add_half_sums(o, run, gate, first, last, sums, products);
+  if (has_blocks(o)) return add_block_sums(o, run, gate, first, last, sums, products);
   const float *d = (const float *)operand(o, run, 0), *from = d + first * columns;
   if (o->code == KERNELS_NORMALIZATION_STATISTICS) {
     add_squares(rows, columns, from, d, sums, products);

@@ -23,9 +23,8 @@ INLINE void store_first(float *x, vector v, int64_t count) {
 }
 
 typedef float single_vector __attribute__((vector_size(LANES * 2), aligned(4)));
-INLINE double_vector load_double(const float *x) {
-  return __builtin_convertvector(*(const single_vector *)x, double_vector);
-}
+INLINE single_vector load_single(const float *x) { return *(const single_vector *)x; }
+INLINE double_vector load_double(const float *x) { return __builtin_convertvector(load_single(x), double_vector); }
 
 /* Where the condition holds `a`, elsewhere `b`. */
 INLINE double_vector choose(long_vector condition, double_vector a, double_vector b) {

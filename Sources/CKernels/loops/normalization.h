@@ -26,8 +26,35 @@ INLINE bool maps_in_float64(const kernels_operation *o) {
   return o->code != KERNELS_NORMALIZATION && o->operands[1] && !normalizes_bfloat16(o);
 }
 
-/* Four numbers a column: mean, a, b and c, in float64 or float32. x less the float32 mean is exact where they are near each
- * other; what that mean leaves out is in c. */
+/* Where the ReLU behind a normalisation is open: (x − mean) b + c > 0, computed as the normalisation does. The three numbers
+ * of each column stand `stride` floats apart. */
+typedef struct {
+  const float *maps;
+  int64_t stride;
+} relu_gate;
+
+/* x less the float32 mean is exact where they are near each other; what that mean leaves out is in c. */
+INLINE void put_map(double mean, double b, double c, float *to_mean, float *to_b, float *to_c) {
+  *to_mean = (float)mean;
+  *to_b = (float)b;
+  *to_c = (float)(c - b * (mean - *to_mean));
+}
+
+/* The gate of an operation that a derivative was joined to, made in `room`. */
+static relu_gate prepare_gate(const kernels_operation *o, const kernels_run *run, float *room) {
+  if (o->joined != KERNELS_JOINED_DERIVATIVE) return (relu_gate){0, 0};
+  bool is_sums = o->code == KERNELS_NORMALIZATION_BACKWARD_SUMS;
+  const double *moments = operand(o, run, is_sums ? 2 : 3);
+  const float *weight = operand(o, run, is_sums ? 6 : 5), *bias = operand(o, run, 7);
+  int64_t columns = o->columns, stride = padded(columns);
+  for (int64_t i = 0; i < columns; i++) {
+    put_map(
+        moments[i], weight[i] * moments[columns + i], bias[i], room + i, room + stride + i, room + 2 * stride + i);
+  }
+  return (relu_gate){room, stride};
+}
+
+/* Four numbers a column: mean, a, b and c, in float64 or float32. */
 static void prepare_column_maps(const kernels_operation *o, const kernels_run *run, float *scratch) {
   bool is_forward = o->code == KERNELS_NORMALIZATION, is_tangent = o->code == KERNELS_NORMALIZATION_TANGENT;
   const double *moments = operand(o, run, is_forward ? 4 : 3), *sums = is_forward ? 0 : operand(o, run, 4);
@@ -35,6 +62,8 @@ static void prepare_column_maps(const kernels_operation *o, const kernels_run *r
   const float *weight_tangent = operand(o, run, 6);
   bool has_direction = !is_forward && o->operands[1], is_double = maps_in_float64(o);
   int64_t columns = o->columns, stride = padded(columns);
+  prepare_gate(o, run, scratch);
+  scratch += gate_room(o);
   double *wide = (double *)scratch;
   for (int64_t i = 0; i < columns; i++) {
     double mean = moments[i], inverse = moments[columns + i], a = weight[i] * inverse;
@@ -50,31 +79,36 @@ static void prepare_column_maps(const kernels_operation *o, const kernels_run *r
       wide[2 * stride + i] = b;
       wide[3 * stride + i] = c;
     } else {
-      scratch[i] = (float)mean;
+      put_map(mean, b, c, scratch + i, scratch + 2 * stride + i, scratch + 3 * stride + i);
       scratch[stride + i] = (float)a;
-      scratch[2 * stride + i] = (float)b;
-      scratch[3 * stride + i] = (float)(c - b * (mean - scratch[i]));
     }
   }
 }
 
 /* `width` vectors of columns, of which the last counts `tail` lanes. */
 INLINE void map_panel(
-    int width, int64_t tail, bool is_half, bool has_direction, product_end end, int64_t rows, int64_t columns,
-    const float *maps, int64_t stride, char *result, const char *d, const char *x) {
+    int width, int64_t tail, bool is_half, bool has_direction, bool is_gated, relu_gate gate, product_end end,
+    int64_t rows, int64_t columns, const float *maps, int64_t stride, char *result, const char *d, const char *x) {
   int64_t size = is_half ? 2 : 4;
-  vector mean[PANEL], a[PANEL], b[PANEL], c[PANEL];
+  vector mean[PANEL], a[PANEL], b[PANEL], c[PANEL], of_gate[3][PANEL];
   UNROLL for (int v = 0; v < width; v++) {
     mean[v] = load(maps + v * LANES);
     a[v] = load(maps + stride + v * LANES);
     b[v] = load(maps + 2 * stride + v * LANES);
     c[v] = load(maps + 3 * stride + v * LANES);
+    for (int i = 0; i < 3 && is_gated; i++) of_gate[i][v] = load(gate.maps + i * gate.stride + v * LANES);
   }
   for (int64_t n = 0; n < rows; n++, result += columns * size, x += columns * size) {
     UNROLL for (int v = 0; v < width; v++) {
       int64_t at = v * LANES * size, lanes = v < width - 1 ? LANES : tail;
-      vector y = (load_as(is_half, x + at) - mean[v]) * b[v] + c[v];
-      if (has_direction) y += a[v] * load_as(is_half, d + at);
+      vector from = load_as(is_half, x + at), y = (from - mean[v]) * b[v] + c[v];
+      if (has_direction) {
+        vector direction = load_as(is_half, d + at);
+        if (is_gated) {
+          direction = gated(direction, (from - of_gate[0][v]) * of_gate[1][v] + of_gate[2][v], false, false, 0);
+        }
+        y += a[v] * direction;
+      }
       if (end.is_own_gate) y = gated(y, y, true, end.slope != 0, end.slope);
       store_as(is_half, result + at, y, lanes);
     }
@@ -83,58 +117,75 @@ INLINE void map_panel(
 }
 
 INLINE void map_in_float64(
-    int64_t rows, int64_t columns, const double *maps, int64_t stride, float *result, const float *d, const float *x) {
+    bool is_gated, relu_gate gate, int64_t rows, int64_t columns, const double *maps, int64_t stride, float *result,
+    const float *d, const float *x) {
+  const float *mean = gate.maps, *b = mean + gate.stride, *c = b + gate.stride;
   for (int64_t n = 0; n < rows; n++) {
     float *restrict to = result + n * columns;
     const float *of = d + n * columns, *from = x + n * columns;
     for (int64_t i = 0; i < columns; i++) {
-      to[i] = (float)(maps[stride + i] * of[i] + maps[2 * stride + i] * (from[i] - maps[i]) + maps[3 * stride + i]);
+      double direction = of[i];
+      if (is_gated) direction = (from[i] - mean[i]) * b[i] + c[i] > 0 ? direction : 0;
+      to[i] = (float)(maps[stride + i] * direction + maps[2 * stride + i] * (from[i] - maps[i]) + maps[3 * stride + i]);
     }
   }
 }
 
 /* `rows` rows of so many columns. */
 static void map_rows(
-    bool is_half, product_end end, int64_t rows, int64_t columns, const float *maps, int64_t stride, char *result,
-    const char *d, const char *x) {
+    bool is_half, relu_gate gate, product_end end, int64_t rows, int64_t columns, const float *maps, int64_t stride,
+    char *result, const char *d, const char *x) {
   int64_t size = is_half ? 2 : 4;
   for (int64_t n = 0; n < columns; n += PANEL * LANES) {
     int64_t width = panel_width(columns - n), tail = panel_tail(columns - n);
     char *to = result + n * size;
     const char *of = d ? d + n * size : 0, *from = x + n * size;
-#define CASE(vectors, half, directed)                                                                         \
-  case (vectors) * 4 + (half) * 2 + (directed):                                                               \
-    map_panel(                                                                                                \
-        vectors, tail, half, directed, directed ? plain_end : end, rows, columns, maps + n, stride, to, of, from); \
+    relu_gate of_panel = {gate.maps ? gate.maps + n : 0, gate.stride};
+#define CASE(vectors, half, directed, is_gated)                                                                      \
+  case (vectors) * 8 + (half) * 4 + (directed) * 2 + (is_gated):                                                     \
+    map_panel(                                                                                                       \
+        vectors, tail, half, directed, is_gated, of_panel, directed ? plain_end : end, rows, columns, maps + n,      \
+        stride, to, of, from);                                                                                       \
     break;
-#define CASES(vectors) CASE(vectors, 0, 0) CASE(vectors, 1, 0) CASE(vectors, 1, 1)
-    switch (width * 4 + is_half * 2 + (d != 0)) { WIDTHS(CASES) }
+#define CASES(vectors) CASE(vectors, 0, 0, 0) CASE(vectors, 1, 0, 0) CASE(vectors, 1, 1, 0) CASE(vectors, 1, 1, 1)
+    switch (width * 8 + is_half * 4 + (d != 0) * 2 + (gate.maps != 0)) { WIDTHS(CASES) }
 #undef CASES
 #undef CASE
+  }
+}
+
+static void double_rows(
+    relu_gate gate, int64_t rows, int64_t columns, const double *maps, int64_t stride, float *result, const float *d,
+    const float *x) {
+  // Known numbers of columns, and whether there is a gate, make it twice as fast.
+  if (columns != KERNELS_BLOCK) {
+    map_in_float64(false, gate, rows, columns, maps, stride, result, d, x);
+  } else if (gate.maps) {
+    map_in_float64(true, gate, rows, KERNELS_BLOCK, maps, stride, result, d, x);
+  } else {
+    map_in_float64(false, gate, rows, KERNELS_BLOCK, maps, stride, result, d, x);
   }
 }
 
 /* Operations of batch normalisation on rows whose images are all float32, or all bfloat16; channels last, or all in
  * blocks. */
 static void normalization_rows(
-    const kernels_operation *o, const kernels_run *run, const float *maps, int64_t first, int64_t last) {
+    const kernels_operation *o, const kernels_run *run, const float *scratch, int64_t first, int64_t last) {
   bool is_half = is_bfloat16(o, 0), is_forward = o->code == KERNELS_NORMALIZATION, is_double = maps_in_float64(o);
   int64_t columns = o->columns, stride = padded(columns), size = is_half ? 2 : 4;
+  const float *maps = scratch + gate_room(o);
   char *result = operand(o, run, 0);
   const char *d = is_forward ? 0 : operand(o, run, 1), *x = operand(o, run, is_forward ? 1 : 2);
-  product_end end = end_of(o, 0);
   for (stretch r = first_stretch(o, first, last); r.rows > 0; r = next_stretch(o, r)) {
     char *to = result + r.start * size;
     const char *of = d ? d + r.start * size : 0, *from = x + r.start * size;
-    if (!is_double) {
-      map_rows(is_half, end, r.rows, r.columns, maps + r.column, stride, to, of, from);
-    } else if (r.columns == KERNELS_BLOCK) {
-      map_in_float64(
-          r.rows, KERNELS_BLOCK, (const double *)maps + r.column, stride, (float *)to, (const float *)of,
+    relu_gate gate = {gate_room(o) ? scratch + r.column : 0, stride};
+    if (is_double) {
+      double_rows(
+          gate, r.rows, r.columns, (const double *)maps + r.column, stride, (float *)to, (const float *)of,
           (const float *)from);
     } else {
-      map_in_float64(
-          r.rows, r.columns, (const double *)maps, stride, (float *)to, (const float *)of, (const float *)from);
+      map_rows(is_half, gate, end_of(o, 0), r.rows, r.columns, maps + r.column, stride, to, of, from);
     }
   }
 }

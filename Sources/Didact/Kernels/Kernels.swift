@@ -110,10 +110,12 @@ protocol Kernels: Sendable {
     moments: Tensor, epsilon: Double, usesBatch: Bool, momentum: Double?)
   /// The same output again, from moments that are known.
   func normalize(_ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, moments: Tensor)
-  /// - Parameter adds: whether an earlier call of the same program wrote the cotangents of weight and bias.
+  /// - Parameters:
+  ///   - bias: what is behind the normalisation follows from it, where kernels compute both backwards at once.
+  ///   - adds: whether an earlier call of the same program wrote the cotangents of weight and bias.
   func batchNormalizationBackward(
     _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
-    input: Tensor, weight: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool, adds: Bool)
+    input: Tensor, weight: Tensor, bias: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool, adds: Bool)
   func batchNormalizationTangent(
     _ outputTangent: Tensor, _ inputTangent: Tensor?, input: Tensor, weight: Tensor, weightTangent: Tensor,
     biasTangent: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool)

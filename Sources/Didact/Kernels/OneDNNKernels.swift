@@ -249,19 +249,20 @@ struct OneDNNKernels: Kernels {
 
   func batchNormalizationBackward(
     _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
-    input: Tensor, weight: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool, adds: Bool
+    input: Tensor, weight: Tensor, bias: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool, adds: Bool
   ) {
     byRow(
       KERNELS_NORMALIZATION_BACKWARD_SUMS, outputCotangent,
       option: (usesBatch ? 1 : 0) | (adds ? 2 : 0),
       (
-        bits(outputCotangent), bits(input), bits(moments), bits(sums), bits(weightCotangent), bits(biasCotangent), 0, 0
+        bits(outputCotangent), bits(input), bits(moments), bits(sums), bits(weightCotangent), bits(biasCotangent),
+        bits(weight), bits(bias)
       ))
     guard let inputCotangent else { return }
     byRow(
       KERNELS_NORMALIZATION_BACKWARD, outputCotangent,
       (
-        bits(inputCotangent), bits(outputCotangent), bits(input), bits(moments), bits(sums), bits(weight), 0, 0
+        bits(inputCotangent), bits(outputCotangent), bits(input), bits(moments), bits(sums), bits(weight), 0, bits(bias)
       ))
   }
 

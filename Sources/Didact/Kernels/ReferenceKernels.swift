@@ -338,7 +338,7 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
   @specialized(where Element == Double)
   func batchNormalizationBackward(
     _ inputCotangent: Tensor?, weightCotangent: Tensor, biasCotangent: Tensor, _ outputCotangent: Tensor,
-    input: Tensor, weight: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool, adds: Bool
+    input: Tensor, weight: Tensor, bias: Tensor, moments: Tensor, sums: Tensor, usesBatch: Bool, adds: Bool
   ) {
     let rows = outputCotangent.rows, columns = outputCotangent.columns, moments = momentsOfColumns(moments)
     let dy = elements(outputCotangent), x = elements(input)

@@ -65,7 +65,7 @@ struct BatchNormLayer: Layer {
       pass.kernels.batchNormalizationBackward(
         inputCotangents[0].map(group.pixels), weightCotangent: weight[parameterCotangents],
         biasCotangent: bias[parameterCotangents], group.pixels(outputCotangent), input: group.pixels(pass.input),
-        weight: weight[pass.parameters], moments: group.moments, sums: group.sums,
+        weight: weight[pass.parameters], bias: bias[pass.parameters], moments: group.moments, sums: group.sums,
         usesBatch: pass.mode.normalization != .running, adds: group.index > 0)
     }
   }
