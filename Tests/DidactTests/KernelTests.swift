@@ -508,7 +508,8 @@ import Testing
             moments: moments, epsilon: 1e-5, usesBatch: usesBatch, momentum: momentum)
           bench.kernels.batchNormalizationBackward(
             try bench.image(n, c), weightCotangent: try bench.vector(c), biasCotangent: try bench.vector(c),
-            try bench.image(n, c), input: input, weight: weight, bias: try bench.vector(c), moments: moments, sums: sums,
+            try bench.image(n, c), input: input, weight: weight, bias: try bench.vector(c), moments: moments,
+            sums: sums,
             usesBatch: usesBatch, adds: false)
           bench.kernels.batchNormalizationTangent(
             try bench.image(n, c), try bench.image(n, c), input: input, weight: weight,
