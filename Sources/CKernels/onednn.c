@@ -251,7 +251,10 @@ const char *kernels_onednn_instruction_set(void) {
   }
 }
 
-bool kernels_prefers_blocks(void) { return dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core; }
+bool kernels_prefers_blocks(void) {
+  // The sets are bits, not a ladder: some with AVX2 alone have greater numbers.
+  return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+}
 
 bool kernels_has_bfloat16(void) {
   dnnl_cpu_isa_t most = dnnl_get_effective_cpu_isa();

@@ -119,7 +119,7 @@ INLINE void map_panel(
 INLINE void map_in_float64(
     bool is_gated, relu_gate gate, int64_t rows, int64_t columns, const double *maps, int64_t stride, float *result,
     const float *d, const float *x) {
-  const float *mean = gate.maps, *b = mean + gate.stride, *c = b + gate.stride;
+  const float *mean = gate.maps, *b = is_gated ? mean + gate.stride : 0, *c = is_gated ? b + gate.stride : 0;
   for (int64_t n = 0; n < rows; n++) {
     float *restrict to = result + n * columns;
     const float *of = d + n * columns, *from = x + n * columns;
@@ -179,7 +179,7 @@ static void normalization_rows(
   for (stretch r = first_stretch(o, first, last); r.rows > 0; r = next_stretch(o, r)) {
     char *to = result + r.start * size;
     const char *of = d ? d + r.start * size : 0, *from = x + r.start * size;
-    relu_gate gate = {gate_room(o) ? scratch + r.column : 0, stride};
+    relu_gate gate = {gate_room(o) > 0 ? scratch + r.column : 0, stride};
     if (is_double) {
       double_rows(
           gate, r.rows, r.columns, (const double *)maps + r.column, stride, (float *)to, (const float *)of,

@@ -1,5 +1,7 @@
 """Images as arrays: their orders and types, networks of them, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -183,6 +185,35 @@ def test_less_precise_convolutions_keep_the_feedbacks_direction():
     else:
         assert cosine(exact, native) > 0.99
         assert cosine(emulated, native) > 0.999
+
+
+@pytest.mark.parametrize("loops, library", [
+    ("avx2", "AVX2"), ("avx2", "AVX512_CORE"), ("baseline", "SSE41"), ("baseline", "AVX512_CORE"),
+])  # fmt: skip
+@pytest.mark.parametrize("options", ["", "math='fast'", "bfloat16='emulate'"])
+def test_images_on_machines_without_the_newest_instructions(loops, library, options):
+    """Images in blocks, which oneDNN wants with AVX-512, go through any loops."""
+    code = f"""
+import json
+import didact, numpy as np
+layers = []
+for outputs in (16, 32):
+    layers += [{{"type": "convolution", "outputs": outputs, "size": 3}}, {{"type": "batch_norm"}}, {{"type": "relu"}}]
+layers += [{{"type": "global_average_pool"}}, {{"type": "dense", "outputs": 3}}]
+network = didact.Network(didact.sequential((6, 7, 3), layers), threads=2, {options})
+random = np.random.default_rng(0)
+recorded = network.record(random.standard_normal((9, 6, 7, 3)), training=True)
+recorded.backward(random.standard_normal((9, 3)))
+tangent = recorded.tangent({{name: value.copy() for name, value in network.gradients.items()}})
+print(json.dumps(np.concatenate([value.ravel() for value in (*network.gradients.values(), tangent)]).tolist()))
+"""
+    usual, limited = (
+        np.array(json.loads(run_python(code, **environment).stdout))
+        for environment in ({}, {"DIDACT_MAX_CPU_ISA": loops, "DNNL_MAX_CPU_ISA": library})
+    )
+    # What rounds to the other side in eight bits is further away.
+    tolerance = 0.02 if "bfloat16" in options else 1e-4
+    assert np.linalg.norm(usual - limited) < tolerance * np.linalg.norm(usual)
 
 
 def test_bfloat16_needs_a_processor_with_it():
