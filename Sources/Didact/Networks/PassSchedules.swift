@@ -45,7 +45,6 @@ extension LayerGraph {
 
   /// In which form each value is kept: images between layers that take it in `wanted`, the others plain.
   func forms(_ wanted: Tensor.Form) -> [Tensor.Form] {
-    // An elementwise layer may write over its input, so that both are kept alike.
     let extents = [nil] + nodes.map { Optional($0.layer.extent) }
     var areKept = extents.map { extent in
       extent.map { $0.isImage && (wanted != .inBlocks || $0.channels % channelsOfBlock == 0) } ?? false
@@ -55,11 +54,13 @@ extension LayerGraph {
     while !isSettled {
       isSettled = true
       for (index, node) in nodes.enumerated() {
+        // An elementwise layer may write over its input, so that both are kept alike, and are images both.
+        let isReadAsItIs = !node.layer.isElementwise || node.inputs.allSatisfy { extents[$0] == node.layer.extent }
         let images = (node.inputs + [index + 1]).filter { extents[$0]?.isImage ?? true }
         guard images.contains(where: { areKept[$0] }) else { continue }
         switch node.layer.images(in: wanted, inputs: node.inputs.map { extents[$0] }) {
         case .any: continue
-        case .allOrNone where images.allSatisfy({ areKept[$0] }): continue
+        case .allOrNone where isReadAsItIs && images.allSatisfy({ areKept[$0] }): continue
         case .allOrNone, .none: break
         }
         for value in images { areKept[value] = false }

@@ -475,6 +475,10 @@ def test_wrong_folders(tmp_path):
     expect('"validation" beside "train"')
     with pytest.raises(ValueError, match="image_size"):
         datasets.load_image_folder(tmp_path, image_size=(0, 5))
+    with pytest.raises(TypeError, match=r"image_size must be \(height, width\), got 4"):
+        datasets.load_image_folder(tmp_path, image_size=4)
+    with pytest.raises(TypeError, match="image_size must be a whole number, got True"):
+        datasets.load_image_folder(tmp_path, image_size=(True, 8))
     with pytest.raises(ValueError, match="height and width"):
         datasets.load_image_folder(tmp_path, image_size=(5,))
     with pytest.raises(ValueError, match="threads"):

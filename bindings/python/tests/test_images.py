@@ -187,6 +187,36 @@ def test_less_precise_convolutions_keep_the_feedbacks_direction():
         assert cosine(emulated, native) > 0.999
 
 
+@pytest.mark.parametrize("layer", [
+    "relu", "leaky_relu", "tanh", "sigmoid", "swish", "dropout", "stochastic_depth", "batch_norm", "flatten",
+])  # fmt: skip
+@pytest.mark.parametrize("options", [{"bfloat16": "emulate"}, {"math": "fast"}, {}])
+def test_images_read_as_vectors(layer, options):
+    """Their elements lie in order, and are float32, whatever the form of images within a pass is."""
+    layers = [
+        {"type": "convolution", "outputs": 16, "size": 3}, {"type": "tanh"}, {"type": "flatten"},
+        {"type": layer, **({"rate": 0.2} if layer in ("dropout", "stochastic_depth") else {})},
+        {"type": "dense", "outputs": 5},
+    ]  # fmt: skip
+    random = np.random.default_rng(0)
+    x, cotangent = random.standard_normal((12, 6, 5, 3)), random.standard_normal((12, 5))
+    results = []
+    for changes in ({"dtype": "float64"}, options):
+        network = didact.Network(didact.sequential((6, 5, 3), layers), seed=0, **changes)
+        if results:
+            for name, value in reference.parameters.items():
+                network.parameters[name] = value
+        else:
+            reference = network
+        recorded = network.record(x, training=True, draw=0)
+        recorded.backward(cotangent)
+        tangent = recorded.tangent({name: np.ones(value.shape) for name, value in network.parameters.items()})
+        results.append([recorded.logits.copy(), tangent, *(value.copy() for value in network.gradients.values())])
+    for exact, other in zip(*results):
+        # Eight bits turn some ReLUs over.
+        assert np.linalg.norm(exact - other) < (0.2 if "bfloat16" in options else 1e-4) * np.linalg.norm(exact)
+
+
 @pytest.mark.parametrize("loops, library", [("avx2", "AVX2"), ("baseline", "AVX512_CORE")])
 @pytest.mark.parametrize("options", ["", "math='fast'", "bfloat16='emulate'"])
 def test_images_on_machines_without_the_newest_instructions(loops, library, options):

@@ -110,7 +110,11 @@ def load_image_folder(
     """
     options = {"skip_corrupt": bool(skip_corrupt), "threads": whole_number(threads, "threads")}
     if image_size is not None:
-        options["image_size"] = [whole_number(length, "image_size") for length in image_size]
+        try:
+            lengths = list(image_size)
+        except TypeError:
+            raise TypeError(f"image_size must be (height, width), got {image_size!r}") from None
+        options["image_size"] = [whole_number(length, "image_size") for length in lengths]
     return _load(path, format="image_folder", **options)
 
 
