@@ -507,7 +507,7 @@ def test_what_cannot_be_augmented_is_refused_before_training():
 def test_every_kind_of_method_learns_from_augmented_images(method):
     x, y = digits()
     faster = {"average_decay": 0.9} if method == "mean_teacher" else {}
-    model = trainer(method, steps=200, student_optimizer={"learning_rate": 0.05}, **faster)
+    model = trainer(method, steps=300, student_optimizer={"learning_rate": 0.05}, **faster)
     model.fit(x, y)
     assert (model.predict(x[:40]) == y[:40]).mean() > 0.5
 
