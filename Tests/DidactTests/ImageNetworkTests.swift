@@ -105,6 +105,34 @@ import Testing
     #expect(forLogits.count < outputs / 12)
   }
 
+  /// In blocks where oneDNN has fast convolutions for it, on both sides; the others are a hundred times as slow.
+  @Test func imagesInBlocks() throws {
+    func forms(_ extent: [JSON], _ layers: [JSONObject]) throws -> [Bool] {
+      let specification = try NetworkSpecification(
+        .object([
+          "type": "sequential", "inputs": .array(extent),
+          "layers": .array((layers + [["type": "dense", "outputs": 2]]).map { .object($0) }),
+        ]))
+      return try NetworkBuilder(specification).graph.forms(.inBlocks).map { $0 == .inBlocks }
+    }
+    func convolution(_ outputs: Int, _ size: Int = 3) -> JSONObject {
+      ["type": "convolution", "outputs": .integer(Int64(outputs)), "size": .integer(Int64(size))]
+    }
+    let relu: JSONObject = ["type": "relu"], pool: JSONObject = ["type": "global_average_pool"]
+    let flat: JSONObject = ["type": "flatten"], dropout: JSONObject = ["type": "dropout", "rate": 0.5]
+    #expect(try forms([6, 6, 3], [convolution(16), relu, pool]) == [false, true, true, false, false])
+    // Channels that fill no block, before or behind.
+    #expect(try forms([6, 6, 4], [convolution(16), pool]) == [false, false, false, false])
+    #expect(
+      try forms([6, 6, 3], [convolution(16), convolution(8), convolution(16), pool])
+        == Array(repeating: false, count: 6))
+    // A window larger than the image.
+    #expect(try forms([2, 9, 3], [convolution(16), pool]) == [false, false, false, false])
+    // Elements whose order matters.
+    #expect(try forms([6, 6, 3], [convolution(16), flat, relu]) == [false, false, false, false])
+    #expect(try forms([6, 6, 3], [convolution(16), dropout, pool]) == [false, false, false, false, false])
+  }
+
   /// What shares memory computes what has memory of its own does, on several threads, through branches.
   @Test func sharedMemoryChangesNothing() throws {
     let specification = try wideResNet(["inputs": [16, 16, 3], "depth": 10, "variant": "fixmatch"])

@@ -11,7 +11,14 @@ struct ConvolutionLayer: Layer {
   func savedShapes(rows: Int) -> [Shape] { [] }
   var regions: Regions { .isAlone }
   func images(in form: Tensor.Form, inputs: [Extent?]) -> ImagesInForm {
-    form == .inBlocks && (window.groups > 1 || (inputs[0] ?? window.input) != window.input) ? .none : .any
+    guard form == .inBlocks else { return .any }
+    // Measured: for other channels (the images themselves have one to three), and where the window is larger than the
+    // image, oneDNN 2.6 may have nothing but its reference implementation.
+    let input = window.input, isWhole = { $0 % channelsOfBlock == 0 }
+    let isFast =
+      window.groups == 1 && (isWhole(input.channels) || input.channels <= 3) && isWhole(window.output.channels)
+      && window.height <= input.height && window.width <= input.width
+    return isFast && (inputs[0] ?? input) == input ? .any : .none
   }
 
   func forward(_ pass: LayerPass) {
