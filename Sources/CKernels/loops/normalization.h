@@ -157,7 +157,7 @@ static void map_rows(
 static void double_rows(
     relu_gate gate, int64_t rows, int64_t columns, const double *maps, int64_t stride, float *result, const float *d,
     const float *x) {
-  // Known numbers of columns, and whether there is a gate, make it twice as fast.
+  // The compiler knows the columns of a block, and whether there is a gate.
   if (columns != KERNELS_BLOCK) {
     map_in_float64(false, gate, rows, columns, maps, stride, result, d, x);
   } else if (gate.maps) {
