@@ -100,9 +100,12 @@ import Testing
     let outputs = graph.nodes.map(\.layer.outputs).reduce(0, +) * rows
     let kept = try PassLayout(graph, inputs: 3072, rows: rows, isKept: true)
     let forLogits = try PassLayout(graph, inputs: 3072, rows: rows, isKept: false)
-    #expect(kept.count < outputs / 3)
-    #expect(kept.directionCount < outputs / 6)
-    #expect(forLogits.count < outputs / 12)
+    #expect(kept.workspaceCount < outputs / 3)
+    // At most four images of the first stage at a time, whatever came before.
+    let largest = 32 * 32 * 32 * rows
+    #expect(kept.workingCount <= 4 * largest)
+    #expect(forLogits.workspaceCount < largest / 10)
+    #expect(forLogits.workingCount <= 4 * largest)
   }
 
   /// In blocks where oneDNN has fast convolutions for it, on both sides; the others are a hundred times as slow.
@@ -152,6 +155,64 @@ import Testing
     let scale = results[0].map(abs).max() ?? 1
     #expect(largestDifference(results[0], results[1]) < 1e-4 * scale)
     #expect(largestDifference(results[1], results[2]) < 1e-5 * scale)
+  }
+
+  /// What a run leaves in working memory, another network's included, nobody reads.
+  @Test(arguments: [
+    (ElementType.float64, ConvolutionArithmetic.direct), (.float32, .direct), (.float32, .fast),
+    (.float32, .emulatedBFloat16),
+  ]) func workingMemoryIsForOneRun(elementType: ElementType, arithmetic: ConvolutionArithmetic) throws {
+    let specification = try wideResNet(["inputs": [16, 16, 3], "depth": 10])
+    let rows = 40, x = try randomTensor(Shape(rows, 768), seed: 1),
+      cotangent = try randomTensor(Shape(rows, 10), seed: 2)
+    let results = try [false, true].map { isOverwritten in
+      let network = try Network(specification, elementType: elementType, seed: 1, threads: 2, arithmetic: arithmetic)
+      let memory = WorkingMemory()
+      func overwrite() throws {
+        try memory.withBuffer(byteCount: WorkingMemory.leastByteCount) { buffer in
+          #expect(buffer.byteCount > WorkingMemory.leastByteCount, "that of the pass")
+          // NaN in every form.
+          if isOverwritten {
+            UnsafeMutableRawBufferPointer(start: buffer.address, count: buffer.byteCount).initializeMemory(
+              as: UInt8.self, repeating: 0xff)
+          }
+        }
+      }
+      let mode = PassMode(normalization: .batch, noise: nil, draw: 0), input = try network.converted(x)
+      let key = Plan.Key(rows: rows, normalization: .batch, isNoisy: false, isKept: true)
+      let pass = try RecordedPass(network, Plan(network, key), memory)
+      try pass.forward(input, mode: mode, at: .own)
+      try overwrite()
+      let inputCotangent = try Tensor(input.shape, elementType)
+      try pass.backward(try network.converted(cotangent), inputCotangent: inputCotangent)
+      try overwrite()
+      let tangent = try pass.tangent(try network.gradients.copy(), inputDirection: inputCotangent)
+      try overwrite()
+      return [pass.logits, network.gradients, inputCotangent, tangent].map(\.bytes)
+    }
+    #expect(results[0] == results[1])
+  }
+
+  @Test func workingMemoryHoldsOnePieceARunAtATime() throws {
+    let memory = WorkingMemory()
+    func address(_ byteCount: Int) throws -> UnsafeMutableRawPointer {
+      try memory.withBuffer(byteCount: byteCount) { buffer in
+        #expect(buffer.byteCount >= byteCount)
+        return buffer.address
+      }
+    }
+    let first = try address(5 << 20)
+    #expect(try address(3 << 20) == first)
+    // A run within a run.
+    try memory.withBuffer(byteCount: 4 << 20) { buffer in
+      #expect(buffer.address == first)
+      let second = try address(4 << 20)
+      #expect(second != first)
+    }
+    #expect(try address(5 << 20) == first)
+    #expect(throws: DidactError.self) { try address(1 << 50) }
+    let shared = WorkingMemory.shared()
+    #expect(WorkingMemory.shared() === shared)
   }
 
   /// Normalisation of the network's input has no sums in a tangent, so that it runs in the region of what stands before it.

@@ -81,8 +81,9 @@ package struct KernelTimes {
         }
         let scratch = try Buffer(byteCount: program.scratchByteCount(threads: threads))
         return {
-          try withExtendedLifetime((input, output, weight)) {
-            try program.run(Program.Places(noise: nil, draw: 0, accumulate: false), threads: threads, scratch: scratch)
+          try withExtendedLifetime((input, output, weight, scratch)) {
+            try program.run(
+              Program.Places(noise: nil, draw: 0, accumulate: false), threads: threads, scratch: scratch.address)
           }
         }
       }

@@ -29,7 +29,7 @@ final class Program: @unchecked Sendable {
   enum Place: Int, CaseIterable {
     // 0 is the address space itself.
     case workspace = 1
-    case directions, parameters, statistics, gradients, parameterTangents, input, cotangent, inputDirection, output
+    case working, parameters, statistics, gradients, parameterTangents, input, cotangent, inputDirection, output
 
     /// A tensor that stands for memory at this place, to record with. Never read or written.
     func tensor(_ shape: Shape) -> Tensor {
@@ -68,10 +68,11 @@ final class Program: @unchecked Sendable {
     4 * scratchOfThread * Int(kernels_threads(operations.baseAddress, Int64(operations.count), Int32(threads)))
   }
 
+  /// - Parameter scratch: 64-byte aligned, as large as asked for.
   /// - Throws: `DidactError.outOfMemory`.
-  func run(_ places: consuming Places, threads: Int, scratch: Buffer?) throws {
+  func run(_ places: consuming Places, threads: Int, scratch: UnsafeMutableRawPointer) throws {
     places.run.threads = Int32(threads)
-    places.run.scratch = scratch?.address.assumingMemoryBound(to: Float.self)
+    places.run.scratch = scratch.assumingMemoryBound(to: Float.self)
     places.run.scratch_count = Int64(scratchOfThread)
     kernels_execute(operations.baseAddress, Int64(operations.count), &places.run)
     guard !places.run.failed else {

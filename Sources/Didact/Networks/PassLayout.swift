@@ -1,84 +1,93 @@
 /// Where each value of a pass over N rows stands in its memory, in elements of the network's type.
 struct PassLayout {
   struct Place {
-    var offset: Int
+    var memory = Memory.workspace
+    var offset = 0
     let shape: Shape
     let form: Tensor.Form
 
     /// As bfloat16, two elements in the place of one.
     var count: Int { form == .bfloat16 ? (shape.count + 1) / 2 : shape.count }
 
-    /// The value in the memory that the place is about.
-    func tensor(in memory: Tensor) -> Tensor { memory.view(shape, at: offset, form: form) }
+    /// In whole cache lines.
+    var end: Int { offset + (count + 15) & ~15 }
+
+    func tensor(in memories: Memories) -> Tensor {
+      (memory == .workspace ? memories.workspace : memories.working).view(shape, at: offset, form: form)
+    }
   }
 
+  /// The workspace is a pass's own; working memory it has for one run.
+  enum Memory { case workspace, working }
+  struct Memories { let workspace, working: Tensor }
+
   let rows: Int
-  /// Of the workspace, and of the memory that cotangents and tangents take turns in.
-  let count, directionCount: Int
+  /// Of the workspace, and of the working memory of any run.
+  let workspaceCount, workingCount: Int
   /// Of the input, which is elsewhere.
   let input: Shape
-  /// Of each layer, in the workspace. What neither backward nor tangent reads, or what is computed again for them, has its
-  /// memory for a while only.
+  /// Of each layer. The logits, and what backward or tangent reads, are in the workspace; what neither reads, or what is
+  /// computed again for them, is in working memory, and gone after the forward.
   let outputs: [Place]
   let saved: [[Place]]
   private let schedules: [BackwardSchedule]
   private let tangentSchedule: TangentSchedule
-  /// What the schedules number, in the memory of directions.
+  /// What the schedules number, in working memory. That of the logits is elsewhere.
   private let cotangents: [[Place]], tangents: [Place]
 
   /// - Parameter imageForm: that images within the pass are kept in, where their layers take it.
   /// - Throws: `DidactError.shape` where a shape is too large to count.
   init(_ graph: LayerGraph, inputs: Int, rows: Int, isKept: Bool, imageForm: Tensor.Form = .plain) throws {
-    var workspace = Arena()
-    let layers = graph.nodes.map(\.layer), forms = graph.forms(imageForm)
+    var workspace = Arena(memory: .workspace), working = Arena(memory: .working)
+    let layers = graph.nodes.map(\.layer), forms = graph.forms(imageForm), last = layers.count - 1
     /// The room that a value takes, nowhere yet.
     func room(_ value: Int) throws -> Place {
-      Place(
-        offset: 0, shape: try Shape(checking: [rows, value == 0 ? inputs : layers[value - 1].outputs]),
-        form: forms[value])
+      Place(shape: try Shape(checking: [rows, value == 0 ? inputs : layers[value - 1].outputs]), form: forms[value])
     }
     self.rows = rows
     input = try room(0).shape
     // Layers that write over their input share its memory.
     let storages = graph.storages(isKept: isKept)
     var places: [Int: Place] = [:]
-    for storage in Set(storages.enumerated().filter { isKept && graph.isKept($0.offset) }.map(\.element)).sorted() {
+    let kept = layers.indices.filter { isKept ? graph.isKept($0) : $0 == last }
+    for storage in Set(kept.map { storages[$0] }).sorted() {
       places[storage] = try workspace.append(try room(storage + 1))
     }
     // The others take turns.
     let uses = graph.forwardUses.map { use in
       ValueUse(reads: use.reads.map { storages[$0] }, writes: use.writes.map { storages[$0] }, region: use.region)
     }
-    let turns = try workspace.places(
+    let turns = try working.places(
       try layers.indices.map { try room($0 + 1) }, uses: uses, elsewhere: { places[$0] != nil })
     outputs = storages.map { places[$0] ?? turns[$0] }
     saved = try layers.map {
-      try $0.savedShapes(rows: rows).map { try workspace.append(Place(offset: 0, shape: $0, form: .plain)) }
+      try $0.savedShapes(rows: rows).map { try workspace.append(Place(shape: $0, form: .plain)) }
     }
-    count = workspace.count
+    workspaceCount = workspace.count
 
     guard isKept else {
-      (schedules, cotangents, tangents, directionCount) = ([], [], [], 0)
+      workingCount = working.count
+      (schedules, cotangents, tangents) = ([], [], [])
       tangentSchedule = TangentSchedule()
       return
     }
     schedules = [false, true].map { BackwardSchedule(graph, toInput: $0) }
     tangentSchedule = TangentSchedule(graph)
-    var directionCount = 0
+    var largest = working.count
     func placed(_ values: [Int], _ uses: [ValueUse], elsewhere: (Int) -> Bool) throws -> [Place] {
-      var arena = Arena()
-      defer { directionCount = max(directionCount, arena.count) }
+      var arena = Arena(memory: .working)
+      defer { largest = max(largest, arena.count) }
       return try arena.places(try values.map(room), uses: uses, elsewhere: elsewhere)
     }
     cotangents = try schedules.map { try placed($0.values, $0.uses(graph), elsewhere: $0.isGiven) }
-    tangents = try placed(tangentSchedule.values, tangentSchedule.uses(graph), elsewhere: { _ in false })
-    self.directionCount = directionCount
+    tangents = try placed(tangentSchedule.values, tangentSchedule.uses(graph), elsewhere: { $0 == last })
+    workingCount = largest
   }
 
   /// Rows of a block of a prediction: as many as take 256 MiB or less in float32, from 16 to 1024.
   static func rowsOfBlock(_ graph: LayerGraph, inputs: Int) throws -> Int {
     let rows = 16, layout = try PassLayout(graph, inputs: inputs, rows: rows, isKept: false)
-    return max(rows, min(1024, (1 << 26) / max(1, layout.count / rows)))
+    return max(rows, min(1024, (1 << 26) / max(1, (layout.workspaceCount + layout.workingCount) / rows)))
   }
 
   func backward(toInput: Bool) -> (schedule: BackwardSchedule, places: [Place]) {
@@ -86,56 +95,74 @@ struct PassLayout {
   }
 
   var tangent: (schedule: TangentSchedule, places: [Place]) { (tangentSchedule, tangents) }
-  /// Of the tangent of the logits.
-  var logitsTangent: Place { tangents[outputs.count - 1] }
 
   /// Memory that is handed out piece by piece.
   private struct Arena {
+    let memory: Memory
     private(set) var count = 0
 
-    mutating func append(_ room: Place) throws -> Place {
-      _ = try Shape(checking: room.shape.dimensions)
+    init(memory: Memory) { self.memory = memory }
+
+    mutating func append(_ room: Place) throws -> Place { try at(count, room) }
+
+    private mutating func at(_ offset: Int, _ room: Place) throws -> Place {
       var place = room
-      place.offset = count
-      count += (room.count + 15) & ~15  // whole cache lines
+      (place.memory, place.offset) = (memory, offset)
+      count = max(count, place.end)
       guard count < Int.max / 64 else { throw DidactError(.shape, "a batch of \(room.shape[0]) rows is too large") }
       return place
     }
 
-    /// Places for values that are written and read in the order of `uses`. Where a value was last read in an earlier
-    /// region of the kernels, or is overwritten element by element, another takes its place.
+    /// Places for values that are written and read in the order of `uses`. Values share memory where the last region of
+    /// the kernels that uses one is before the first of the other, and where one is overwritten element by element.
     mutating func places(_ rooms: [Place], uses: [ValueUse], elsewhere: (Int) -> Bool) throws -> [Place] {
-      var places: [Place?] = rooms.enumerated().map { elsewhere($0.offset) ? $0.element : nil }
       var lastUses = Array(repeating: -1, count: rooms.count)
       for (index, use) in uses.enumerated() {
         for value in use.reads + use.writes { lastUses[value] = index }
       }
-      // Memory that was taken, with the region after which it is free again.
-      var taken: [(offset: Int, count: Int, lastRegion: Int)] = []
+      var pieces: [Piece] = []
+      var pieceOf: [Int?] = Array(repeating: nil, count: rooms.count)
       for (index, use) in uses.enumerated() {
-        for value in use.writes where places[value] == nil {
-          var place = rooms[value]
+        for value in use.writes where pieceOf[value] == nil && !elsewhere(value) {
           let lastRegion = uses[max(index, lastUses[value])].region
-          if let old = use.overwritten, lastUses[old] == index, !elsewhere(old), let offset = places[old]?.offset,
-            let piece = taken.firstIndex(where: { $0.offset == offset }), taken[piece].count >= place.count
+          if let old = use.overwritten, lastUses[old] == index, let piece = pieceOf[old],
+            pieces[piece].place.count >= rooms[value].count
           {
-            taken[piece].lastRegion = lastRegion
-            place.offset = offset
-            places[value] = place
-            continue
-          }
-          let fitting = taken.indices.filter { taken[$0].lastRegion < use.region && taken[$0].count >= place.count }
-          if let piece = fitting.min(by: { taken[$0].count < taken[$1].count }) {
-            taken[piece].lastRegion = lastRegion
-            place.offset = taken[piece].offset
+            pieces[piece].regions = pieces[piece].regions.lowerBound...lastRegion
+            pieceOf[value] = piece
           } else {
-            place = try append(place)
-            taken.append((place.offset, place.count, lastRegion))
+            pieceOf[value] = pieces.count
+            pieces.append(Piece(place: rooms[value], regions: use.region...lastRegion))
           }
-          places[value] = place
         }
       }
-      return places.enumerated().map { $0.element ?? rooms[$0.offset] }
+      try place(&pieces)
+      return try rooms.indices.map { value in
+        guard let piece = pieceOf[value] else { return rooms[value] }
+        return try at(pieces[piece].place.offset, rooms[value])
+      }
+    }
+
+    /// Memory for values that take turns in it, and the regions from its first use to its last.
+    private struct Piece {
+      var place: Place
+      var regions: ClosedRange<Int>
+    }
+
+    /// The largest first, each at the lowest offset where nothing stands that is used at the same time.
+    private mutating func place(_ pieces: inout [Piece]) throws {
+      let start = count
+      var placed: [Piece] = []
+      for index in pieces.indices.sorted(by: { (pieces[$1].place.count, $0) < (pieces[$0].place.count, $1) }) {
+        let piece = pieces[index]
+        var offset = start
+        for other in placed.sorted(by: { $0.place.offset < $1.place.offset })
+        where other.regions.overlaps(piece.regions) && other.place.offset < offset + piece.place.count {
+          offset = max(offset, other.place.end)
+        }
+        pieces[index].place = try at(offset, piece.place)
+        placed.append(pieces[index])
+      }
     }
   }
 }

@@ -3,20 +3,18 @@ struct PassMemory {
   /// The network's input, and the output of each layer.
   let values: [Tensor]
   let saved: [[Tensor]]
-  /// Memory for cotangents and tangents.
-  private let directions: Tensor
+  private let memories: PassLayout.Memories
   let parameters, statistics: Tensor
   let mode: PassMode
   let kernels: any Kernels
 
   init(
-    layout: PassLayout, input: Tensor, workspace: Tensor, directions: Tensor, parameters: Tensor, statistics: Tensor,
-    mode: PassMode,
-    kernels: any Kernels
+    layout: PassLayout, input: Tensor, memories: PassLayout.Memories, parameters: Tensor, statistics: Tensor,
+    mode: PassMode, kernels: any Kernels
   ) {
-    values = [input] + layout.outputs.map { $0.tensor(in: workspace) }
-    saved = layout.saved.map { $0.map { $0.tensor(in: workspace) } }
-    self.directions = directions
+    values = [input] + layout.outputs.map { $0.tensor(in: memories) }
+    saved = layout.saved.map { $0.map { $0.tensor(in: memories) } }
+    self.memories = memories
     self.parameters = parameters
     self.statistics = statistics
     self.mode = mode
@@ -41,7 +39,7 @@ struct PassMemory {
     let given = [cotangent, inputCotangent].compactMap { $0 }
     var values = self.values
     let cotangents = backward.places.enumerated().map { index, place in
-      backward.schedule.isGiven(index) ? given[index] : place.tensor(in: directions)
+      backward.schedule.isGiven(index) ? given[index] : place.tensor(in: memories)
     }
     for step in backward.schedule.steps {
       switch step {
@@ -57,11 +55,13 @@ struct PassMemory {
     }
   }
 
+  /// - Parameter logitsTangent: takes the result.
   func tangent(
     _ tangent: (schedule: TangentSchedule, places: [PassLayout.Place]), _ graph: LayerGraph, _ direction: Tensor,
-    inputTangent: Tensor?
+    inputTangent: Tensor?, logitsTangent: Tensor
   ) {
-    let tangents = tangent.places.map { $0.tensor(in: directions) }
+    let last = graph.nodes.count - 1
+    let tangents = tangent.places.enumerated().map { $0 == last ? logitsTangent : $1.tensor(in: memories) }
     var values = self.values
     for step in tangent.schedule.steps {
       switch step {
@@ -75,7 +75,7 @@ struct PassMemory {
     }
   }
 
-  /// Computes a forward again, into memory of directions, which then is the value.
+  /// Computes a forward again, into working memory, which then is the value.
   private func again(_ repetition: Repetition, _ graph: LayerGraph, _ memory: [Tensor], _ values: inout [Tensor]) {
     let index = repetition.index
     values[index + 1] = memory[repetition.output]

@@ -51,8 +51,9 @@ final class Plan: @unchecked Sendable {
       let noise = key.isNoisy ? RandomStream(seed: 0, name: "") : nil
       let memory = PassMemory(
         layout: layout, input: Program.Place.input.tensor(layout.input),
-        workspace: Program.Place.workspace.tensor(Shape(layout.count)),
-        directions: Program.Place.directions.tensor(Shape(layout.directionCount)),
+        memories: PassLayout.Memories(
+          workspace: Program.Place.workspace.tensor(Shape(layout.workspaceCount)),
+          working: Program.Place.working.tensor(Shape(layout.workingCount))),
         parameters: Program.Place.parameters.tensor(parameterShape),
         statistics: Program.Place.statistics.tensor(statisticShape),
         mode: PassMode(normalization: key.normalization, noise: noise, draw: 0, isKept: key.isKept), kernels: kernels)
@@ -70,7 +71,8 @@ final class Plan: @unchecked Sendable {
       case .tangent(let fromInput):
         memory.tangent(
           layout.tangent, graph, Program.Place.parameterTangents.tensor(parameterShape),
-          inputTangent: fromInput ? Program.Place.inputDirection.tensor(layout.input) : nil)
+          inputTangent: fromInput ? Program.Place.inputDirection.tensor(layout.input) : nil,
+          logitsTangent: Program.Place.output.tensor(logits.shape))
       }
     }
   }

@@ -10,14 +10,13 @@ public final class RecordedPass: @unchecked Sendable {
   private let workspace: Tensor
   /// What the pass is a forward of; and memory for that, where it is set by `setInput`.
   private var input: Tensor?, ownInput: Tensor?
-  /// Cotangents (or tangents) of each layer's output, made when first needed.
-  private var directions: Tensor?
   /// A copy of parameters, made when first needed.
   private var copiedParameters: Tensor?
-  /// What `predict` returns.
-  private var probabilities: Tensor?
-  /// Of the programs.
-  private var scratch: Buffer?
+  /// What `predict` or `tangent` returns, made when first needed [N, classes].
+  private var result: Tensor?
+  /// For small runs, made when first needed; large ones take turns.
+  private var ownWorkingMemory: Buffer?
+  private let workingMemory: WorkingMemory
   private let threads: Int
   private var mode = PassMode.evaluation
   /// The parameters that the pass is about.
@@ -25,16 +24,18 @@ public final class RecordedPass: @unchecked Sendable {
   /// [N, classes]; a view that lives as long as the pass.
   public let logits: Tensor
 
-  init(_ network: Network, _ plan: Plan) throws {
+  init(_ network: Network, _ plan: Plan, _ workingMemory: WorkingMemory = .shared()) throws {
     self.plan = plan
+    self.workingMemory = workingMemory
     kernels = network.kernels
     threads = network.threads
     networkParameters = network.parameters
     networkGradients = network.gradients
     statistics = network.statistics
     parameters = network.parameters
-    workspace = try Tensor(Shape(plan.layout.count), network.elementType)
-    logits = plan.layout.outputs[plan.layout.outputs.count - 1].tensor(in: workspace)
+    workspace = try Tensor(Shape(plan.layout.workspaceCount), network.elementType)
+    logits = plan.layout.outputs[plan.layout.outputs.count - 1].tensor(
+      in: PassLayout.Memories(workspace: workspace, working: workspace))
   }
 
   public var rows: Int { plan.key.rows }
@@ -63,10 +64,9 @@ public final class RecordedPass: @unchecked Sendable {
       kernels.copy(networkParameters, to: copy)
       parameters = copy
     }
-    if let program = try plan.program(.forward) {
-      try run(program)
-    } else {
-      try memory().forward(plan.graph)
+    try run(.forward) { _ in
+    } otherwise: {
+      $0.forward(plan.graph)
     }
   }
 
@@ -82,14 +82,13 @@ public final class RecordedPass: @unchecked Sendable {
   /// The softmax of the logits [N, classes] in evaluation mode, at the network's own parameters, for the input that was
   /// set; valid until the pass is next used.
   func predict() throws -> Tensor {
-    let probabilities = try probabilities ?? Tensor(logits.shape, logits.elementType)
-    self.probabilities = probabilities
+    let probabilities = try takeResult()
     mode = .evaluation
     parameters = networkParameters
-    if let program = try plan.program(.prediction) {
-      try run(program) { $0.set(.output, probabilities) }
-    } else {
-      try memory().forward(plan.graph)
+    try run(.prediction) {
+      $0.set(.output, probabilities)
+    } otherwise: {
+      $0.forward(plan.graph)
       kernels.softmax(probabilities, logits, temperature: 1)
     }
     return probabilities
@@ -109,19 +108,15 @@ public final class RecordedPass: @unchecked Sendable {
     if let inputCotangent { try check(inputCotangent, inputShape, "input cotangent") }
     let gradients = gradients ?? networkGradients
     try check(gradients, networkParameters.shape, "gradients")
-    if let program = try plan.program(.backward(toInput: inputCotangent != nil)) {
-      let directions = try takeDirections()
-      try run(program, accumulate: accumulate) {
-        $0.set(.directions, directions)
-        $0.set(.cotangent, cotangent)
-        $0.set(.gradients, gradients)
-        $0.set(.inputDirection, inputCotangent)
-      }
-    } else {
+    let toInput = inputCotangent != nil
+    try run(.backward(toInput: toInput), accumulate: accumulate) {
+      $0.set(.cotangent, cotangent)
+      $0.set(.gradients, gradients)
+      $0.set(.inputDirection, inputCotangent)
+    } otherwise: {
       if !accumulate { kernels.fill(gradients, 0) }
-      try memory().backward(
-        plan.layout.backward(toInput: inputCotangent != nil), plan.graph, cotangent, into: gradients,
-        inputCotangent: inputCotangent)
+      $0.backward(
+        plan.layout.backward(toInput: toInput), plan.graph, cotangent, into: gradients, inputCotangent: inputCotangent)
     }
   }
 
@@ -134,47 +129,64 @@ public final class RecordedPass: @unchecked Sendable {
     try checkIsKept()
     try check(direction, networkParameters.shape, "direction")
     if let inputDirection { try check(inputDirection, inputShape, "input direction") }
-    let directions = try takeDirections()
-    if let program = try plan.program(.tangent(fromInput: inputDirection != nil)) {
-      try run(program) {
-        $0.set(.directions, directions)
-        $0.set(.parameterTangents, direction)
-        $0.set(.inputDirection, inputDirection)
-      }
-    } else {
-      try memory().tangent(plan.layout.tangent, plan.graph, direction, inputTangent: inputDirection)
+    let tangent = try takeResult()
+    try run(.tangent(fromInput: inputDirection != nil)) {
+      $0.set(.parameterTangents, direction)
+      $0.set(.inputDirection, inputDirection)
+      $0.set(.output, tangent)
+    } otherwise: {
+      $0.tangent(plan.layout.tangent, plan.graph, direction, inputTangent: inputDirection, logitsTangent: tangent)
     }
-    return plan.layout.logitsTangent.tensor(in: directions)
+    return tangent
   }
 
   // MARK: - Memory
 
-  private func takeDirections() throws -> Tensor {
-    if let directions { return directions }
-    let made = try Tensor(Shape(plan.layout.directionCount), workspace.elementType)
-    directions = made
-    return made
+  private func takeResult() throws -> Tensor {
+    let result = try result ?? Tensor(logits.shape, logits.elementType)
+    self.result = result
+    return result
   }
 
-  private func memory() throws -> PassMemory {
-    PassMemory(
-      layout: plan.layout, input: input ?? workspace, workspace: workspace, directions: try takeDirections(),
-      parameters: parameters,
-      statistics: statistics, mode: mode, kernels: kernels)
-  }
-
+  /// - Parameters:
+  ///   - setPlaces: of a program, beside those of every pass.
+  ///   - interpret: what the program does, for kernels that do not record.
   private func run(
-    _ program: Program, accumulate: Bool = false, _ setPlaces: (inout Program.Places) -> Void = { _ in }
+    _ kind: Plan.ProgramKind, accumulate: Bool = false, setPlaces: (inout Program.Places) -> Void,
+    otherwise interpret: (PassMemory) -> Void
   ) throws {
-    var places = Program.Places(noise: mode.noise, draw: mode.draw, accumulate: accumulate)
-    places.set(.input, input)
-    places.set(.workspace, workspace)
-    places.set(.parameters, parameters)
-    places.set(.statistics, statistics)
-    setPlaces(&places)
-    let needed = program.scratchByteCount(threads: threads)
-    if needed > scratch?.byteCount ?? 0 { scratch = try Buffer(byteCount: needed) }
-    try program.run(places, threads: threads, scratch: scratch)
+    let program = try plan.program(kind), workingShape = Shape(plan.layout.workingCount)
+    let workingByteCount = plan.layout.workingCount * workspace.elementType.byteCount
+    let scratchByteCount = program?.scratchByteCount(threads: threads) ?? 0
+    try withWorkingMemory(byteCount: workingByteCount + scratchByteCount) { buffer in
+      let working = Tensor(workingShape, workspace.elementType, buffer: buffer)
+      guard let program else {
+        interpret(
+          PassMemory(
+            layout: plan.layout, input: input ?? workspace,
+            memories: PassLayout.Memories(workspace: workspace, working: working), parameters: parameters,
+            statistics: statistics, mode: mode, kernels: kernels))
+        return
+      }
+      var places = Program.Places(noise: mode.noise, draw: mode.draw, accumulate: accumulate)
+      places.set(.input, input)
+      places.set(.workspace, workspace)
+      places.set(.working, working)
+      places.set(.parameters, parameters)
+      places.set(.statistics, statistics)
+      setPlaces(&places)
+      try program.run(places, threads: threads, scratch: buffer.address + workingByteCount)
+    }
+  }
+
+  private func withWorkingMemory(byteCount: Int, _ body: (Buffer) throws -> Void) throws {
+    guard byteCount <= WorkingMemory.leastByteCount else {
+      return try workingMemory.withBuffer(byteCount: byteCount, body)
+    }
+    if let own = ownWorkingMemory, own.byteCount >= byteCount { return try body(own) }
+    let own = try Buffer(byteCount: byteCount)
+    ownWorkingMemory = own
+    try body(own)
   }
 
   private func checkIsKept() throws {
