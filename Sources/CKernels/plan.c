@@ -352,7 +352,7 @@ static region region_of(const kernels_operation *operations, int64_t count, kern
   region r = {operations, count, run, 1, rows, 96, 0};
   r.threads = threads_for(cost * (double)rows, (rows + 15) / 16, allowed);
   // Whole cache lines for each thread; blocks that stay in the first-level cache from one operation to the next.
-  r.rows_of_thread = (((rows + r.threads - 1) / r.threads) + 15) & ~(int64_t)15;
+  if (r.threads > 1) r.rows_of_thread = (((rows + r.threads - 1) / r.threads) + 15) & ~(int64_t)15;
   if (!has_products && 8192 / widest > 48) r.rows_of_block = 8192 / widest;
   return r;
 }
@@ -433,7 +433,7 @@ static void run_by_columns(const kernels_operation *operation, kernels_run *run)
 }
 
 /* Sums are made of chunks whose size depends on the count alone. */
-enum { CHUNKS = 256 };
+enum { CHUNKS = 256, CHUNK = 16384 };
 
 typedef struct {
   const kernels_operation *operation;
@@ -453,7 +453,12 @@ static void run_chunks(void *argument, int thread) {
 }
 
 static void run_by_chunks(const kernels_operation *operation, kernels_run *run) {
-  chunked c = {operation, run, 1, operation->rows * operation->columns, 16384, 0, {0}};
+  int64_t count = operation->rows * operation->columns;
+  if (count <= CHUNK) {
+    run->result = kernels_chosen_loops()->chunk(operation, run, 0, count);
+    return;
+  }
+  chunked c = {operation, run, 1, count, CHUNK, 0, {0}};
   while (c.size * CHUNKS < c.count) c.size *= 2;
   c.chunks = (c.count + c.size - 1) / c.size;
   c.threads = threads_for((double)c.count * 8, c.chunks, run->threads);

@@ -157,7 +157,7 @@ INLINE void dots_tile(
   }
   UNROLL for (int m = 0; m < rows; m++) {
     UNROLL for (int n = 0; n < columns; n++) {
-      float sum = sum_of_lanes(sums[m][n]);
+      float sum = k > 0 ? sum_of_lanes(sums[m][n]) : 0;
       for (int64_t i = k; i < inner; i++) sum += a[m * a_row + i] * b[n * b_row + i];
       float *to = c + m * c_row + n;
       *to = sum + (start == START_ZERO ? 0 : start == START_BIAS ? bias[n] : *to);

@@ -79,11 +79,10 @@ package struct KernelTimes {
         let program = try OneDNNKernels(threads: threads).program {
           $0.dense(output, input, weight: weight, bias: nil)
         }
-        let scratch = try Buffer(byteCount: program.scratchByteCount(threads: threads))
+        let scratch = try Buffer(byteCount: program.scratchByteCount)
         return {
           try withExtendedLifetime((input, output, weight, scratch)) {
-            try program.run(
-              Program.Places(noise: nil, draw: 0, accumulate: false), threads: threads, scratch: scratch.address)
+            try program.run(Program.Places(noise: nil, draw: 0, accumulate: false), scratch: scratch.address)
           }
         }
       }

@@ -6,15 +6,22 @@ import CKernels
 /// What the calls work on is named by `Place`, so that a program serves any number of passes at once.
 final class Program: @unchecked Sendable {
   private let operations: UnsafeMutableBufferPointer<kernels_operation>
+  private let threads: Int
   /// Floats of scratch memory that each thread needs.
   private let scratchOfThread: Int
+  /// Bytes of scratch memory that a run needs.
+  let scratchByteCount: Int
 
+  /// - Parameter threads: the most that a run uses.
   /// - Throws: `DidactError.outOfMemory`.
   init(_ recorded: [kernels_operation], threads: Int) throws {
+    self.threads = threads
     operations = .allocate(capacity: recorded.count)
     _ = operations.initialize(from: recorded)
     let needed = kernels_plan(operations.baseAddress, Int64(recorded.count), Int32(threads))
     scratchOfThread = Int(max(0, needed))
+    scratchByteCount =
+      4 * scratchOfThread * Int(kernels_threads(operations.baseAddress, Int64(recorded.count), Int32(threads)))
     guard needed >= 0 else {
       throw DidactError(.outOfMemory, "oneDNN could not make a product; use a smaller batch or network")
     }
@@ -63,14 +70,9 @@ final class Program: @unchecked Sendable {
     }
   }
 
-  /// Bytes of scratch memory for a run on at most so many threads.
-  func scratchByteCount(threads: Int) -> Int {
-    4 * scratchOfThread * Int(kernels_threads(operations.baseAddress, Int64(operations.count), Int32(threads)))
-  }
-
   /// - Parameter scratch: 64-byte aligned, as large as asked for.
   /// - Throws: `DidactError.outOfMemory`.
-  func run(_ places: consuming Places, threads: Int, scratch: UnsafeMutableRawPointer) throws {
+  func run(_ places: consuming Places, scratch: UnsafeMutableRawPointer) throws {
     places.run.threads = Int32(threads)
     places.run.scratch = scratch.assumingMemoryBound(to: Float.self)
     places.run.scratch_count = Int64(scratchOfThread)

@@ -14,6 +14,8 @@ struct LayerGraph: Sendable {
   /// Of each node, whether its output is computed again when backward or tangent needs it, instead of kept: normalised and
   /// activated images, whose inputs are kept anyway.
   let isRepeated: [Bool]
+  /// The layers that normalise a batch.
+  let normalizations: [BatchNormLayer]
 
   init(_ layers: [(layer: any Layer, inputs: [Int])]) {
     nodes = layers.map { Node(layer: $0.layer, inputs: $0.inputs) }
@@ -27,6 +29,7 @@ struct LayerGraph: Sendable {
     }
     if let last = isRepeated.indices.last { isRepeated[last] = false }
     self.isRepeated = isRepeated
+    normalizations = nodes.compactMap { $0.layer as? BatchNormLayer }
   }
 
   var hasConvolutions: Bool { nodes.contains { $0.layer is ConvolutionLayer } }

@@ -22,6 +22,8 @@ public final class Network: @unchecked Sendable {
 
   let kernels: any Kernels
   let graph: LayerGraph
+  /// Length of a row of logits.
+  public let classes: Int
   /// Of one block of a prediction.
   private let predictedRows: Int
   public let parameterNames: [String]
@@ -59,6 +61,7 @@ public final class Network: @unchecked Sendable {
     self.arithmetic = arithmetic
     kernels = try makeKernels(elementType, threads: self.threads, arithmetic: arithmetic)
     graph = builder.graph
+    classes = graph.last.outputs
     predictedRows = try PassLayout.rowsOfBlock(graph, inputs: specification.extent.count)
     parameterSlots = builder.parameters
     parameterNames = builder.parameters.map(\.name)
@@ -106,6 +109,7 @@ public final class Network: @unchecked Sendable {
     arithmetic = other.arithmetic
     kernels = other.kernels
     graph = builder.graph
+    classes = graph.last.outputs
     predictedRows = try PassLayout.rowsOfBlock(builder.graph, inputs: specification.extent.count)
     parameterSlots = other.parameterSlots
     statisticSlots = other.statisticSlots
@@ -175,10 +179,8 @@ public final class Network: @unchecked Sendable {
 
   /// Length of an input row.
   public var inputs: Int { specification.inputs }
-  /// Length of a row of logits.
-  public var classes: Int { graph.last.outputs }
   /// Whether a training-mode forward depends on which rows stand in the batch together.
-  var usesBatchStatistics: Bool { graph.nodes.contains { $0.layer is BatchNormLayer } }
+  var usesBatchStatistics: Bool { !graph.normalizations.isEmpty }
 
   /// A view of one parameter, such as `dense0.weight` [outputs, inputs].
   /// - Throws: `DidactError.invalidArgument` naming the nearest known name.
@@ -348,7 +350,7 @@ public final class Network: @unchecked Sendable {
 
   /// Each group of a normalisation needs two values of a channel, and as many rows as the others.
   private func checkGroups(rows: Int) throws {
-    for case let layer as BatchNormLayer in graph.nodes.lazy.map(\.layer) {
+    for layer in graph.normalizations {
       guard rows % layer.groups == 0 else {
         throw DidactError(.data, "\(layer.name) cannot divide a batch of \(rows) rows into \(layer.groups) groups")
       }
@@ -368,9 +370,8 @@ public final class Network: @unchecked Sendable {
   }
 
   /// What runs passes of this shape and mode: compiled when first asked for, and again after many others were used.
-  private func plan(rows: Int, mode: PassMode) throws -> Plan {
-    let key = Plan.Key(rows: rows, normalization: mode.normalization, isNoisy: mode.noise != nil, isKept: mode.isKept)
-    return try plans.withLock { plans in
+  private func plan(_ key: Plan.Key) throws -> Plan {
+    try plans.withLock { plans in
       if let index = plans.lastIndex(where: { $0.key == key }) {
         if index < plans.count - 1 { plans.append(plans.remove(at: index)) }
         return plans[plans.count - 1]
@@ -387,15 +388,15 @@ public final class Network: @unchecked Sendable {
 
   /// A pass to record with: one that was used before and is free, or a new one.
   private func takePass(rows: Int, mode: PassMode) throws -> RecordedPass {
-    let plan = try plan(rows: rows, mode: mode)
+    let key = Plan.Key(rows: rows, normalization: mode.normalization, isNoisy: mode.noise != nil, isKept: mode.isKept)
     return try passes.withLock { passes in
-      for index in passes.indices where passes[index].plan === plan && isKnownUniquelyReferenced(&passes[index]) {
+      for index in passes.indices where passes[index].plan.key == key && isKnownUniquelyReferenced(&passes[index]) {
         // What its last owner did with it happened before the last reference went.
         atomicMemoryFence(ordering: .acquiring)
         if index < passes.count - 1 { passes.append(passes.remove(at: index)) }
         return passes[passes.count - 1]
       }
-      let pass = try RecordedPass(self, plan)
+      let pass = try RecordedPass(self, plan(key))
       if passes.count >= Network.keptPasses {
         guard let free = passes.indices.first(where: { isKnownUniquelyReferenced(&passes[$0]) }) else { return pass }
         passes.remove(at: free)

@@ -12,15 +12,25 @@ final class Plan: @unchecked Sendable {
   let graph: LayerGraph
   private let parameterShape, statisticShape: Shape
   private let recording: OneDNNKernels?
-  /// Made when first needed, by what they are.
-  private let programs = Locked<[ProgramKind: Program]>([:])
+  /// Made when first needed, by their index.
+  private let programs = Locked<[Program?]>(Array(repeating: nil, count: ProgramKind.count))
 
-  enum ProgramKind: Hashable {
+  enum ProgramKind {
     case forward
     /// The forward and the softmax of its logits.
     case prediction
     case backward(toInput: Bool)
     case tangent(fromInput: Bool)
+
+    static let count = 6
+    var index: Int {
+      switch self {
+      case .forward: 0
+      case .prediction: 1
+      case .backward(let toInput): toInput ? 3 : 2
+      case .tangent(let fromInput): fromInput ? 5 : 4
+      }
+    }
   }
 
   init(_ network: Network, _ key: Key) throws {
@@ -38,9 +48,9 @@ final class Plan: @unchecked Sendable {
   func program(_ kind: ProgramKind) throws -> Program? {
     guard let recording else { return nil }
     return try programs.withLock { programs in
-      if let program = programs[kind] { return program }
+      if let program = programs[kind.index] { return program }
       let program = try record(kind, recording)
-      programs[kind] = program
+      programs[kind.index] = program
       return program
     }
   }

@@ -17,7 +17,6 @@ public final class RecordedPass: @unchecked Sendable {
   /// For small runs, made when first needed; large ones take turns.
   private var ownWorkingMemory: Buffer?
   private let workingMemory: WorkingMemory
-  private let threads: Int
   private var mode = PassMode.evaluation
   /// The parameters that the pass is about.
   private(set) var parameters: Tensor
@@ -28,7 +27,6 @@ public final class RecordedPass: @unchecked Sendable {
     self.plan = plan
     self.workingMemory = workingMemory
     kernels = network.kernels
-    threads = network.threads
     networkParameters = network.parameters
     networkGradients = network.gradients
     statistics = network.statistics
@@ -157,7 +155,7 @@ public final class RecordedPass: @unchecked Sendable {
   ) throws {
     let program = try plan.program(kind), workingShape = Shape(plan.layout.workingCount)
     let workingByteCount = plan.layout.workingCount * workspace.elementType.byteCount
-    let scratchByteCount = program?.scratchByteCount(threads: threads) ?? 0
+    let scratchByteCount = program?.scratchByteCount ?? 0
     try withWorkingMemory(byteCount: workingByteCount + scratchByteCount) { buffer in
       let working = Tensor(workingShape, workspace.elementType, buffer: buffer)
       guard let program else {
@@ -175,7 +173,7 @@ public final class RecordedPass: @unchecked Sendable {
       places.set(.parameters, parameters)
       places.set(.statistics, statistics)
       setPlaces(&places)
-      try program.run(places, threads: threads, scratch: buffer.address + workingByteCount)
+      try program.run(places, scratch: buffer.address + workingByteCount)
     }
   }
 
