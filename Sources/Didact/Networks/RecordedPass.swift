@@ -71,8 +71,13 @@ public final class RecordedPass: @unchecked Sendable {
   /// Takes the input of a prediction.
   /// - Returns: whether all of it is finite.
   func setInput(_ input: BorrowedArray, _ scaling: InputScaling? = nil) throws -> Bool {
-    let own = try ownInput ?? Tensor(inputShape, workspace.elementType)
-    ownInput = own
+    let own: Tensor
+    if let ownInput {
+      own = ownInput
+    } else {
+      own = try Tensor(inputShape, workspace.elementType)
+      ownInput = own
+    }
     self.input = own
     return kernels.convert(own, input, mean: scaling?.mean, scale: scaling?.scale)
   }
@@ -141,9 +146,10 @@ public final class RecordedPass: @unchecked Sendable {
   // MARK: - Memory
 
   private func takeResult() throws -> Tensor {
-    let result = try result ?? Tensor(logits.shape, logits.elementType)
-    self.result = result
-    return result
+    if let result { return result }
+    let made = try Tensor(logits.shape, logits.elementType)
+    result = made
+    return made
   }
 
   /// - Parameters:
