@@ -82,7 +82,7 @@ package struct KernelTimes {
         let scratch = try Buffer(byteCount: program.scratchByteCount)
         return {
           try withExtendedLifetime((input, output, weight, scratch)) {
-            try program.run(Program.Places(noise: nil, draw: 0, accumulate: false), scratch: scratch.address)
+            try program.run(Program.Places(noise: nil, draw: 0, accumulate: false), scratch: scratch)
           }
         }
       }

@@ -70,11 +70,13 @@ final class Program: @unchecked Sendable {
     }
   }
 
-  /// - Parameter scratch: 64-byte aligned, as large as asked for.
+  /// - Parameters:
+  ///   - scratch: has room for `scratchByteCount` bytes.
+  ///   - offset: where in it, in bytes, whole cache lines.
   /// - Throws: `DidactError.outOfMemory`.
-  func run(_ places: consuming Places, scratch: UnsafeMutableRawPointer) throws {
+  func run(_ places: consuming Places, scratch: Buffer, at offset: Int = 0) throws {
     places.run.threads = Int32(threads)
-    places.run.scratch = scratch.assumingMemoryBound(to: Float.self)
+    places.run.scratch = (scratch.address + offset).assumingMemoryBound(to: Float.self)
     places.run.scratch_count = Int64(scratchOfThread)
     kernels_execute(operations.baseAddress, Int64(operations.count), &places.run)
     guard !places.run.failed else {

@@ -179,7 +179,7 @@ public final class RecordedPass: @unchecked Sendable {
       places.set(.parameters, parameters)
       places.set(.statistics, statistics)
       setPlaces(&places)
-      try program.run(places, scratch: buffer.address + workingByteCount)
+      try program.run(places, scratch: buffer, at: workingByteCount)
     }
   }
 
