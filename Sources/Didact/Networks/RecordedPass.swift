@@ -1,8 +1,8 @@
 /// One forward, with what its backward and tangent need. Both are about the parameters of the forward, however the
 /// network's own have changed since, where the pass was recorded at a copy of them.
 ///
-/// A pass owns its memory, made once at a batch shape and used again by later passes; several may be alive at once. One
-/// pass serves one thread at a time.
+/// A pass owns what lives from its forward to its last backward, made once at a batch shape and used again by later
+/// passes; several may be alive at once. One pass serves one thread at a time.
 public final class RecordedPass: @unchecked Sendable {
   let plan: Plan
   let kernels: any Kernels
@@ -14,16 +14,16 @@ public final class RecordedPass: @unchecked Sendable {
   private var copiedParameters: Tensor?
   /// What `predict` or `tangent` returns, made when first needed [N, classes].
   private var result: Tensor?
-  /// For small runs, made when first needed; large ones take turns.
-  private var ownWorkingMemory: Buffer?
-  private let workingMemory: WorkingMemory
+  /// For small runs; and for large ones, which take turns. Both made when first needed, so that networks of small runs
+  /// do not keep the memory of large ones alive.
+  private var ownWorkingMemory: Buffer?, workingMemory: WorkingMemory?
   private var mode = PassMode.evaluation
   /// The parameters that the pass is about.
   private(set) var parameters: Tensor
   /// [N, classes]; a view that lives as long as the pass.
   public let logits: Tensor
 
-  init(_ network: Network, _ plan: Plan, _ workingMemory: WorkingMemory = .shared()) throws {
+  init(_ network: Network, _ plan: Plan, _ workingMemory: WorkingMemory? = nil) throws {
     self.plan = plan
     self.workingMemory = workingMemory
     kernels = network.kernels
@@ -62,10 +62,7 @@ public final class RecordedPass: @unchecked Sendable {
       kernels.copy(networkParameters, to: copy)
       parameters = copy
     }
-    try run(.forward) { _ in
-    } otherwise: {
-      $0.forward(plan.graph)
-    }
+    try run(.forward) { $0.forward(plan.graph) }
   }
 
   /// Takes the input of a prediction.
@@ -88,9 +85,7 @@ public final class RecordedPass: @unchecked Sendable {
     let probabilities = try takeResult()
     mode = .evaluation
     parameters = networkParameters
-    try run(.prediction) {
-      $0.set(.output, probabilities)
-    } otherwise: {
+    try run(.prediction, at: { $0.set(.output, probabilities) }) {
       $0.forward(plan.graph)
       kernels.softmax(probabilities, logits, temperature: 1)
     }
@@ -112,11 +107,12 @@ public final class RecordedPass: @unchecked Sendable {
     let gradients = gradients ?? networkGradients
     try check(gradients, networkParameters.shape, "gradients")
     let toInput = inputCotangent != nil
-    try run(.backward(toInput: toInput), accumulate: accumulate) {
-      $0.set(.cotangent, cotangent)
-      $0.set(.gradients, gradients)
-      $0.set(.inputDirection, inputCotangent)
-    } otherwise: {
+    func setPlaces(_ places: inout Program.Places) {
+      places.set(.cotangent, cotangent)
+      places.set(.gradients, gradients)
+      places.set(.inputDirection, inputCotangent)
+    }
+    try run(.backward(toInput: toInput), accumulate: accumulate, at: setPlaces) {
       if !accumulate { kernels.fill(gradients, 0) }
       $0.backward(
         plan.layout.backward(toInput: toInput), plan.graph, cotangent, into: gradients, inputCotangent: inputCotangent)
@@ -133,11 +129,12 @@ public final class RecordedPass: @unchecked Sendable {
     try check(direction, networkParameters.shape, "direction")
     if let inputDirection { try check(inputDirection, inputShape, "input direction") }
     let tangent = try takeResult()
-    try run(.tangent(fromInput: inputDirection != nil)) {
-      $0.set(.parameterTangents, direction)
-      $0.set(.inputDirection, inputDirection)
-      $0.set(.output, tangent)
-    } otherwise: {
+    func setPlaces(_ places: inout Program.Places) {
+      places.set(.parameterTangents, direction)
+      places.set(.inputDirection, inputDirection)
+      places.set(.output, tangent)
+    }
+    try run(.tangent(fromInput: inputDirection != nil), at: setPlaces) {
       $0.tangent(plan.layout.tangent, plan.graph, direction, inputTangent: inputDirection, logitsTangent: tangent)
     }
     return tangent
@@ -156,8 +153,8 @@ public final class RecordedPass: @unchecked Sendable {
   ///   - setPlaces: of a program, beside those of every pass.
   ///   - interpret: what the program does, for kernels that do not record.
   private func run(
-    _ kind: Plan.ProgramKind, accumulate: Bool = false, setPlaces: (inout Program.Places) -> Void,
-    otherwise interpret: (PassMemory) -> Void
+    _ kind: Plan.ProgramKind, accumulate: Bool = false, at setPlaces: (inout Program.Places) -> Void = { _ in },
+    interpret: (PassMemory) -> Void
   ) throws {
     let program = try plan.program(kind), workingShape = Shape(plan.layout.workingCount)
     let workingByteCount = plan.layout.workingCount * workspace.elementType.byteCount
@@ -185,7 +182,9 @@ public final class RecordedPass: @unchecked Sendable {
 
   private func withWorkingMemory(byteCount: Int, _ body: (Buffer) throws -> Void) throws {
     guard byteCount <= WorkingMemory.leastByteCount else {
-      return try workingMemory.withBuffer(byteCount: byteCount, body)
+      let shared = workingMemory ?? .shared()
+      workingMemory = shared
+      return try shared.withBuffer(byteCount: byteCount, body)
     }
     if let own = ownWorkingMemory, own.byteCount >= byteCount { return try body(own) }
     let own = try Buffer(byteCount: byteCount)

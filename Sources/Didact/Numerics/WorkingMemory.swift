@@ -34,7 +34,7 @@ final class WorkingMemory: Sendable {
   private struct WeakReference { weak var memory: WorkingMemory? }
   private static let alive = Locked(WeakReference())
 
-  /// That of all networks, which lives as long as one of them does.
+  /// That of all networks, which lives as long as one of its users does.
   static func shared() -> WorkingMemory {
     alive.withLock { alive in
       if let memory = alive.memory { return memory }
