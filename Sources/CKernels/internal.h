@@ -28,9 +28,12 @@ typedef struct {
   void (*prepare)(const kernels_operation *, const kernels_run *, float *scratch, int thread);
   void (*rows)(const kernels_operation *, const kernels_run *, float *scratch, int thread, int64_t first, int64_t last);
   void (*columns)(const kernels_operation *, const kernels_run *, int64_t first, int64_t last);
+  /* Sums of rows, of which the thread's begin at `origin`; added up over the threads; and what follows from them. */
   void (*partial_sums)(
-      const kernels_operation *, const kernels_run *, int64_t first, int64_t last, double *sums);
-  void (*finish_sums)(const kernels_operation *, const kernels_run *, const double *total);
+      const kernels_operation *, const kernels_run *, float *scratch, int64_t origin, int64_t first, int64_t last);
+  void (*add_sums)(
+      const kernels_operation *, const kernels_run *, int64_t origin, int64_t rows, const float *scratch, float *total);
+  void (*finish_sums)(const kernels_operation *, const kernels_run *, const float *total);
   double (*chunk)(const kernels_operation *, const kernels_run *, int64_t first, int64_t last);
   void (*reduce)(int64_t count, float *target, const float *partial);
   void (*to_bfloat16)(int64_t count, const float *x, uint16_t *y);
@@ -62,11 +65,22 @@ int kernels_threads_of_products(const kernels_operation *operation);
 /* False where they cannot run, for want of memory. */
 bool kernels_run_products(const kernels_operation *operation, const kernels_run *run);
 
-/* Convolutions (onednn_convolution.c), by the same rules. */
-int64_t kernels_make_convolution(kernels_operation *operation, int threads);
+/* How the threads of a region share its rows: so many each, by so many at a time. */
+typedef struct {
+  int threads;
+  int64_t rows_of_thread, rows_of_block;
+} kernels_division;
+
+/* Convolutions (onednn_convolution.c), which run part by part: `examples` of them at a time, each thread as many parts
+ * that follow each other. How many examples a part had best; the primitives and the scratch memory of a thread, as above. */
+int64_t kernels_examples_of_part(const kernels_operation *operation);
+int64_t kernels_make_convolution(kernels_operation *operation, int threads, int64_t examples);
 void kernels_free_convolution(kernels_operation *operation);
-int kernels_threads_of_convolution(const kernels_operation *operation);
-bool kernels_run_convolution(const kernels_operation *operation, const kernels_run *run);
+kernels_division kernels_division_of_convolution(const kernels_operation *operation);
+/* Before the parts, on one thread, and after them; false where there is no memory. */
+bool kernels_begin_convolution(const kernels_operation *operation, const kernels_run *run);
+bool kernels_run_part_of_convolution(const kernels_operation *operation, const kernels_run *run, int thread, int part);
+bool kernels_end_convolution(const kernels_operation *operation, const kernels_run *run);
 
 static inline bool kernels_is_convolution(const kernels_operation *o) {
   return o->code >= KERNELS_CONVOLUTION && o->code <= KERNELS_CONVOLUTION_PARAMETER_COTANGENTS;
@@ -142,10 +156,28 @@ static inline bool is_normalization(const kernels_operation *o) {
       || o->code == KERNELS_NORMALIZATION_TANGENT;
 }
 
+/* Sums over the rows of each column by rows, as they lie: those over many rows of few columns, as of images. */
+enum { KERNELS_SUMMED_ROWS = 4096, KERNELS_SUMMED_COLUMNS = 256 };
+static inline bool is_summed_by_rows(const kernels_operation *o) {
+  switch (o->code) {
+    case KERNELS_NORMALIZATION_STATISTICS:
+      if (o->option == 0) return false;
+    case KERNELS_NORMALIZATION_BACKWARD_SUMS:
+    case KERNELS_NORMALIZATION_TANGENT_SUMS:
+      return has_own_form(o) || (o->rows >= KERNELS_SUMMED_ROWS && o->columns <= KERNELS_SUMMED_COLUMNS);
+    case KERNELS_DENSE_PARAMETER_COTANGENTS: return has_own_form(o);
+    default: return false;
+  }
+}
+
 /* Floats of one thread for the four numbers of float64 a column that a normalisation by rows is made of, and before them
  * the three that a joined derivative is found by. */
 static inline int64_t gate_room(const kernels_operation *o) {
   return o->joined == KERNELS_JOINED_DERIVATIVE ? 3 * padded(o->columns) : 0;
+}
+/* And for two sums a column, in float64, and behind them the same three numbers. */
+static inline int64_t sums_room(const kernels_operation *o) {
+  return is_summed_by_rows(o) ? padded(4 * o->columns) + gate_room(o) : 0;
 }
 static inline int64_t column_maps_room(const kernels_operation *o) {
   return is_normalization(o) ? gate_room(o) + 8 * padded(o->columns) : 0;

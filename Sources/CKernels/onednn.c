@@ -177,7 +177,6 @@ static void make_products(kernels_operation *o, int threads) {
 }
 
 int64_t kernels_make_products(kernels_operation *o, int threads) {
-  if (kernels_is_convolution(o)) return kernels_make_convolution(o, threads);
   int before = kernels_enter_library();
   make_products(o, threads);
   kernels_leave_library(before);
@@ -196,7 +195,6 @@ int64_t kernels_make_products(kernels_operation *o, int threads) {
 }
 
 void kernels_free_products(kernels_operation *o) {
-  if (kernels_is_convolution(o)) return kernels_free_convolution(o);
   for (int i = 0; i < 2; i++) {
     if (o->products[i]) free_product(o->products[i]);
     o->products[i] = 0;
@@ -204,7 +202,6 @@ void kernels_free_products(kernels_operation *o) {
 }
 
 int kernels_threads_of_products(const kernels_operation *o) {
-  if (kernels_is_convolution(o)) return kernels_threads_of_convolution(o);
   return ((const product *)o->products[0])->parts;
 }
 
@@ -218,7 +215,6 @@ static bool run_product(
 }
 
 bool kernels_run_products(const kernels_operation *o, const kernels_run *run) {
-  if (kernels_is_convolution(o)) return kernels_run_convolution(o, run);
   switch (o->code) {
     case KERNELS_DENSE: return run_product(o, run, 0, 1, 2, 3);
     case KERNELS_DENSE_INPUT_COTANGENT: return run_product(o, run, 0, 1, 2, 0);

@@ -1,8 +1,7 @@
-/* Convolutions by oneDNN 2.x, each divided into parts of examples that the threads share: direct; on request in bfloat16,
- * or by Winograd's algorithm. Images are channels last, or in blocks of channels. */
+/* Convolutions by oneDNN 2.x, each divided into parts of examples, which the threads of a region share: direct; on request
+ * in bfloat16, or by Winograd's algorithm. Images are channels last, or in blocks of channels. */
 #include "onednn.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 /* A primitive with what it works on. Scratch memory is ours, so that it may run on any thread. */
@@ -277,24 +276,19 @@ static form form_of(const convolution *c, const kernels_operation *o, const shap
   return o->arithmetic == KERNELS_ROUNDED_TO_BFLOAT16 ? ROUNDED : AS_THEY_ARE;
 }
 
-/* Converted images of a part stay in the caches until they are read. Those of Winograd's algorithm, which has more to do
- * for each part, in a third-level one. */
-enum { CONVERTED_BYTES = 1 << 19, WINOGRAD_BYTES = 1 << 22, WINOGRAD_ROWS = 32 };
+/* Images of a part, on both sides, stay in the caches from one operation to the next; those of Winograd's algorithm, which
+ * has more to do for each part, in a third-level one. */
+enum { PART_BYTES = 1 << 20, WINOGRAD_BYTES = 1 << 22 };
 
-static int64_t rows_of_part(const convolution *c, const kernels_operation *o, int64_t rows, int threads) {
-  int64_t of_thread = (rows + threads - 1) / threads;
-  if (c->form == AS_THEY_ARE) return of_thread;
-  int64_t count = c->has_input_room || c->is_winograd ? c->input_count : 0;
-  if (c->has_output_room || c->is_winograd) count += c->output_count;
-  if (count == 0) return of_thread;
-  int64_t most = (c->is_winograd ? WINOGRAD_BYTES : CONVERTED_BYTES) / (count * (c->form == BFLOAT16 ? 2 : 4));
+int64_t kernels_examples_of_part(const kernels_operation *o) {
+  shape s = shape_of(o);
+  int64_t count = s.height * s.width * s.inputs + s.output_height * s.output_width * s.outputs;
+  int64_t bytes = count * (o->arithmetic == KERNELS_BFLOAT16 ? 2 : 4);
+  int64_t examples = (has_winograd(o, &s) ? WINOGRAD_BYTES : PART_BYTES) / bytes;
   // Each part has parameter cotangents of its own to be added up.
-  if (is_gradient(o) && !c->is_winograd) most *= 4;
-  // Measured: of more rows of few pixels it takes longer.
-  if (c->is_winograd && most > WINOGRAD_ROWS) most = WINOGRAD_ROWS;
-  if (most < 1) most = 1;
-  int64_t parts = (of_thread + most - 1) / most;
-  return (of_thread + parts - 1) / parts;
+  int64_t of_weights = s.inputs / s.groups * s.outputs * s.size * s.size * 4;
+  if (is_gradient(o)) examples = larger(examples, 2 * of_weights / bytes);
+  return larger(examples, 1);
 }
 
 static int64_t scribbles(const part *p) {
@@ -306,13 +300,13 @@ static int64_t scribbles(const part *p) {
   return most;
 }
 
-static bool make(convolution *c, const kernels_operation *o, int threads) {
+static bool make(convolution *c, const kernels_operation *o, int threads, int64_t examples) {
   shape s = shape_of(o);
   c->input_count = s.height * s.width * s.inputs;
   c->output_count = s.output_height * s.output_width * s.outputs;
   c->has_input_room = needs_room(c, o, reads_input(o), input_operand(o));
   c->has_output_room = needs_room(c, o, reads_output(o), output_operand(o));
-  c->rows = rows_of_part(c, o, s.rows, threads);
+  c->rows = examples;
   c->parts = (int)((s.rows + c->rows - 1) / c->rows);
   c->threads = c->parts < threads ? c->parts : threads;
   dnnl_data_type_t read = c->form == BFLOAT16 ? dnnl_bf16 : dnnl_f32;
@@ -341,7 +335,7 @@ static bool make(convolution *c, const kernels_operation *o, int threads) {
   return true;
 }
 
-int64_t kernels_make_convolution(kernels_operation *o, int threads) {
+int64_t kernels_make_convolution(kernels_operation *o, int threads, int64_t examples) {
   convolution *c = kernels_start_library() ? calloc(1, sizeof *c) : 0;
   if (!c) return -1;
   o->products[0] = c;
@@ -349,22 +343,18 @@ int64_t kernels_make_convolution(kernels_operation *o, int threads) {
   c->is_winograd = has_winograd(o, &s);
   c->form = form_of(c, o, &s);
   int before = kernels_enter_library();
-  bool made = make(c, o, threads);
+  bool made = make(c, o, threads, examples);
   if (!made && c->is_winograd) {
     // Not on this processor.
     free_steps(c);
     c->is_winograd = false;
     c->form = form_of(c, o, &s);
-    made = make(c, o, threads);
+    made = make(c, o, threads, examples);
   }
   kernels_leave_library(before);
   if (made) return c->scribble + c->weights + c->sums + c->input_room + c->output_room;
   kernels_free_convolution(o);
   return -1;
-}
-
-int kernels_threads_of_convolution(const kernels_operation *o) {
-  return ((const convolution *)o->products[0])->threads;
 }
 
 typedef struct {
@@ -397,14 +387,6 @@ static bool run_reorder(
   return run_step(s, 3, arguments);
 }
 
-typedef struct {
-  const convolution *convolution;
-  const kernels_operation *operation;
-  const kernels_run *run;
-  float *scratch;
-  atomic_bool failed;
-} running;
-
 /* Some examples of an operand, and room for them in the form that the primitive wants, or the same. */
 typedef struct {
   void *given, *room;
@@ -412,19 +394,21 @@ typedef struct {
   bool is_bfloat16;
 } examples;
 
-static examples examples_of(const running *r, int index, int64_t row, int64_t rows, int64_t count, float *room) {
-  bool is_half = is_bfloat16(r->operation, index);
-  char *first = (char *)operand(r->operation, r->run, index) + row * count * (is_half ? 2 : 4);
+static examples examples_of(
+    const kernels_operation *o, const kernels_run *run, int index, int64_t row, int64_t rows, int64_t count,
+    float *room) {
+  bool is_half = is_bfloat16(o, index);
+  char *first = (char *)operand(o, run, index) + row * count * (is_half ? 2 : 4);
   return (examples){first, room ? (void *)room : first, rows * count, is_half};
 }
 
 /* Converts what a primitive reads. */
 static bool enter(
-    const running *r, const examples *e, const step *step, const dnnl_memory_desc_t *plain,
+    const convolution *c, const examples *e, const step *step, const dnnl_memory_desc_t *plain,
     const dnnl_memory_desc_t *wanted, float *scribble) {
   if (e->room == e->given) return true;
   const kernels_loops *loops = kernels_chosen_loops();
-  switch (r->convolution->form) {
+  switch (c->form) {
     case AS_THEY_ARE: break;
     case BFLOAT16: loops->to_bfloat16(e->count, e->given, e->room); break;
     case ROUNDED:
@@ -441,30 +425,54 @@ static bool enter(
 
 /* And back, what it wrote. */
 static bool leave(
-    const running *r, const examples *e, const step *step, const dnnl_memory_desc_t *plain,
+    const convolution *c, const examples *e, const step *step, const dnnl_memory_desc_t *plain,
     const dnnl_memory_desc_t *wanted, float *scribble) {
   if (e->room == e->given) return true;
-  if (r->convolution->form == IN_BLOCKS) return run_reorder(step, wanted, e->room, plain, e->given, scribble);
+  if (c->form == IN_BLOCKS) return run_reorder(step, wanted, e->room, plain, e->given, scribble);
   kernels_chosen_loops()->to_bfloat16(e->count, e->room, e->given);
   return true;
 }
 
-static bool run_part(const running *r, int index, float *scratch) {
-  const convolution *c = r->convolution;
-  const kernels_operation *o = r->operation;
+/* The operation's part of the scratch memory of a thread. */
+static float *scratch_of(const kernels_operation *o, const kernels_run *run, int thread) {
+  return run->scratch + thread * run->scratch_count + o->scratch;
+}
+
+static int parts_of_thread(const convolution *c) { return (c->parts + c->threads - 1) / c->threads; }
+
+kernels_division kernels_division_of_convolution(const kernels_operation *o) {
+  const convolution *c = o->products[0];
+  return (kernels_division){c->threads, parts_of_thread(c) * c->rows, c->rows};
+}
+
+bool kernels_begin_convolution(const kernels_operation *o, const kernels_run *run) {
+  if (is_gradient(o)) return true;
+  const convolution *c = o->products[0];
+  const float *given = operand(o, run, 2);
+  float *scribble = scratch_of(o, run, 0), *wanted = scribble + c->scribble, *rounded = wanted + c->weights;
+  if (c->form == ROUNDED) {
+    kernels_chosen_loops()->round_to_bfloat16((int64_t)(dnnl_memory_desc_get_size(&c->plain) / 4), given, rounded);
+    given = rounded;
+  }
+  return run_reorder(&c->reorder, &c->plain, given, &c->wanted, wanted, scribble);
+}
+
+bool kernels_run_part_of_convolution(const kernels_operation *o, const kernels_run *run, int thread, int index) {
+  const convolution *c = o->products[0];
   const part *p = index == c->parts - 1 ? &c->last : &c->whole;
-  bool is_first = index % ((c->parts + c->threads - 1) / c->threads) == 0, done = true;
+  bool is_first = index % parts_of_thread(c) == 0, done = true;
+  float *scratch = scratch_of(o, run, thread), *weights = scratch_of(o, run, 0) + c->scribble;
   float *cotangents = scratch + c->scribble, *part_cotangents = cotangents + c->weights;
   float *input_room = part_cotangents + c->sums, *output_room = input_room + c->input_room;
   int64_t row = index * c->rows;
   examples input = examples_of(
-      r, input_operand(o), row, p->rows, c->input_count, c->has_input_room ? input_room : 0);
+      o, run, input_operand(o), row, p->rows, c->input_count, c->has_input_room ? input_room : 0);
   examples output = examples_of(
-      r, output_operand(o), row, p->rows, c->output_count, c->has_output_room ? output_room : 0);
-  if (reads_input(o)) done = enter(r, &input, &p->enter_input, &p->plain_input, &p->input, scratch);
+      o, run, output_operand(o), row, p->rows, c->output_count, c->has_output_room ? output_room : 0);
+  if (reads_input(o)) done = enter(c, &input, &p->enter_input, &p->plain_input, &p->input, scratch);
   // What is added to is read too, but where a change of layout behind adds.
   if (reads_output(o) || (adds(o) && c->form == ROUNDED)) {
-    done = done && enter(r, &output, &p->enter_output, &p->plain_output, &p->output, scratch);
+    done = done && enter(c, &output, &p->enter_output, &p->plain_output, &p->output, scratch);
   }
   argument arguments[5];
   int count = 4;
@@ -473,13 +481,13 @@ static bool run_part(const running *r, int index, float *scratch) {
     case KERNELS_CONVOLUTION:
       arguments[0] = (argument){DNNL_ARG_DST, &p->output, output.room};
       arguments[1] = (argument){DNNL_ARG_SRC, &p->input, input.room};
-      arguments[2] = (argument){DNNL_ARG_WEIGHTS, &c->wanted, r->scratch + c->scribble};
-      if (o->operands[3]) arguments[count++] = (argument){DNNL_ARG_BIAS, &c->bias, operand(o, r->run, 3)};
+      arguments[2] = (argument){DNNL_ARG_WEIGHTS, &c->wanted, weights};
+      if (o->operands[3]) arguments[count++] = (argument){DNNL_ARG_BIAS, &c->bias, operand(o, run, 3)};
       break;
     case KERNELS_CONVOLUTION_INPUT_COTANGENT:
       arguments[0] = (argument){DNNL_ARG_DIFF_SRC, &p->input, input.room};
       arguments[1] = (argument){DNNL_ARG_DIFF_DST, &p->output, output.room};
-      arguments[2] = (argument){DNNL_ARG_WEIGHTS, &c->wanted, r->scratch + c->scribble};
+      arguments[2] = (argument){DNNL_ARG_WEIGHTS, &c->wanted, weights};
       break;
     default:
       arguments[0] = (argument){DNNL_ARG_DIFF_WEIGHTS, &c->wanted, is_first ? cotangents : part_cotangents};
@@ -493,43 +501,18 @@ static bool run_part(const running *r, int index, float *scratch) {
   }
   return done
       && (o->code == KERNELS_CONVOLUTION
-              ? leave(r, &output, &p->leave, &p->plain_output, &p->output, scratch)
-              : leave(r, &input, &p->leave, &p->plain_input, &p->input, scratch));
+              ? leave(c, &output, &p->leave, &p->plain_output, &p->output, scratch)
+              : leave(c, &input, &p->leave, &p->plain_input, &p->input, scratch));
 }
 
-static void run_parts(void *context, int thread) {
-  running *r = context;
-  const convolution *c = r->convolution;
-  int each = (c->parts + c->threads - 1) / c->threads, end = (thread + 1) * each;
-  float *scratch = r->scratch + thread * r->run->scratch_count;
-  for (int i = thread * each; i < end && i < c->parts; i++) {
-    if (!run_part(r, i, scratch)) atomic_store(&r->failed, true);
-  }
-}
-
-static bool reorder_weights(const running *r) {
-  const convolution *c = r->convolution;
-  const float *given = operand(r->operation, r->run, 2);
-  float *wanted = r->scratch + c->scribble, *rounded = wanted + c->weights;
-  if (c->form == ROUNDED) {
-    kernels_chosen_loops()->round_to_bfloat16((int64_t)(dnnl_memory_desc_get_size(&c->plain) / 4), given, rounded);
-    given = rounded;
-  }
-  return run_reorder(&c->reorder, &c->plain, given, &c->wanted, wanted, r->scratch);
-}
-
-bool kernels_run_convolution(const kernels_operation *o, const kernels_run *run) {
+bool kernels_end_convolution(const kernels_operation *o, const kernels_run *run) {
+  if (!is_gradient(o)) return true;
   const convolution *c = o->products[0];
-  running r = {c, o, run, run->scratch + o->scratch, false};
-  if (!is_gradient(o) && !reorder_weights(&r)) return false;
-  kernels_parallel(c->threads, run_parts, &r);
-  bool done = !atomic_load(&r.failed);
-  if (!is_gradient(o)) return done;
+  bool done = true;
   // In the order of the threads, so that sums have the same bits.
-  int each = (c->parts + c->threads - 1) / c->threads;
-  for (int i = 0; i < c->threads && i * each < c->parts; i++) {
-    float *scribble = r.scratch + i * run->scratch_count;
-    bool adds = i > 0 || run->accumulate;
+  for (int thread = 0; thread < c->threads && thread * parts_of_thread(c) < c->parts; thread++) {
+    float *scribble = scratch_of(o, run, thread);
+    bool adds = thread > 0 || run->accumulate;
     done = done
         && run_reorder(
                adds ? &c->adding_reorder : &c->reorder, &c->wanted, scribble + c->scribble, &c->plain,

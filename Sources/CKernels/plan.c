@@ -5,17 +5,23 @@
 #include <strings.h>
 #include <time.h>
 
-typedef enum { BY_ROWS, BY_COLUMNS, BY_CHUNKS, LARGE_PRODUCT } kind;
+typedef enum { BY_ROWS, CONVOLUTION, SUMS_BY_ROWS, BY_COLUMNS, BY_CHUNKS, LARGE_PRODUCT } kind;
 
 static kind kind_of(const kernels_operation *o) {
   switch (o->code) {
     case KERNELS_NORMALIZATION_STATISTICS:
     case KERNELS_NORMALIZATION_BACKWARD_SUMS:
-    case KERNELS_NORMALIZATION_TANGENT_SUMS: return BY_COLUMNS;
+    case KERNELS_NORMALIZATION_TANGENT_SUMS: return is_summed_by_rows(o) ? SUMS_BY_ROWS : BY_COLUMNS;
     case KERNELS_DOT:
     case KERNELS_ALL_FINITE:
     case KERNELS_CONVERT: return BY_CHUNKS;
-    default: return kernels_is_large_product(o) || kernels_is_convolution(o) ? LARGE_PRODUCT : BY_ROWS;
+    case KERNELS_CONVOLUTION:
+    case KERNELS_CONVOLUTION_INPUT_COTANGENT:
+    case KERNELS_CONVOLUTION_PARAMETER_COTANGENTS: return CONVOLUTION;
+    // The sums of a convolution's bias; dense layers see no images.
+    case KERNELS_DENSE_PARAMETER_COTANGENTS:
+      if (is_summed_by_rows(o)) return SUMS_BY_ROWS;
+    default: return kernels_is_large_product(o) ? LARGE_PRODUCT : BY_ROWS;
   }
 }
 
@@ -72,11 +78,71 @@ static int threads_for(double work, int64_t pieces, int allowed) {
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* The operations from `first` on that can share a region: all by rows, of the same rows. */
+/* MARK: Regions
+ *
+ * Operations that run block of rows by block: each thread does some rows, and with a block of them all operations, one
+ * after the other, while it stays in the caches. In this order, each where it is there: operations by rows, all of as many;
+ * the convolutions of one layer, which read what the last of those wrote, and whose examples then are the rows, those of a
+ * part a block; and sums of what was written last, for which nothing in the region waits. */
+
+/* Without the form in which it is kept. */
+static uint64_t place_of(const kernels_operation *o, int index) { return o->operands[index] & ~(3ull << 62); }
+
+static int64_t elements_of(const kernels_operation *o) { return o->rows * o->columns; }
+
+/* Whether a convolution begins with the images that an operation by rows wrote, all of them. */
+static bool convolves(const kernels_operation *o, const kernels_operation *rows) {
+  int64_t inputs = o->rows * (int64_t)(o->scalars[0] * o->scalars[1]) * o->inner;
+  int64_t outputs = o->rows * (int64_t)(o->scalars[2] * o->scalars[3]) * o->columns;
+  uint64_t place = place_of(rows, 0);
+  if (rows->rows % o->rows != 0) return false;
+  switch (o->code) {
+    case KERNELS_CONVOLUTION: return place_of(o, 1) == place && elements_of(rows) == inputs;
+    case KERNELS_CONVOLUTION_INPUT_COTANGENT: return place_of(o, 1) == place && elements_of(rows) == outputs;
+    default:
+      return (place_of(o, 2) == place && elements_of(rows) == outputs)
+          || (place_of(o, 3) == place && elements_of(rows) == inputs);
+  }
+}
+
+/* Whether two convolutions are of the same pass of one layer. */
+static bool belong_together(const kernels_operation *a, const kernels_operation *b) {
+  if (a->code == KERNELS_CONVOLUTION) {
+    return b->code == KERNELS_CONVOLUTION && b->scalars[7] != 0 && place_of(a, 0) == place_of(b, 0);
+  }
+  return a->code == KERNELS_CONVOLUTION_PARAMETER_COTANGENTS && b->code == KERNELS_CONVOLUTION_INPUT_COTANGENT
+      && place_of(a, 2) == place_of(b, 1);
+}
+
+/* Whether sums are of the images that an operation wrote, all of them. */
+static bool sums_up(const kernels_operation *o, const kernels_operation *written) {
+  int64_t elements = elements_of(written);
+  if (written->code == KERNELS_CONVOLUTION) elements *= (int64_t)(written->scalars[2] * written->scalars[3]);
+  if (written->code == KERNELS_CONVOLUTION_INPUT_COTANGENT) {
+    elements = written->rows * (int64_t)(written->scalars[0] * written->scalars[1]) * written->inner;
+  }
+  return place_of(o, 0) == place_of(written, 0) && elements_of(o) == elements && o->rows % written->rows == 0;
+}
+
 static int64_t end_of_region(const kernels_operation *operations, int64_t first, int64_t count) {
-  int64_t end = first + 1;
-  while (end < count && kind_of(&operations[end]) == BY_ROWS && operations[end].rows == operations[first].rows) end++;
-  return end;
+  const kernels_operation *begin = operations + first, *end = operations + count, *o = begin, *last = 0;
+  for (; o < end && kind_of(o) == BY_ROWS && o->rows == begin->rows; o++) {
+    if (o->joined != KERNELS_JOINED_AWAY) last = o;
+  }
+  int64_t convolutions = 0;
+  if (o < end && kind_of(o) == CONVOLUTION) {
+    convolutions = o + 1 < end && kind_of(o + 1) == CONVOLUTION && belong_together(o, o + 1) ? 2 : 1;
+    bool joins = last && (convolves(o, last) || convolves(o + convolutions - 1, last));
+    if (o > begin && !joins) convolutions = 0;
+  }
+  if (convolutions > 0) {
+    o += convolutions;
+    last = o - 1;
+    // A derivative that the sums take in.
+    while (o < end && o->joined == KERNELS_JOINED_AWAY) o++;
+  }
+  if (o < end && kind_of(o) == SUMS_BY_ROWS && (!last || sums_up(o, last))) o++;
+  return o - operations;
 }
 
 /* MARK: Planning */
@@ -158,54 +224,99 @@ static void join_derivatives(kernels_operation *operations, int64_t count) {
   }
 }
 
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Sums over pixels are those of a dense layer over as many rows. */
+static kernels_operation bias_sums_of(const kernels_operation *o) {
+  kernels_operation sums = *o;
+  sums.code = KERNELS_DENSE_PARAMETER_COTANGENTS;
+  // The form of the images on the other side does not matter.
+  sums.operands[0] = sums.operands[3] = 0;
+  sums.inner = (int64_t)(o->scalars[2] * o->scalars[3]);
+  sums.rows = o->rows * sums.inner;
+  return sums;
+}
+
 /* Whether the bias of a convolution has a cotangent, which is summed up apart. */
 static bool sums_bias(const kernels_operation *o) {
   return o->code == KERNELS_CONVOLUTION_PARAMETER_COTANGENTS && o->operands[1];
 }
 
-/* Floats that each thread needs to sum up what is kept as bfloat16 or in blocks: two sums a column in float64, and behind
- * them what a joined derivative is found by. */
-static int64_t room_for_sums(const kernels_operation *o) {
-  return has_own_form(o) ? padded(4 * o->columns) + gate_room(o) : 0;
+/* Makes the convolutions of a region, of which a part is the same examples to each. Returns the floats of scratch memory
+ * that a thread needs for them, or -1. */
+static int64_t make_convolutions(kernels_operation *operations, int64_t count, int allowed) {
+  double cost = 0;
+  int64_t rows = 0, examples = 1, scratch = 0;
+  for (int64_t i = 0; i < count; i++) {
+    const kernels_operation *o = &operations[i];
+    cost += cost_of_row(o) * (double)o->rows;
+    if (kind_of(o) != CONVOLUTION) continue;
+    rows = o->rows;
+    examples = larger(examples, kernels_examples_of_part(o));
+  }
+  int threads = threads_for(cost, rows, allowed);
+  int64_t of_thread = (rows + threads - 1) / threads, parts = (of_thread + examples - 1) / examples;
+  for (int64_t i = 0; i < count; i++) {
+    kernels_operation *o = &operations[i];
+    if (kind_of(o) != CONVOLUTION) continue;
+    int64_t needed = kernels_make_convolution(o, threads, (of_thread + parts - 1) / parts);
+    if (needed < 0) return -1;
+    if (sums_bias(o)) {
+      kernels_operation sums = bias_sums_of(o);
+      needed = larger(needed, sums_room(&sums));
+    }
+    o->scratch = scratch;
+    scratch += padded(needed);
+  }
+  return scratch;
+}
+
+/* Floats of scratch memory that an operation by rows, by columns or by chunks needs of each thread. */
+static int64_t room_of(const kernels_operation *o) {
+  switch (o->code) {
+    case KERNELS_DENSE: return needs_transpose(o) ? padded(o->columns) * o->inner : 0;
+    case KERNELS_DENSE_TANGENT: return needs_transpose(o) ? 2 * padded(o->columns) * o->inner : 0;
+    // For the weight and the bias.
+    case KERNELS_DENSE_PARAMETER_COTANGENTS: return padded((o->inner + 1) * o->columns);
+    default: return sums_room(o) + column_maps_room(o) + (is_summed_by_rows(o) ? 0 : widened_room(o));
+  }
 }
 
 int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threads) {
   int64_t scratch = 0, library = 0;
   join_activations(operations, count);
   join_derivatives(operations, count);
-  for (int64_t i = 0; i < count; i++) {
-    kernels_operation *o = &operations[i];
-    o->scratch = scratch;
-    if (kind_of(o) == LARGE_PRODUCT) {
-      int64_t needed = kernels_make_products(o, threads_for(cost_of_row(o) * (double)o->rows, threads, threads));
-      if (needed < 0) {
-        kernels_unplan(operations, i);
-        return -1;
-      }
-      if (sums_bias(o) && needed < room_for_sums(o)) needed = room_for_sums(o);
-      // Products run one after the other, and may share what they scribble on.
-      library = needed > library ? needed : library;
-    } else if (o->code == KERNELS_DENSE && needs_transpose(o)) {
-      scratch += padded(o->columns) * o->inner;
-    } else if (o->code == KERNELS_DENSE_TANGENT && needs_transpose(o)) {
-      scratch += 2 * padded(o->columns) * o->inner;
-    } else if (o->code == KERNELS_DENSE_PARAMETER_COTANGENTS) {
-      // Of each thread, for the weight and the bias.
-      scratch += padded((o->inner + 1) * o->columns);
-    } else if (kind_of(o) == BY_COLUMNS) {
-      scratch += room_for_sums(o);
-    } else {
-      scratch += column_maps_room(o) + widened_room(o);
+  for (int64_t i = 0; i < count;) {
+    bool is_product = kind_of(&operations[i]) == LARGE_PRODUCT;
+    int64_t end = is_product ? i + 1 : end_of_region(operations, i, count);
+    if (end == i) end++;
+    double cost = cost_of_row(&operations[i]) * (double)operations[i].rows;
+    int64_t needed = is_product ? kernels_make_products(&operations[i], threads_for(cost, threads, threads))
+                                : make_convolutions(&operations[i], end - i, threads);
+    if (needed < 0) {
+      kernels_unplan(operations, end);
+      return -1;
+    }
+    // Regions and products run one after the other, and may share what the library scribbles on.
+    library = larger(library, needed);
+    for (; i < end; i++) {
+      if (is_product || kind_of(&operations[i]) == CONVOLUTION) continue;
+      operations[i].scratch = scratch;
+      scratch += room_of(&operations[i]);
     }
   }
   for (int64_t i = 0; i < count; i++) {
-    if (kind_of(&operations[i]) == LARGE_PRODUCT) operations[i].scratch = scratch;
+    kind kind = kind_of(&operations[i]);
+    if (kind == LARGE_PRODUCT || kind == CONVOLUTION) operations[i].scratch += scratch;
   }
   return scratch + padded(library);
 }
 
 void kernels_unplan(kernels_operation *operations, int64_t count) {
-  for (int64_t i = 0; i < count; i++) kernels_free_products(&operations[i]);
+  for (int64_t i = 0; i < count; i++) {
+    kernels_operation *o = &operations[i];
+    kernels_is_convolution(o) ? kernels_free_convolution(o) : kernels_free_products(o);
+  }
 }
 
 /* MARK: Times */
@@ -272,14 +383,15 @@ static double now(void) {
   return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-static void take_time(const kernels_operation *o, int64_t rows, double start) {
+static void take_time(const kernels_operation *o, double rows, double start) {
   if (!profile) return;
   bool has_two = o->code == KERNELS_DENSE_TANGENT && o->operands[1];
   profile->seconds[o->code] += now() - start;
   profile->calls[o->code]++;
-  double *work = kind_of(o) == LARGE_PRODUCT ? profile->large_work : profile->work;
+  bool is_large = kind_of(o) == LARGE_PRODUCT || kind_of(o) == CONVOLUTION;
+  double *work = is_large ? profile->large_work : profile->work;
   double of_row = (double)o->columns * (is_dense(o) ? (double)o->inner * (has_two ? 2 : 1) : 1);
-  work[o->code] += (double)rows * (kernels_is_convolution(o) ? multiply_adds_of_example(o) : of_row);
+  work[o->code] += rows * (kernels_is_convolution(o) ? multiply_adds_of_example(o) : of_row);
 }
 
 static void take_waiting(double start) {
@@ -294,45 +406,87 @@ typedef struct {
   const kernels_operation *operations;
   int64_t count;
   kernels_run *run;
-  int threads;
-  int64_t rows_of_thread, rows_of_block;
+  /* Of which each operation has as many or a multiple: examples, where there are convolutions. */
+  int64_t rows;
+  kernels_division division;
   /* When the first thread was done. */
   double end_of_first;
 } region;
 
+static void fail(kernels_run *run) { __atomic_store_n(&run->failed, true, __ATOMIC_RELAXED); }
+
+static float *scratch_of(const region *r, const kernels_operation *o, int thread) {
+  return r->run->scratch ? r->run->scratch + thread * r->run->scratch_count + o->scratch : 0;
+}
+
+/* The rows of a thread, from the first to the one behind the last. */
+static int64_t start_of_thread(const region *r, int thread) {
+  return smaller(r->rows, thread * r->division.rows_of_thread);
+}
+
+static int64_t rows_of_each(const region *r, const kernels_operation *o) {
+  return o->rows == r->rows ? 1 : o->rows / r->rows;
+}
+
+/* An operation on some rows of the region. */
+static void run_block(region *r, const kernels_operation *o, int thread, int64_t start, int64_t end) {
+  const kernels_loops *loops = kernels_chosen_loops();
+  float *scratch = scratch_of(r, o, thread);
+  int64_t each = rows_of_each(r, o);
+  if (kernels_is_convolution(o)) {
+    int part = (int)(start / r->division.rows_of_block);
+    if (!kernels_run_part_of_convolution(o, r->run, thread, part)) fail(r->run);
+  } else if (is_summed_by_rows(o)) {
+    loops->partial_sums(o, r->run, scratch, start_of_thread(r, thread) * each, start * each, end * each);
+  } else {
+    loops->rows(o, r->run, scratch, thread, start * each, end * each);
+  }
+}
+
 static void run_rows(void *argument, int thread) {
   region *r = argument;
   bool is_timed = profile && thread == 0;
-  const kernels_loops *loops = kernels_chosen_loops();
-  float *scratch = r->run->scratch ? r->run->scratch + thread * r->run->scratch_count : 0;
-  int64_t rows = r->operations[0].rows, first = thread * r->rows_of_thread;
-  int64_t last = smaller(rows, first + r->rows_of_thread);
+  int64_t first = start_of_thread(r, thread), last = start_of_thread(r, thread + 1);
   for (int64_t i = 0; i < r->count; i++) {
+    const kernels_operation *o = &r->operations[i];
     double begin = is_timed ? now() : 0;
-    loops->prepare(&r->operations[i], r->run, scratch + r->operations[i].scratch, thread);
-    if (is_timed) take_time(&r->operations[i], 0, begin);
+    kernels_chosen_loops()->prepare(o, r->run, scratch_of(r, o, thread), thread);
+    if (is_timed) take_time(o, 0, begin);
   }
-  for (int64_t start = first; start < last; start += r->rows_of_block) {
-    int64_t end = smaller(last, start + r->rows_of_block);
+  for (int64_t start = first; start < last; start += r->division.rows_of_block) {
+    int64_t end = smaller(last, start + r->division.rows_of_block);
     for (int64_t i = 0; i < r->count; i++) {
-      if (r->operations[i].joined == KERNELS_JOINED_AWAY) continue;
+      const kernels_operation *o = &r->operations[i];
+      if (o->joined == KERNELS_JOINED_AWAY) continue;
       double begin = is_timed ? now() : 0;
-      loops->rows(&r->operations[i], r->run, scratch + r->operations[i].scratch, thread, start, end);
-      if (is_timed) take_time(&r->operations[i], end - start, begin);
+      run_block(r, o, thread, start, end);
+      if (!is_timed) continue;
+      // Of convolutions the work of all threads is counted.
+      double share = kernels_is_convolution(o) ? (double)r->rows / (double)(last - first) : 1;
+      take_time(o, (double)((end - start) * rows_of_each(r, o)) * share, begin);
     }
   }
   if (is_timed) r->end_of_first = now();
 }
 
-/* Parameter cotangents of the other threads to those of the first, in the order of the threads. */
-static void reduce(const region *r) {
+/* What follows when all threads are done, in their order: sums and parameter cotangents are added up. */
+static void finish(region *r, const kernels_operation *o) {
   const kernels_loops *loops = kernels_chosen_loops();
-  for (int64_t i = 0; i < r->count; i++) {
-    const kernels_operation *o = &r->operations[i];
-    if (o->code != KERNELS_DENSE_PARAMETER_COTANGENTS) continue;
+  int threads = r->division.threads;
+  if (kernels_is_convolution(o)) {
+    if (!kernels_end_convolution(o, r->run)) fail(r->run);
+  } else if (is_summed_by_rows(o)) {
+    int64_t each = rows_of_each(r, o);
+    float *total = scratch_of(r, o, 0);
+    for (int thread = 1; thread < threads; thread++) {
+      int64_t start = start_of_thread(r, thread), rows = start_of_thread(r, thread + 1) - start;
+      if (rows > 0) loops->add_sums(o, r->run, start * each, rows * each, scratch_of(r, o, thread), total);
+    }
+    loops->finish_sums(o, r->run, total);
+  } else if (o->code == KERNELS_DENSE_PARAMETER_COTANGENTS) {
     int64_t weights = o->inner * o->columns;
-    for (int thread = 1; thread < r->threads; thread++) {
-      const float *partial = r->run->scratch + thread * r->run->scratch_count + o->scratch;
+    for (int thread = 1; thread < threads; thread++) {
+      const float *partial = scratch_of(r, o, thread);
       loops->reduce(weights, operand(o, r->run, 0), partial);
       if (o->operands[1]) loops->reduce(o->columns, operand(o, r->run, 1), partial + weights);
     }
@@ -343,93 +497,64 @@ static region region_of(const kernels_operation *operations, int64_t count, kern
   double cost = 0;
   int64_t widest = 1;
   bool has_products = false;
+  region r = {operations, count, run, 0, {1, 0, 96}, 0};
   for (int64_t i = 0; i < count; i++) {
-    cost += cost_of_row(&operations[i]);
-    has_products |= is_dense(&operations[i]);
-    if (operations[i].columns > widest) widest = operations[i].columns;
+    const kernels_operation *o = &operations[i];
+    if (kernels_is_convolution(o)) {
+      r.rows = o->rows;
+      r.division = kernels_division_of_convolution(o);
+      return r;
+    }
+    // What was joined to sums behind may have other rows.
+    if (!r.rows && (o->joined != KERNELS_JOINED_AWAY || i == count - 1)) r.rows = o->rows;
+    cost += cost_of_row(o);
+    has_products |= is_dense(o);
+    if (o->columns > widest) widest = o->columns;
   }
-  int64_t rows = operations[0].rows;
-  region r = {operations, count, run, 1, rows, 96, 0};
-  r.threads = threads_for(cost * (double)rows, (rows + 15) / 16, allowed);
-  // Whole cache lines for each thread; blocks that stay in the first-level cache from one operation to the next.
-  if (r.threads > 1) r.rows_of_thread = (((rows + r.threads - 1) / r.threads) + 15) & ~(int64_t)15;
-  if (!has_products && 8192 / widest > 48) r.rows_of_block = 8192 / widest;
+  kernels_division *d = &r.division;
+  d->threads = threads_for(cost * (double)r.rows, (r.rows + 15) / 16, allowed);
+  // Whole cache lines for each thread, and whole examples, where sums begin with one; blocks that stay in the first-level
+  // cache from one operation to the next.
+  const kernels_operation *last = &operations[count - 1];
+  int64_t unit = is_summed_by_rows(last) && has_blocks(last) ? last->inner : 16;
+  d->rows_of_thread = r.rows;
+  if (d->threads > 1) d->rows_of_thread = ((r.rows + d->threads - 1) / d->threads + unit - 1) / unit * unit;
+  if (!has_products && 8192 / widest > 48) d->rows_of_block = 8192 / widest;
+  // Sums alone.
+  if (is_summed_by_rows(operations)) d->rows_of_block = d->rows_of_thread;
   return r;
-}
-
-static void run_region(const kernels_operation *operations, int64_t count, kernels_run *run) {
-  region r = region_of(operations, count, run, run->threads);
-  kernels_parallel(r.threads, run_rows, &r);
-  if (r.threads > 1) take_waiting(r.end_of_first);
-  reduce(&r);
 }
 
 static void run_columns(void *argument, int thread) {
   const region *r = argument;
-  int64_t columns = r->operations->columns, first = thread * r->rows_of_thread;
-  int64_t last = smaller(columns, first + r->rows_of_thread);
+  int64_t first = start_of_thread(r, thread), last = start_of_thread(r, thread + 1);
   if (first < last) kernels_chosen_loops()->columns(r->operations, r->run, first, last);
 }
 
-/* Many rows of few columns, as of images: each thread sums up some rows, which it reads as they lie. */
-enum { SUMMED_ROWS = 4096, SUMMED_COLUMNS = 256, SUMMING_THREADS = 16 };
-
-typedef struct {
-  const kernels_operation *operation;
-  const kernels_run *run;
-  int64_t rows_of_thread;
-  double sums[SUMMING_THREADS][2 * SUMMED_COLUMNS];
-} summing;
-
-static bool is_summed_by_rows(const kernels_operation *o) {
-  bool is_sum = o->code != KERNELS_NORMALIZATION_STATISTICS || o->option != 0;
-  bool is_bias = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS;
-  bool has_many = !is_bias && o->rows >= SUMMED_ROWS && o->columns <= SUMMED_COLUMNS;
-  return is_sum && (has_many || has_own_form(o));
-}
-
-static int summing_threads(const kernels_operation *o, int allowed) {
-  return threads_for(
-      (double)(o->rows * o->columns) * 4, o->rows, allowed < SUMMING_THREADS ? allowed : SUMMING_THREADS);
-}
-
-/* Those of bfloat16 or in blocks are not limited to few columns. */
-static double *sums_of(summing *s, int thread) {
-  const kernels_run *run = s->run;
-  if (!has_own_form(s->operation)) return s->sums[thread];
-  return (double *)(run->scratch + thread * run->scratch_count + s->operation->scratch);
-}
-
-static void run_sums(void *argument, int thread) {
-  summing *s = argument;
-  int64_t first = thread * s->rows_of_thread, last = smaller(s->operation->rows, first + s->rows_of_thread);
-  double *sums = sums_of(s, thread);
-  memset(sums, 0, (size_t)s->operation->columns * 2 * sizeof(double));
-  if (first < last) kernels_chosen_loops()->partial_sums(s->operation, s->run, first, last, sums);
-}
-
-static void run_summed_by_rows(const kernels_operation *o, kernels_run *run) {
-  summing s;
-  s.operation = o;
-  s.run = run;
-  int threads = summing_threads(o, run->threads);
-  s.rows_of_thread = (o->rows + threads - 1) / threads;
-  kernels_parallel(threads, run_sums, &s);
-  double *total = sums_of(&s, 0);
-  for (int thread = 1; thread < threads; thread++) {
-    const double *partial = sums_of(&s, thread);
-    for (int64_t c = 0; c < 2 * o->columns; c++) total[c] += partial[c];
-  }
-  kernels_chosen_loops()->finish_sums(o, run, total);
-}
-
+/* Each thread sums up some columns. */
 static void run_by_columns(const kernels_operation *operation, kernels_run *run) {
-  if (is_summed_by_rows(operation)) return run_summed_by_rows(operation, run);
   int64_t columns = operation->columns;
-  region r = {operation, 1, run, 1, columns, 0, 0};
-  r.threads = threads_for((double)(operation->rows * columns) * 20, (columns + 15) / 16, run->threads);
-  r.rows_of_thread = (((columns + r.threads - 1) / r.threads) + 15) & ~(int64_t)15;
-  kernels_parallel(r.threads, run_columns, &r);
+  region r = {operation, 1, run, columns, {1, 0, 0}, 0};
+  r.division.threads = threads_for((double)(operation->rows * columns) * 20, (columns + 15) / 16, run->threads);
+  r.division.rows_of_thread = (((columns + r.division.threads - 1) / r.division.threads) + 15) & ~(int64_t)15;
+  kernels_parallel(r.division.threads, run_columns, &r);
+}
+
+static void run_region(const kernels_operation *operations, int64_t count, kernels_run *run) {
+  region r = region_of(operations, count, run, run->threads);
+  for (int64_t i = 0; i < count; i++) {
+    const kernels_operation *o = &operations[i];
+    if (kernels_is_convolution(o) && !kernels_begin_convolution(o, run)) fail(run);
+  }
+  kernels_parallel(r.division.threads, run_rows, &r);
+  if (r.division.threads > 1) take_waiting(r.end_of_first);
+  for (int64_t i = 0; i < count; i++) {
+    const kernels_operation *o = &operations[i];
+    finish(&r, o);
+    if (!sums_bias(o)) continue;
+    kernels_operation sums = bias_sums_of(o);
+    if (is_summed_by_rows(&sums)) run_region(&sums, 1, run); else run_by_columns(&sums, run);
+  }
 }
 
 /* Sums are made of chunks whose size depends on the count alone. */
@@ -467,55 +592,30 @@ static void run_by_chunks(const kernels_operation *operation, kernels_run *run) 
   for (int64_t i = 0; i < c.chunks; i++) run->result += c.partials[i];
 }
 
-/* Sums over pixels are those of a dense layer over as many rows. */
-static kernels_operation bias_sums_of(const kernels_operation *o) {
-  kernels_operation sums = *o;
-  sums.code = KERNELS_DENSE_PARAMETER_COTANGENTS;
-  // The form of the images on the other side does not matter.
-  sums.operands[0] = sums.operands[3] = 0;
-  sums.inner = (int64_t)(o->scalars[2] * o->scalars[3]);
-  sums.rows = o->rows * sums.inner;
-  return sums;
-}
-
 int32_t kernels_threads(const kernels_operation *operations, int64_t count, int32_t allowed) {
   int32_t most = 1;
   for (int64_t i = 0; i < count;) {
     const kernels_operation *o = &operations[i];
-    int64_t end = i + 1;
+    int64_t end = end_of_region(operations, i, count);
     int threads = 1;
-    switch (kind_of(o)) {
-      case BY_ROWS:
-        end = end_of_region(operations, i, count);
-        threads = region_of(o, end - i, 0, allowed).threads;
-        break;
-      case BY_COLUMNS: threads = has_own_form(o) ? summing_threads(o, allowed) : 1; break;
-      case BY_CHUNKS: break;
-      case LARGE_PRODUCT:
-        threads = kernels_threads_of_products(o);
-        if (sums_bias(o) && has_own_form(o)) {
-          kernels_operation sums = bias_sums_of(o);
-          int of_sums = summing_threads(&sums, allowed);
-          threads = threads > of_sums ? threads : of_sums;
-        }
-        break;
+    if (end > i) {
+      threads = region_of(o, end - i, 0, allowed).division.threads;
+    } else if (kind_of(o) == LARGE_PRODUCT) {
+      threads = kernels_threads_of_products(o);
+    }
+    for (int64_t j = i; j < end; j++) {
+      if (!sums_bias(&operations[j])) continue;
+      kernels_operation sums = bias_sums_of(&operations[j]);
+      if (is_summed_by_rows(&sums)) threads = (int)larger(threads, region_of(&sums, 1, 0, allowed).division.threads);
     }
     if (threads > most) most = threads;
-    i = end;
+    i = end > i ? end : i + 1;
   }
   return most;
 }
 
-static void run_convolution(const kernels_operation *o, kernels_run *run) {
-  if (!kernels_run_products(o, run)) run->failed = true;
-  if (!sums_bias(o)) return;
-  kernels_operation sums = bias_sums_of(o);
-  run_by_columns(&sums, run);
-}
-
 /* oneDNN's, or, where that has no memory, the loops on this thread. */
 static void run_large_product(const kernels_operation *o, kernels_run *run) {
-  if (kernels_is_convolution(o)) return run_convolution(o, run);
   if (kernels_run_products(o, run)) {
     if (o->code == KERNELS_DENSE_PARAMETER_COTANGENTS && o->operands[1]) run_by_columns(o, run);
     return;
@@ -529,26 +629,27 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
   kernels_enter();
   for (int64_t i = 0; i < count;) {
     const kernels_operation *o = &operations[i];
-    int64_t end = i + 1;
-    kind kind = kind_of(o);
+    int64_t end = end_of_region(operations, i, count);
+    if (end > i) {
+      run_region(o, end - i, run);
+      i = end;
+      continue;
+    }
     double begin = profile ? now() : 0;
-    switch (kind) {
-      case BY_ROWS:
-        end = end_of_region(operations, i, count);
-        run_region(o, end - i, run);
-        break;
+    switch (kind_of(o)) {
       case BY_COLUMNS: run_by_columns(o, run); break;
       case BY_CHUNKS: run_by_chunks(o, run); break;
-      case LARGE_PRODUCT: run_large_product(o, run); break;
+      default: run_large_product(o, run);
     }
-    if (kind != BY_ROWS) take_time(o, o->rows, begin);
-    i = end;
+    take_time(o, (double)o->rows, begin);
+    i++;
   }
   kernels_leave();
 }
 
 bool kernels_execute_one(const kernels_operation *operation, kernels_run *run) {
-  bool needs_plan = is_dense(operation) || kernels_is_convolution(operation) || is_normalization(operation);
+  bool needs_plan = is_dense(operation) || kernels_is_convolution(operation) || is_normalization(operation)
+      || is_summed_by_rows(operation);
   if (!needs_plan && !has_own_form(operation)) {
     kernels_execute(operation, 1, run);
     return true;

@@ -101,9 +101,10 @@ import Testing
     let kept = try PassLayout(graph, inputs: 3072, rows: rows, isKept: true)
     let forLogits = try PassLayout(graph, inputs: 3072, rows: rows, isKept: false)
     #expect(kept.workspaceCount < outputs / 3)
-    // At most four images of the first stage at a time, whatever came before.
+    // At most five images of the first stage at a time, whatever came before: what a convolution reads and writes stands
+    // beside what the normalisation in its region reads.
     let largest = 32 * 32 * 32 * rows
-    #expect(kept.workingCount <= 4 * largest)
+    #expect(kept.workingCount <= 5 * largest)
     #expect(forLogits.workspaceCount < largest / 10)
     #expect(forLogits.workingCount <= 4 * largest)
   }
@@ -155,6 +156,42 @@ import Testing
     let scale = results[0].map(abs).max() ?? 1
     #expect(largestDifference(results[0], results[1]) < 1e-4 * scale)
     #expect(largestDifference(results[1], results[2]) < 1e-5 * scale)
+  }
+
+  /// Regions of convolutions and what stands around them, of several blocks of examples a thread, or that must not be made:
+  /// of normalisation by groups, of which one has as many values as the convolution behind makes.
+  @Test(arguments: convolutionArithmetics, [1, 2, 3])
+  func regionsOfImagesAgreeWithDouble(arithmetic: ConvolutionArithmetic, threads: Int) throws {
+    let specification = try images(
+      16, 16, 3,
+      [
+        convolution(16), ["type": "batch_norm", "groups": 4], named(layer("relu"), "a"),
+        named(convolution(16, ["stride": 2]), "b"), layer("batch_norm"), layer("relu"), convolution(16),
+        convolution(16), named(layer("swish"), "c"), named(layer("add"), "d", from: ["b", "c"]),
+        ["type": "batch_norm", "groups": 2],
+        convolution(32, ["size": 1]), layer("batch_norm"), layer("relu"), layer("max_pool"),
+        named(convolution(32, ["bias": true]), "e"), layer("batch_norm"), named(layer("relu"), "f"),
+        named(layer("add"), "g", from: ["e", "f"]), layer("batch_norm"), layer("global_average_pool"), dense(5),
+      ])
+    let rows = 96, x = try randomTensor(Shape(rows, 768), seed: 1)
+    let cotangent = try randomTensor(Shape(rows, 5), seed: 2)
+    let mode = PassMode(normalization: .batch, noise: nil, draw: 0)
+    func run(_ network: Network) throws -> [[Double]] {
+      let pass = try network.record(try network.converted(x), mode: mode)
+      let inputCotangent = try Tensor(Shape(rows, 768), network.elementType)
+      try pass.backward(try network.converted(cotangent), inputCotangent: inputCotangent)
+      let tangent = try pass.tangent(try network.gradients.copy(), inputDirection: inputCotangent)
+      return [pass.logits, network.gradients, inputCotangent, tangent].map(\.values)
+    }
+    let network = try Network(specification, seed: 1, threads: threads, arithmetic: arithmetic)
+    let reference = try Network(specification, elementType: .float64, seed: 1)
+    let values = network.parameters.values
+    for index in values.indices { reference.parameters[index] = values[index] }
+    let found = try run(network), exact = try run(reference)
+    for (a, b) in zip(found, exact) {
+      #expect(relativeError(a, b) < ([.direct, .fast].contains(arithmetic) ? 1e-4 : 0.2))
+    }
+    for _ in 0..<10 { #expect(try run(network) == found) }
   }
 
   /// What a run leaves in working memory, another network's included, nobody reads.

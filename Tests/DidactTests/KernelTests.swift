@@ -683,19 +683,14 @@ import Testing
       try Window(
         over: Extent(side, side, inputs), height: 3, width: 3, stride: 1, padding: 1, channels: outputs, called: "test")
     }
-    var arithmetics: [(ConvolutionArithmetic, tolerance: Double)] = [(.fast, 1e-4), (.emulatedBFloat16, 0.02)]
-    if let values = try? FieldValues(["bfloat16": "on"], fields: ConvolutionArithmetic.fields, subject: "test"),
-      let native = try? ConvolutionArithmetic(values, .float32)
-    {
-      arithmetics.append((native, 0.02))
-    }
     for (window, rows) in Self.windows.map({ ($0, [1, 7, 40]) }) + (isOptimizedBuild ? wide.map { ($0, [1, 5]) } : []) {
       for rows in rows {
         for (name, run) in Self.imageOperations where name.hasPrefix("convolution") {
           let double = Bench(ReferenceKernels<Double>())
           try run(double, rows, window)
           var rounded: [Tensor] = []
-          for (arithmetic, tolerance) in arithmetics {
+          for arithmetic in convolutionArithmetics where arithmetic != .direct {
+            let tolerance = arithmetic == .fast ? 1e-4 : 0.02
             let single = Bench(OneDNNKernels(threads: threads, arithmetic: arithmetic))
             try run(single, rows, window)
             #expect(single.isIntact, "\(arithmetic), \(name), \(window), \(rows) rows: wrote outside its tensors")

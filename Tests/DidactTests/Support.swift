@@ -108,6 +108,13 @@ func differenceGradient(
   }
 }
 
+/// All that this machine can compute with.
+let convolutionArithmetics: [ConvolutionArithmetic] = {
+  let values = try? FieldValues(["bfloat16": "on"], fields: ConvolutionArithmetic.fields, subject: "test")
+  let native = values.flatMap { try? ConvolutionArithmetic($0, .float32) }
+  return [.direct, .fast, .emulatedBFloat16] + (native.map { [$0] } ?? [])
+}()
+
 // MARK: - Specifications
 
 /// A chain of layers on rows of `inputs` features.

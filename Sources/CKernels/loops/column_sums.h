@@ -171,8 +171,8 @@ INLINE void add_half_panel(
 }
 
 static void add_half_sums(
-    const kernels_operation *o, const kernels_run *run, relu_gate gate, int64_t first, int64_t last, double *sums,
-    double *products) {
+    const kernels_operation *o, const kernels_run *run, relu_gate gate, int64_t origin, int64_t first, int64_t last,
+    double *sums, double *products) {
   bool is_statistics = o->code == KERNELS_NORMALIZATION_STATISTICS;
   bool is_bias = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS;
   int of = is_bias ? 2 : 0;
@@ -184,7 +184,7 @@ static void add_half_sums(
     const char *from = d + (first * columns + n) * d_size, *other = x ? x + (first * columns + n) * x_size : 0;
     float shift[PANEL * LANES];
     for (int v = 0; is_statistics && v < width; v++) {
-      store(shift + v * LANES, load_as(d_is_half, d + (n + v * LANES) * d_size));
+      store(shift + v * LANES, load_as(d_is_half, d + (origin * columns + n + v * LANES) * d_size));
     }
     relu_gate of_panel = {gate.maps ? gate.maps + n : 0, gate.stride};
 #define CASE(count, half_d, half_x, is_gated)                                                                        \
@@ -234,14 +234,14 @@ INLINE void add_block(
 }
 
 static void add_block_sums(
-    const kernels_operation *o, const kernels_run *run, relu_gate gate, int64_t first, int64_t last, double *sums,
-    double *products) {
+    const kernels_operation *o, const kernels_run *run, relu_gate gate, int64_t origin, int64_t first, int64_t last,
+    double *sums, double *products) {
   bool is_statistics = o->code == KERNELS_NORMALIZATION_STATISTICS;
   bool is_bias = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS;
   const float *d = operand(o, run, is_bias ? 2 : 0), *x = operand(o, run, 1);
   for (stretch r = first_stretch(o, first, last); r.rows > 0; r = next_stretch(o, r)) {
     double *to = sums + r.column, *too = products + r.column;
-    const float *shift = d + r.column * o->inner;
+    const float *shift = d + origin * o->columns + r.column * o->inner;
     relu_gate of_block = {gate.maps ? gate.maps + r.column : 0, gate.stride};
     if (is_statistics) {
       add_block(false, gate, r.rows, d + r.start, 0, shift, to, too);
@@ -255,25 +255,60 @@ static void add_block_sums(
   }
 }
 
-/* What a range of rows adds to sums and products of each column. */
+/* The gate stands behind the sums. */
+INLINE float *gate_behind_sums(const kernels_operation *o, float *scratch) { return scratch + padded(4 * o->columns); }
+
+static void prepare_sums(const kernels_operation *o, const kernels_run *run, float *scratch) {
+  memset(scratch, 0, (size_t)o->columns * 2 * sizeof(double));
+  prepare_gate(o, run, gate_behind_sums(o, scratch));
+}
+
+/* What a range of rows adds to sums and products of each column. Those of statistics are of x less the row at `origin`, by
+ * which the difference keeps its precision. */
 static void NAME(partial_sums)(
-    const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, double *restrict sums) {
+    const kernels_operation *o, const kernels_run *run, float *scratch, int64_t origin, int64_t first, int64_t last) {
   int64_t columns = o->columns, rows = last - first;
-  double *products = sums + columns;
-  // Behind the sums of the thread.
-  relu_gate gate = prepare_gate(o, run, (float *)sums + padded(4 * columns));
-  if (has_bfloat16(o)) return add_half_sums(o, run, gate, first, last, sums, products);
-  if (has_blocks(o)) return add_block_sums(o, run, gate, first, last, sums, products);
+  double *sums = (double *)scratch, *products = sums + columns;
+  relu_gate gate = {gate_room(o) > 0 ? gate_behind_sums(o, scratch) : 0, padded(columns)};
+  if (has_bfloat16(o)) return add_half_sums(o, run, gate, origin, first, last, sums, products);
+  if (has_blocks(o)) return add_block_sums(o, run, gate, origin, first, last, sums, products);
   const float *d = (const float *)operand(o, run, 0), *from = d + first * columns;
   if (o->code == KERNELS_NORMALIZATION_STATISTICS) {
-    add_squares(rows, columns, from, d, sums, products);
+    add_squares(rows, columns, from, d + origin * columns, sums, products);
   } else {
     add_products(rows, columns, from, (const float *)operand(o, run, 1) + first * columns, sums, products);
   }
 }
 
+/* An element of the first operand, in the first row of an example where images are in blocks. */
+static double element(const kernels_operation *o, const kernels_run *run, int64_t row, int64_t column) {
+  const void *x = operand(o, run, 0);
+  // Of the first pixel.
+  int64_t in_row = has_blocks(o) ? column / KERNELS_BLOCK * KERNELS_BLOCK * o->inner + column % KERNELS_BLOCK : column;
+  int64_t at = row * o->columns + in_row;
+  if (!is_bfloat16(o, 0)) return ((const float *)x)[at];
+  float wide;
+  NAME(widen)(1, (const uint16_t *)x + at, &wide);
+  return wide;
+}
+
+/* total += the sums of so many rows from `origin` on; those of statistics made such as are of x less the first row. */
+static void NAME(add_sums)(
+    const kernels_operation *o, const kernels_run *run, int64_t origin, int64_t rows, const float *scratch,
+    float *total) {
+  const double *sums = (const double *)scratch, *products = sums + o->columns;
+  double *to = (double *)total, *too = to + o->columns;
+  for (int64_t c = 0; c < o->columns; c++) {
+    bool is_shifted = o->code == KERNELS_NORMALIZATION_STATISTICS;
+    double shift = is_shifted ? element(o, run, origin, c) - element(o, run, 0, c) : 0;
+    to[c] += sums[c] + (double)rows * shift;
+    too[c] += products[c] + 2 * shift * sums[c] + (double)rows * shift * shift;
+  }
+}
+
 /* What the operation makes of the sums over all rows. */
-static void NAME(finish_sums)(const kernels_operation *o, const kernels_run *run, const double *total) {
+static void NAME(finish_sums)(const kernels_operation *o, const kernels_run *run, const float *sums_of_all) {
+  const double *total = (const double *)sums_of_all;
   int64_t columns = o->columns;
   double rows = (double)o->rows;
   switch (o->code) {
@@ -285,16 +320,8 @@ static void NAME(finish_sums)(const kernels_operation *o, const kernels_run *run
     case KERNELS_NORMALIZATION_STATISTICS: {
       double *restrict mean = (double *)operand(o, run, 3), *restrict inverse = mean + columns;
       for (int64_t c = 0; c < columns; c++) {
-        float shift;
-        if (is_bfloat16(o, 0)) {
-          NAME(widen)(1, (const uint16_t *)operand(o, run, 0) + c, &shift);
-        } else {
-          // Of the first pixel.
-          int64_t at = has_blocks(o) ? c / KERNELS_BLOCK * KERNELS_BLOCK * o->inner + c % KERNELS_BLOCK : c;
-          shift = ((const float *)operand(o, run, 0))[at];
-        }
         double difference = total[c] / rows, variance = total[columns + c] / rows - difference * difference;
-        mean[c] = shift + difference;
+        mean[c] = element(o, run, 0, c) + difference;
         /* Written so that NaN stays NaN. */
         inverse[c] = variance < 0 ? 0 : variance;
       }

@@ -77,6 +77,7 @@ INLINE stretch next_stretch(const kernels_operation *o, stretch r) {
 }
 
 #include "normalization.h"
+#include "column_sums.h"
 
 /* Where a thread adds up parameter cotangents: the first one in place. */
 INLINE float *weight_sums(const kernels_operation *o, const kernels_run *run, float *scratch, int thread) {
@@ -88,6 +89,7 @@ INLINE float *bias_sums(const kernels_operation *o, const kernels_run *run, floa
 
 /* What a thread does before its first rows: weights transposed, sums zeroed, normalisation put into numbers a column. */
 static void NAME(prepare)(const kernels_operation *o, const kernels_run *run, float *scratch, int thread) {
+  if (is_summed_by_rows(o)) return prepare_sums(o, run, scratch);
   switch (o->code) {
     case KERNELS_DENSE:
       if (needs_transpose(o)) transpose(o->columns, o->inner, operand(o, run, 2), scratch, padded(o->columns));
@@ -160,7 +162,7 @@ static void float32_rows(
     const kernels_operation *o, const kernels_run *run, float *scratch, int thread, int64_t first, int64_t last) {
   int64_t rows = last - first, columns = o->columns, start = first * columns, count = rows * columns;
   float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
-  float *x4 = operand(o, run, 4), *x5 = operand(o, run, 5), *x6 = operand(o, run, 6), *x7 = operand(o, run, 7);
+  float *x4 = operand(o, run, 4), *x5 = operand(o, run, 5), *x7 = operand(o, run, 7);
   float scalar = (float)o->scalars[0];
   switch (o->code) {
     case KERNELS_FILL: for (int64_t i = start; i < start + count; i++) x0[i] = scalar; break;
@@ -327,8 +329,6 @@ static void NAME(rows)(
   }
 }
 
-#include "column_sums.h"
-
 /* MARK: Sums over all elements, chunk by chunk */
 
 static double dot(int64_t count, const float *a, const float *b) {
@@ -403,8 +403,9 @@ static void NAME(reduce)(int64_t count, float *restrict target, const float *par
 }
 
 const kernels_loops NAME(kernels_loops) = {
-    NAME(prepare), NAME(rows),   NAME(columns),     NAME(partial_sums),      NAME(finish_sums),
-    NAME(chunk),   NAME(reduce), NAME(to_bfloat16), NAME(round_to_bfloat16), NAME(widen),
+    NAME(prepare), NAME(rows),  NAME(columns), NAME(partial_sums), NAME(add_sums),
+    NAME(finish_sums), NAME(chunk), NAME(reduce), NAME(to_bfloat16), NAME(round_to_bfloat16),
+    NAME(widen),
     {NAME(blend_pixels), NAME(color_pixels), NAME(luma_sum), NAME(pixel_extremes), NAME(smooth_pixels)},
 };
 

@@ -115,7 +115,7 @@ struct OneDNNKernels: Kernels {
   }
 
   func add(_ x: Tensor, scaledBy factor: Double, to y: Tensor) {
-    elementwise(KERNELS_ADD, y.count, (bits(y), bits(x), 0, 0, 0, 0, 0, 0), (factor, 0, 0, 0, 0, 0, 0, 0))
+    byRow(KERNELS_ADD, y, (bits(y), bits(x), 0, 0, 0, 0, 0, 0), (factor, 0, 0, 0, 0, 0, 0, 0))
   }
 
   func multiply(_ output: Tensor, _ a: Tensor, _ b: Tensor) {

@@ -9,7 +9,7 @@ struct ConvolutionLayer: Layer {
 
   var extent: Extent { window.output }
   func savedShapes(rows: Int) -> [Shape] { [] }
-  var regions: Regions { .isAlone }
+  var regions: Regions { .ends }
   func images(in form: Tensor.Form, inputs: [Extent?]) -> ImagesInForm {
     guard form == .inBlocks else { return .any }
     // Measured: for other channels (the images themselves have one to three), and where the window is larger than the

@@ -72,8 +72,8 @@ enum Regions {
   case joins
   /// It begins with a sum over all rows, before which all that stands earlier is done.
   case begins
-  /// In none: before it and after it all that was begun is done.
-  case isAlone
+  /// It ends with a convolution, after which all that was begun is done.
+  case ends
 }
 
 /// What a layer sees of one pass over N examples.

@@ -13,8 +13,8 @@ private struct RegionCounter {
 
   /// The region of a layer's pass.
   mutating func enter(_ layer: any Layer) -> Int {
-    if layer.regions != .joins { region += 1 }
-    defer { if layer.regions == .isAlone { region += 1 } }
+    if layer.regions == .begins { region += 1 }
+    defer { if layer.regions == .ends { region += 1 } }
     return region
   }
 
