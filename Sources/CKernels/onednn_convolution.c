@@ -269,9 +269,12 @@ static bool has_winograd(const kernels_operation *o, const shape *s) {
 static form form_of(const convolution *c, const kernels_operation *o, const shape *s) {
   if (c->is_winograd || has_blocks(o)) return IN_BLOCKS;
   // Where a window is larger than the image, or strides leave an output one pixel wide, oneDNN 2.6 adds up what it never
-  // wrote into the cotangents of weights.
+  // wrote into the cotangents of weights; and with windows of one pixel where they have strides, or, for images, where the
+  // number of outputs is odd.
   bool is_narrow = s->size > s->height || s->size > s->width || (s->output_width == 1 && s->strides[1] > 1);
-  bool is_safe = !is_gradient(o) || !is_narrow;
+  bool is_pixel = s->size == 1, is_odd = s->outputs / s->groups % 2 == 1;
+  bool is_safe = is_gradient(o) ? !is_narrow && !(is_pixel && s->strides[1] > 1)
+                                : o->code == KERNELS_CONVOLUTION || !(is_pixel && is_odd);
   if (o->arithmetic == KERNELS_BFLOAT16) return is_safe ? BFLOAT16 : ROUNDED;
   return o->arithmetic == KERNELS_ROUNDED_TO_BFLOAT16 ? ROUNDED : AS_THEY_ARE;
 }

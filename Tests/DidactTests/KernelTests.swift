@@ -596,6 +596,7 @@ import Testing
       (Extent(8, 8, 16), 32, 3, 2, 1, 1), (Extent(9, 7, 16), 32, 1, 2, 0, 1), (Extent(6, 6, 32), 10, 1, 1, 0, 1),
       (Extent(7, 7, 17), 33, 3, 1, 0, 1), (Extent(8, 8, 32), 32, 3, 1, 1, 32), (Extent(9, 9, 24), 24, 5, 2, 2, 24),
       (Extent(6, 5, 8), 12, 3, 1, 1, 4), (Extent(12, 12, 3), 64, 7, 2, 3, 1),
+      (Extent(6, 14, 8), 16, 1, 2, 0, 1), (Extent(6, 5, 3), 5, 1, 1, 0, 1),
     ]
     return table.compactMap { extent, outputs, size, stride, padding, groups in
       try? Window(
@@ -658,7 +659,7 @@ import Testing
 
   @Test(arguments: imageOperations.indices, [1, 3]) func imagesAgreeWithDouble(_ operation: Int, threads: Int) throws {
     let (name, run) = Self.imageOperations[operation]
-    #expect(Self.windows.count == 11)
+    #expect(Self.windows.count == 13)
     for window in Self.windows {
       for rows in [1, 2, 7, 40] {
         for kernels in [ReferenceKernels<Float>(), OneDNNKernels(threads: threads)] as [any Kernels] {
@@ -675,6 +676,19 @@ import Testing
         }
       }
     }
+  }
+
+  /// Sums of a hundred thousand numbers of one sign keep float32's precision.
+  @Test func biasCotangentsOfManyPixels() throws {
+    let window = try Window(
+      over: Extent(64, 64, 1), height: 1, width: 1, stride: 1, padding: 0, channels: 3, called: "test")
+    let rows = 40, kernels = OneDNNKernels(threads: 2)
+    let weight = try Tensor(window.weights, .float32), bias = try Tensor(Shape(3), .float32)
+    let cotangent = try Tensor(Shape(rows, 64 * 64 * 3), .float32)
+    kernels.fill(cotangent, 0.1)
+    kernels.convolutionParameterCotangents(
+      weight, bias, cotangent, input: try Tensor(Shape(rows, 64 * 64), .float32), window)
+    for value in bias.values { #expect(abs(value / (0.1 * Double(rows * 64 * 64)) - 1) < 1e-6) }
   }
 
   /// Winograd's algorithm rounds more, bfloat16 has 8 bits; and its emulation computes the same as the processor.

@@ -53,11 +53,15 @@ static void NAME(columns)(const kernels_operation *o, const kernels_run *run, in
   int64_t rows = o->rows, columns = o->columns;
   float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
   switch (o->code) {
-    /* The bias alone, beside a large product. */
+    /* The bias alone, beside a large product or a convolution. */
     case KERNELS_DENSE_PARAMETER_COTANGENTS:
-      for (int64_t c = first; c < last && !run->accumulate; c++) x1[c] = 0;
-      for (int64_t n = 0; n < rows; n++) {
-        for (int64_t c = first; c < last; c++) x1[c] += x2[n * columns + c];
+      for (int64_t start = first; start < last; start += 64) {
+        int64_t width = last - start < 64 ? last - start : 64;
+        double sums[64] = {0};
+        for (int64_t n = 0; n < rows; n++) {
+          for (int64_t c = 0; c < width; c++) sums[c] += x2[n * columns + start + c];
+        }
+        for (int64_t c = 0; c < width; c++) x1[start + c] = (float)sums[c] + (run->accumulate ? x1[start + c] : 0);
       }
       break;
     case KERNELS_NORMALIZATION_STATISTICS: {
