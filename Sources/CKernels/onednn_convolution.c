@@ -34,7 +34,7 @@ typedef enum {
 
 typedef struct {
   form form;
-  bool is_winograd;
+  bool is_winograd, adds_apart, is_own;
   part whole, last;
   /* Parts, of which each thread does some that follow each other. */
   int parts, threads;
@@ -143,6 +143,7 @@ static int output_operand(const kernels_operation *o) {
 
 /* Whether a primitive works on other images than those that are given: converted ones, and such as become the given. */
 static bool needs_room(const convolution *c, const kernels_operation *o, bool is_read, int index) {
+  if (c->adds_apart && !is_read) return true;
   switch (c->form) {
     case AS_THEY_ARE: return false;
     case BFLOAT16: return is_read && !is_bfloat16(o, index);
@@ -177,7 +178,7 @@ static bool make_part(
   weights(&any, s, true, type);
   dnnl_convolution_desc_t forward, description;
   // Where what is written changes its layout behind, that adds.
-  bool changes = c->form == IN_BLOCKS, adds_itself = adds(o) && !(changes && c->has_output_room);
+  bool changes = c->form == IN_BLOCKS, adds_itself = adds(o) && !(changes && c->has_output_room) && !c->adds_apart;
   dnnl_primitive_attr_t attributes = attributes_of(adds_itself);
   dnnl_primitive_desc_t hint = 0, decided = 0;
   dnnl_query_t of_weights = dnnl_query_weights_md, of_input = dnnl_query_src_md, of_output = dnnl_query_dst_md;
@@ -266,17 +267,45 @@ static bool has_winograd(const kernels_operation *o, const shape *s) {
       && s->inputs % KERNELS_BLOCK == 0 && s->outputs % KERNELS_BLOCK == 0;
 }
 
+/* Where windows of one pixel have strides, and channels fill no vectors, oneDNN 2.6 reads and writes what is not there for
+ * the cotangents of weights. */
+static bool skips_pixels(const kernels_operation *o, const shape *s) {
+  return is_gradient(o) && s->size == 1 && s->strides[0] > 1 && s->inputs / s->groups % KERNELS_BLOCK != 0;
+}
+
+/* Those: weights [O, I / groups] += Σ output cotangent · input. */
+static void add_pixel_cotangents(
+    const shape *s, int64_t rows, const float *cotangent, const float *input, float *restrict weights) {
+  int64_t inputs = s->inputs / s->groups, outputs = s->outputs / s->groups;
+  for (int64_t i = 0; i < rows * s->output_height * s->output_width; i++, cotangent += s->outputs) {
+    int64_t x = i % s->output_width * s->strides[1] - s->padding[1];
+    int64_t y = i / s->output_width % s->output_height * s->strides[0] - s->padding[0];
+    int64_t row = i / (s->output_width * s->output_height);
+    if (x < 0 || y < 0 || x >= s->width || y >= s->height) continue;
+    const float *pixel = input + ((row * s->height + y) * s->width + x) * s->inputs;
+    for (int64_t o = 0; o < s->outputs; o++) {
+      const float *of_group = pixel + o / outputs * inputs;
+      for (int64_t c = 0; c < inputs; c++) weights[o * inputs + c] += cotangent[o] * of_group[c];
+    }
+  }
+}
+
 static form form_of(const convolution *c, const kernels_operation *o, const shape *s) {
   if (c->is_winograd || has_blocks(o)) return IN_BLOCKS;
   // Where a window is larger than the image, or strides leave an output one pixel wide, oneDNN 2.6 adds up what it never
-  // wrote into the cotangents of weights; and with windows of one pixel where they have strides, or, for images, where the
-  // number of outputs is odd.
+  // wrote into the cotangents of weights; and with windows of one pixel into those of images, where the number of outputs
+  // is odd.
   bool is_narrow = s->size > s->height || s->size > s->width || (s->output_width == 1 && s->strides[1] > 1);
-  bool is_pixel = s->size == 1, is_odd = s->outputs / s->groups % 2 == 1;
-  bool is_safe = is_gradient(o) ? !is_narrow && !(is_pixel && s->strides[1] > 1)
-                                : o->code == KERNELS_CONVOLUTION || !(is_pixel && is_odd);
+  bool is_odd = s->size == 1 && s->outputs / s->groups % 2 == 1;
+  bool is_safe = is_gradient(o) ? !is_narrow && !skips_pixels(o, s) : o->code == KERNELS_CONVOLUTION || !is_odd;
   if (o->arithmetic == KERNELS_BFLOAT16) return is_safe ? BFLOAT16 : ROUNDED;
   return o->arithmetic == KERNELS_ROUNDED_TO_BFLOAT16 ? ROUNDED : AS_THEY_ARE;
+}
+
+/* Without AVX2, oneDNN 2.6 crashes where convolutions by groups add to what is not aligned to 16 bytes. */
+static bool adds_apart(const convolution *c, const kernels_operation *o) {
+  bool has_avx2 = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2;
+  return adds(o) && o->option > 1 && o->columns % 4 != 0 && c->form != IN_BLOCKS && !has_avx2;
 }
 
 /* Images of a part, on both sides, stay in the caches from one operation to the next; those of Winograd's algorithm, which
@@ -314,7 +343,7 @@ static bool make(convolution *c, const kernels_operation *o, int threads, int64_
   c->threads = c->parts < threads ? c->parts : threads;
   dnnl_data_type_t read = c->form == BFLOAT16 ? dnnl_bf16 : dnnl_f32;
   weights(&c->plain, &s, false, dnnl_f32);
-  weights(&c->wanted, &s, true, is_gradient(o) ? dnnl_f32 : read);
+  weights(&c->wanted, &s, !c->is_own, is_gradient(o) ? dnnl_f32 : read);
   dnnl_dims_t outputs = {s.outputs};
   dnnl_memory_desc_init_by_tag(&c->bias, 1, outputs, dnnl_f32, dnnl_a);
   const dnnl_memory_desc_t *bias = o->code == KERNELS_CONVOLUTION && o->operands[3] ? &c->bias : 0;
@@ -345,6 +374,8 @@ int64_t kernels_make_convolution(kernels_operation *o, int threads, int64_t exam
   shape s = shape_of(o);
   c->is_winograd = has_winograd(o, &s);
   c->form = form_of(c, o, &s);
+  c->adds_apart = adds_apart(c, o);
+  c->is_own = skips_pixels(o, &s) && c->form != IN_BLOCKS;
   int before = kernels_enter_library();
   bool made = make(c, o, threads, examples);
   if (!made && c->is_winograd) {
@@ -426,12 +457,30 @@ static bool enter(
   return true;
 }
 
+/* What is given += the room. */
+static void add(const examples *e) {
+  const kernels_loops *loops = kernels_chosen_loops();
+  if (!e->is_bfloat16) return loops->reduce(e->count, e->given, e->room);
+  float sums[1024];
+  for (int64_t start = 0; start < e->count; start += 1024) {
+    int64_t count = e->count - start < 1024 ? e->count - start : 1024;
+    uint16_t *given = (uint16_t *)e->given + start;
+    loops->widen(count, given, sums);
+    loops->reduce(count, sums, (float *)e->room + start);
+    loops->to_bfloat16(count, sums, given);
+  }
+}
+
 /* And back, what it wrote. */
 static bool leave(
     const convolution *c, const examples *e, const step *step, const dnnl_memory_desc_t *plain,
     const dnnl_memory_desc_t *wanted, float *scribble) {
   if (e->room == e->given) return true;
   if (c->form == IN_BLOCKS) return run_reorder(step, wanted, e->room, plain, e->given, scribble);
+  if (c->adds_apart) {
+    add(e);
+    return true;
+  }
   kernels_chosen_loops()->to_bfloat16(e->count, e->room, e->given);
   return true;
 }
@@ -473,8 +522,8 @@ bool kernels_run_part_of_convolution(const kernels_operation *o, const kernels_r
   examples output = examples_of(
       o, run, output_operand(o), row, p->rows, c->output_count, c->has_output_room ? output_room : 0);
   if (reads_input(o)) done = enter(c, &input, &p->enter_input, &p->plain_input, &p->input, scratch);
-  // What is added to is read too, but where a change of layout behind adds.
-  if (reads_output(o) || (adds(o) && c->form == ROUNDED)) {
+  // What is added to is read too, but where what comes behind adds.
+  if (reads_output(o) || (adds(o) && c->form == ROUNDED && !c->adds_apart)) {
     done = done && enter(c, &output, &p->enter_output, &p->plain_output, &p->output, scratch);
   }
   argument arguments[5];
@@ -496,6 +545,12 @@ bool kernels_run_part_of_convolution(const kernels_operation *o, const kernels_r
       arguments[0] = (argument){DNNL_ARG_DIFF_WEIGHTS, &c->wanted, is_first ? cotangents : part_cotangents};
       arguments[1] = (argument){DNNL_ARG_DIFF_DST, &p->output, output.room};
       arguments[2] = (argument){DNNL_ARG_SRC, &p->input, input.room};
+  }
+  if (c->is_own) {
+    shape s = shape_of(o);
+    if (is_first) memset(cotangents, 0, (size_t)c->weights * sizeof(float));
+    add_pixel_cotangents(&s, p->rows, output.room, input.room, cotangents);
+    return done;
   }
   done = done && run_step(&p->convolution, count, arguments);
   if (is_gradient(o)) {

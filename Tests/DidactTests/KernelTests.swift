@@ -596,7 +596,8 @@ import Testing
       (Extent(8, 8, 16), 32, 3, 2, 1, 1), (Extent(9, 7, 16), 32, 1, 2, 0, 1), (Extent(6, 6, 32), 10, 1, 1, 0, 1),
       (Extent(7, 7, 17), 33, 3, 1, 0, 1), (Extent(8, 8, 32), 32, 3, 1, 1, 32), (Extent(9, 9, 24), 24, 5, 2, 2, 24),
       (Extent(6, 5, 8), 12, 3, 1, 1, 4), (Extent(12, 12, 3), 64, 7, 2, 3, 1),
-      (Extent(6, 14, 8), 16, 1, 2, 0, 1), (Extent(6, 5, 3), 5, 1, 1, 0, 1),
+      (Extent(6, 14, 8), 16, 1, 2, 0, 1), (Extent(6, 5, 3), 5, 1, 1, 0, 1), (Extent(12, 14, 3), 8, 1, 2, 0, 1),
+      (Extent(7, 6, 10), 4, 1, 3, 0, 2),
     ]
     return table.compactMap { extent, outputs, size, stride, padding, groups in
       try? Window(
@@ -659,7 +660,7 @@ import Testing
 
   @Test(arguments: imageOperations.indices, [1, 3]) func imagesAgreeWithDouble(_ operation: Int, threads: Int) throws {
     let (name, run) = Self.imageOperations[operation]
-    #expect(Self.windows.count == 13)
+    #expect(Self.windows.count == 15)
     for window in Self.windows {
       for rows in [1, 2, 7, 40] {
         for kernels in [ReferenceKernels<Float>(), OneDNNKernels(threads: threads)] as [any Kernels] {

@@ -225,7 +225,8 @@ class Trainer:
     # Steps
 
     def step(self, xl: Any, yl: Any, xu: Any = None, xu_strong: Any = None) -> dict[str, float]:
-        """One step: `student_step`, `teacher_step` and `update_average`, bit for bit.
+        """One step. Of Meta Pseudo Labels it is `student_step`, `teacher_step` and `update_average`, bit for bit; other
+        methods have no such parts.
 
         Parameters
         ----------
