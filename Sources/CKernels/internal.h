@@ -75,6 +75,8 @@ typedef struct {
  * that follow each other. How many examples a part had best; the primitives and the scratch memory of a thread, as above. */
 int64_t kernels_examples_of_part(const kernels_operation *operation);
 int64_t kernels_make_convolution(kernels_operation *operation, int threads, int64_t examples);
+/* Behind that scratch memory, which the convolutions of a region share: its weights; returns the floats that they take. */
+int64_t kernels_put_weights_of_convolution(kernels_operation *operation, int64_t at);
 void kernels_free_convolution(kernels_operation *operation);
 kernels_division kernels_division_of_convolution(const kernels_operation *operation);
 /* Before the parts, on one thread, and after them; false where there is no memory. */

@@ -46,9 +46,9 @@ typedef struct {
   step reorder, adding_reorder;
   /* In floats: of one example. */
   int64_t input_count, output_count;
-  /* In floats, of each thread: what oneDNN scribbles on, and behind that the weights, the parameter cotangents of one
-   * part, and the converted images of one. */
-  int64_t scribble, weights, sums, input_room, output_room;
+  /* In floats, of each thread: what oneDNN scribbles on, and behind that the parameter cotangents of one part, and the
+   * converted images of one; and the weights or their cotangents, which stay for all parts, where they are put. */
+  int64_t scribble, sums, input_room, output_room, weights, weights_at;
   bool has_input_room, has_output_room;
 } convolution;
 
@@ -386,7 +386,7 @@ int64_t kernels_make_convolution(kernels_operation *o, int threads, int64_t exam
     made = make(c, o, threads, examples);
   }
   kernels_leave_library(before);
-  if (made) return c->scribble + c->weights + c->sums + c->input_room + c->output_room;
+  if (made) return c->scribble + c->sums + c->input_room + c->output_room;
   kernels_free_convolution(o);
   return -1;
 }
@@ -492,6 +492,12 @@ static float *scratch_of(const kernels_operation *o, const kernels_run *run, int
 
 static int parts_of_thread(const convolution *c) { return (c->parts + c->threads - 1) / c->threads; }
 
+int64_t kernels_put_weights_of_convolution(kernels_operation *o, int64_t at) {
+  convolution *c = o->products[0];
+  c->weights_at = at;
+  return c->weights;
+}
+
 kernels_division kernels_division_of_convolution(const kernels_operation *o) {
   const convolution *c = o->products[0];
   return (kernels_division){c->threads, parts_of_thread(c) * c->rows, c->rows};
@@ -501,7 +507,7 @@ bool kernels_begin_convolution(const kernels_operation *o, const kernels_run *ru
   if (is_gradient(o)) return true;
   const convolution *c = o->products[0];
   const float *given = operand(o, run, 2);
-  float *scribble = scratch_of(o, run, 0), *wanted = scribble + c->scribble, *rounded = wanted + c->weights;
+  float *scribble = scratch_of(o, run, 0), *wanted = scribble + c->weights_at, *rounded = scribble + c->scribble;
   if (c->form == ROUNDED) {
     kernels_chosen_loops()->round_to_bfloat16((int64_t)(dnnl_memory_desc_get_size(&c->plain) / 4), given, rounded);
     given = rounded;
@@ -513,8 +519,8 @@ bool kernels_run_part_of_convolution(const kernels_operation *o, const kernels_r
   const convolution *c = o->products[0];
   const part *p = index == c->parts - 1 ? &c->last : &c->whole;
   bool is_first = index % parts_of_thread(c) == 0, done = true;
-  float *scratch = scratch_of(o, run, thread), *weights = scratch_of(o, run, 0) + c->scribble;
-  float *cotangents = scratch + c->scribble, *part_cotangents = cotangents + c->weights;
+  float *scratch = scratch_of(o, run, thread), *weights = scratch_of(o, run, 0) + c->weights_at;
+  float *cotangents = scratch + c->weights_at, *part_cotangents = scratch + c->scribble;
   float *input_room = part_cotangents + c->sums, *output_room = input_room + c->input_room;
   int64_t row = index * c->rows;
   examples input = examples_of(
@@ -573,7 +579,7 @@ bool kernels_end_convolution(const kernels_operation *o, const kernels_run *run)
     bool adds = thread > 0 || run->accumulate;
     done = done
         && run_reorder(
-               adds ? &c->adding_reorder : &c->reorder, &c->wanted, scribble + c->scribble, &c->plain,
+               adds ? &c->adding_reorder : &c->reorder, &c->wanted, scribble + c->weights_at, &c->plain,
                operand(o, run, 0), scribble);
   }
   return done;

@@ -261,12 +261,15 @@ static int64_t make_convolutions(kernels_operation *operations, int64_t count, i
     if (kind_of(o) != CONVOLUTION) continue;
     int64_t needed = kernels_make_convolution(o, threads, (of_thread + parts - 1) / parts);
     if (needed < 0) return -1;
-    if (sums_bias(o)) {
-      kernels_operation sums = bias_sums_of(o);
-      needed = larger(needed, sums_room(&sums));
-    }
-    o->scratch = scratch;
-    scratch += padded(needed);
+    kernels_operation sums = bias_sums_of(o);
+    if (sums_bias(o)) needed = larger(needed, sums_room(&sums));
+    scratch = larger(scratch, padded(needed));
+    o->scratch = 0;
+  }
+  // What must stay from one part to the next stands behind what convolutions take turns in.
+  for (int64_t i = 0; i < count; i++) {
+    if (kind_of(&operations[i]) != CONVOLUTION) continue;
+    scratch += padded(kernels_put_weights_of_convolution(&operations[i], scratch));
   }
   return scratch;
 }
