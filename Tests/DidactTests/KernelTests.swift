@@ -506,15 +506,18 @@ import Testing
             try bench.image(n, c), input, weight: weight, bias: try bench.vector(c),
             runningMean: try bench.vector(c), runningVariance: try bench.vector(c, positive: true),
             moments: moments, epsilon: 1e-5, usesBatch: usesBatch, momentum: momentum)
-          bench.kernels.batchNormalizationBackward(
-            try bench.image(n, c), weightCotangent: try bench.vector(c), biasCotangent: try bench.vector(c),
-            try bench.image(n, c), input: input, weight: weight, bias: try bench.vector(c), moments: moments,
-            sums: sums,
-            usesBatch: usesBatch, adds: false)
-          bench.kernels.batchNormalizationTangent(
-            try bench.image(n, c), try bench.image(n, c), input: input, weight: weight,
-            weightTangent: try bench.vector(c), biasTangent: try bench.vector(c), moments: moments, sums: sums,
-            usesBatch: usesBatch)
+          // In memory of their own, and over what they are computed from.
+          for isInPlace in [false, true] {
+            let cotangent = try bench.image(n, c), tangent = try bench.image(n, c)
+            bench.kernels.batchNormalizationBackward(
+              isInPlace ? cotangent : try bench.image(n, c), weightCotangent: try bench.vector(c),
+              biasCotangent: try bench.vector(c), cotangent, input: input, weight: weight, bias: try bench.vector(c),
+              moments: moments, sums: sums, usesBatch: usesBatch, adds: false)
+            bench.kernels.batchNormalizationTangent(
+              isInPlace ? tangent : try bench.image(n, c), tangent, input: input, weight: weight,
+              weightTangent: try bench.vector(c), biasTangent: try bench.vector(c), moments: moments, sums: sums,
+              usesBatch: usesBatch)
+          }
         }
       },
       Operation("randomness") { bench, n, c in

@@ -121,8 +121,10 @@ INLINE void map_in_float64(
     const float *d, const float *x) {
   const float *mean = gate.maps, *b = is_gated ? mean + gate.stride : 0, *c = is_gated ? b + gate.stride : 0;
   for (int64_t n = 0; n < rows; n++) {
-    float *restrict to = result + n * columns;
+    float *to = result + n * columns;
     const float *of = d + n * columns, *from = x + n * columns;
+    // The result may stand where d stood.
+#pragma clang loop vectorize(assume_safety)
     for (int64_t i = 0; i < columns; i++) {
       double direction = of[i];
       if (is_gated) direction = (from[i] - mean[i]) * b[i] + c[i] > 0 ? direction : 0;

@@ -19,6 +19,8 @@ struct BatchNormLayer: Layer {
   func savedShapes(rows: Int) -> [Shape] { Array(repeating: Shape(4, extent.channels), count: 2 * groups) }
   var regions: Regions { .begins }
   var isRepeatable: Bool { true }
+  /// Once the sums are known.
+  var derivativesAreElementwise: Bool { true }
 
   /// What the kernels see of one group.
   private struct Group {

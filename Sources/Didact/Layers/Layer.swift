@@ -10,8 +10,10 @@ protocol Layer: Sendable {
   /// What backward and tangent read of the forward.
   var reads: PassValues { get }
   /// Whether an element of the output depends on the same element of the inputs alone, so that the kernels may write it
-  /// over that; and the same for a cotangent and a tangent.
+  /// over that.
   var isElementwise: Bool { get }
+  /// Whether the same holds for a cotangent and a tangent.
+  var derivativesAreElementwise: Bool { get }
   /// Which of its images, with their cotangents and tangents, its kernels take in a form that is not plain.
   /// - Parameter inputs: of each what its layer made, as a layer may read an image as a vector; nil for the network's input,
   ///   which is plain.
@@ -42,6 +44,7 @@ extension Layer {
   var outputs: Int { extent.count }
   var reads: PassValues { .inputs }
   var isElementwise: Bool { false }
+  var derivativesAreElementwise: Bool { isElementwise }
   func images(in form: Tensor.Form, inputs: [Extent?]) -> ImagesInForm {
     guard form == .inBlocks else { return isElementwise ? .allOrNone : .any }
     // Channel by channel, whatever becomes of the pixels.

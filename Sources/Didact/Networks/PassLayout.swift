@@ -114,7 +114,8 @@ struct PassLayout {
     }
 
     /// Places for values that are written and read in the order of `uses`. Values share memory where the last region of
-    /// the kernels that uses one is before the first of the other, and where one is overwritten element by element.
+    /// the kernels that uses one is before the first of the other, and where one is overwritten element by element in the
+    /// same form.
     mutating func places(_ rooms: [Place], uses: [ValueUse], elsewhere: (Int) -> Bool) throws -> [Place] {
       var lastUses = Array(repeating: -1, count: rooms.count)
       for (index, use) in uses.enumerated() {
@@ -126,7 +127,7 @@ struct PassLayout {
         for value in use.writes where pieceOf[value] == nil && !elsewhere(value) {
           let lastRegion = uses[max(index, lastUses[value])].region
           if let old = use.overwritten, lastUses[old] == index, let piece = pieceOf[old],
-            pieces[piece].place.count >= rooms[value].count
+            pieces[piece].place.count >= rooms[value].count, pieces[piece].place.form == rooms[value].form
           {
             pieces[piece].regions = pieces[piece].regions.lowerBound...lastRegion
             pieceOf[value] = piece

@@ -157,7 +157,7 @@ struct TangentSchedule {
       case .again(let repetition): return repetition.use(graph, region: regions.current)
       case .layer(let index):
         let node = graph.nodes[index], reads = node.inputs.filter { $0 > 0 }.map { $0 - 1 }
-        let first = node.inputs[0] > 0 && node.layer.isElementwise ? reads.first : nil
+        let first = node.inputs[0] > 0 && node.layer.derivativesAreElementwise ? reads.first : nil
         // Where the network's input has no tangent, there is nothing to sum up first.
         let mayJoin = node.layer.regions == .begins && node.inputs[0] == 0
         return ValueUse(
@@ -248,10 +248,11 @@ struct BackwardSchedule {
       switch step {
       case .again(let repetition): return repetition.use(graph, region: regions.current)
       case .layer(let index, let outputCotangent, let inputCotangents):
-        let layer = graph.nodes[index].layer, isElementwise = layer.isElementwise && inputCotangents.count == 1
+        let layer = graph.nodes[index].layer
+        let overwrites = layer.derivativesAreElementwise && inputCotangents.count == 1
         return ValueUse(
           reads: [outputCotangent] + repetitions.uses(index, graph), writes: inputCotangents.compactMap { $0 },
-          overwritten: isElementwise ? outputCotangent : nil, region: regions.enter(layer))
+          overwritten: overwrites ? outputCotangent : nil, region: regions.enter(layer))
       case .sum(let sum, let a, let b):
         return ValueUse(reads: [a, b], writes: [sum], overwritten: a, region: regions.current)
       case .add(let a, let sum), .copy(let a, let sum):
