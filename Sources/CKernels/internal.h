@@ -161,15 +161,12 @@ static inline bool is_normalization(const kernels_operation *o) {
 /* Sums over the rows of each column by rows, as they lie: those over many rows of few columns, as of images. */
 enum { KERNELS_SUMMED_ROWS = 4096, KERNELS_SUMMED_COLUMNS = 256 };
 static inline bool is_summed_by_rows(const kernels_operation *o) {
-  switch (o->code) {
-    case KERNELS_NORMALIZATION_STATISTICS:
-      if (o->option == 0) return false;
-    case KERNELS_NORMALIZATION_BACKWARD_SUMS:
-    case KERNELS_NORMALIZATION_TANGENT_SUMS:
-      return has_own_form(o) || (o->rows >= KERNELS_SUMMED_ROWS && o->columns <= KERNELS_SUMMED_COLUMNS);
-    case KERNELS_DENSE_PARAMETER_COTANGENTS: return has_own_form(o);
-    default: return false;
-  }
+  // The sums of a convolution's bias; dense layers see no images.
+  if (o->code == KERNELS_DENSE_PARAMETER_COTANGENTS) return has_own_form(o);
+  // Running statistics are not summed up.
+  bool is_sum = o->code == KERNELS_NORMALIZATION_BACKWARD_SUMS || o->code == KERNELS_NORMALIZATION_TANGENT_SUMS
+      || (o->code == KERNELS_NORMALIZATION_STATISTICS && o->option != 0);
+  return is_sum && (has_own_form(o) || (o->rows >= KERNELS_SUMMED_ROWS && o->columns <= KERNELS_SUMMED_COLUMNS));
 }
 
 /* Floats of one thread for the four numbers of float64 a column that a normalisation by rows is made of, and before them

@@ -8,19 +8,17 @@
 typedef enum { BY_ROWS, CONVOLUTION, SUMS_BY_ROWS, BY_COLUMNS, BY_CHUNKS, LARGE_PRODUCT } kind;
 
 static kind kind_of(const kernels_operation *o) {
+  if (is_summed_by_rows(o)) return SUMS_BY_ROWS;
   switch (o->code) {
     case KERNELS_NORMALIZATION_STATISTICS:
     case KERNELS_NORMALIZATION_BACKWARD_SUMS:
-    case KERNELS_NORMALIZATION_TANGENT_SUMS: return is_summed_by_rows(o) ? SUMS_BY_ROWS : BY_COLUMNS;
+    case KERNELS_NORMALIZATION_TANGENT_SUMS: return BY_COLUMNS;
     case KERNELS_DOT:
     case KERNELS_ALL_FINITE:
     case KERNELS_CONVERT: return BY_CHUNKS;
     case KERNELS_CONVOLUTION:
     case KERNELS_CONVOLUTION_INPUT_COTANGENT:
     case KERNELS_CONVOLUTION_PARAMETER_COTANGENTS: return CONVOLUTION;
-    // The sums of a convolution's bias; dense layers see no images.
-    case KERNELS_DENSE_PARAMETER_COTANGENTS:
-      if (is_summed_by_rows(o)) return SUMS_BY_ROWS;
     default: return kernels_is_large_product(o) ? LARGE_PRODUCT : BY_ROWS;
   }
 }
@@ -666,7 +664,7 @@ bool kernels_execute_one(const kernels_operation *operation, kernels_run *run) {
   if (has_room) kernels_execute(&planned, 1, run);
   free(scratch);
   kernels_unplan(&planned, 1);
-  return has_room;
+  return has_room && !run->failed;
 }
 
 /* MARK: The instruction set */

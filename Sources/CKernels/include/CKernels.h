@@ -150,7 +150,7 @@ void kernels_unplan(kernels_operation *operations, int64_t count);
 /* Runs planned operations one after the other. Operations that work row by row share parallel regions. */
 void kernels_execute(const kernels_operation *operations, int64_t count, kernels_run *run);
 /* Runs a single operation. One that needs scratch memory is planned for this once; false where there is no memory for
- * that. */
+ * that or for running it. */
 bool kernels_execute_one(const kernels_operation *operation, kernels_run *run);
 /* How many threads need scratch memory, of those allowed: small work stays on one. */
 int32_t kernels_threads(const kernels_operation *operations, int64_t count, int32_t allowed);

@@ -15,8 +15,8 @@ public struct AugmentationPolicy: Sendable {
 
   init(_ description: JSON, _ extent: Extent) throws {
     guard extent.isImage else {
-      throw DidactError(
-        .invalidArgument, "augmentation changes images of more than one pixel; these are vectors of \(extent.count)")
+      let found = extent.count == 0 ? "have none" : "are vectors of \(extent.count)"
+      throw DidactError(.invalidArgument, "augmentation changes images of more than one pixel; these \(found)")
     }
     self.extent = extent
     stages = try AugmentationPolicy.stages(description, extent)

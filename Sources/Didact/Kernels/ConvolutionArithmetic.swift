@@ -23,7 +23,7 @@ public enum ConvolutionArithmetic: Sendable {
   ]
 
   /// From the values of `fields`.
-  /// - Throws: `DidactError.unsupported` for what the processor or the element type does not have.
+  /// - Throws: `DidactError.invalidArgument` for what does not go together, `.unsupported` for what the processor does not have.
   init(_ values: FieldValues, _ elementType: ElementType) throws {
     let isFast = try values.text("math") == "fast", bfloat16 = try values.text("bfloat16")
     guard !isFast || bfloat16 == "off" else {
@@ -31,7 +31,7 @@ public enum ConvolutionArithmetic: Sendable {
     }
     guard elementType == .float32 || (!isFast && bfloat16 == "off") else {
       throw DidactError(
-        .unsupported, "math \"fast\" and bfloat16 are about float32; with dtype \"\(elementType)\" leave them out")
+        .invalidArgument, "math \"fast\" and bfloat16 are about float32; with dtype \"\(elementType)\" leave them out")
     }
     switch bfloat16 {
     case "on":

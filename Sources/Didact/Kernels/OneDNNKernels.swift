@@ -74,7 +74,7 @@ struct OneDNNKernels: Kernels {
     // Of a call by itself; a program says which.
     run.accumulate = true
     let isDone = kernels_execute_one(&operation, &run)
-    assert(isDone, "no memory for a product by itself")
+    assert(isDone, "no memory for an operation by itself")
     return run.result
   }
 

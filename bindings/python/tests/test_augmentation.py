@@ -376,6 +376,8 @@ def test_arrays_that_are_no_images_are_refused():
         didact.augment(np.zeros((6, 10), np.uint8), "crop")
     with pytest.raises(ValueError, match="augmentation changes images of more than one pixel; these are vectors"):
         didact.augment(np.zeros((6, 1, 1, 3), np.uint8), "crop")
+    with pytest.raises(ValueError, match="augmentation changes images of more than one pixel; these have none"):
+        didact.augment(np.zeros((6, 0, 8, 3), np.uint8), "crop")
 
 
 DIGEST = """

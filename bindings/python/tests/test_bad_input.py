@@ -935,11 +935,14 @@ def test_an_optimizer_that_is_no_object(value):
         make(student_optimizer=value)
 
 
-def test_nan_in_a_configuration_names_the_key():
+def test_nan_in_a_configuration_names_its_place():
     with pytest.raises(ValueError, match="uda_weight"):
         make(uda_weight=float("nan"))
-    with pytest.raises(ValueError, match="student_optimizer"):
+    with pytest.raises(ValueError, match="student_optimizer.learning_rate is not a finite number"):
         make(student_optimizer={"learning_rate": float("inf")})
+    layers = [{"type": "dense", "outputs": 3}, {"type": "leaky_relu", "slope": np.float32("nan")}]
+    with pytest.raises(ValueError, match=r"layers\[1\].slope is not a finite number"):
+        didact.Network(didact.sequential(4, layers))
 
 
 def test_a_network_larger_than_the_machine_is_refused_before_it_is_made():

@@ -262,7 +262,7 @@ def test_bfloat16_needs_a_processor_with_it():
     ({"bfloat16": "yes"}, "bfloat16"),
 ])  # fmt: skip
 def test_arithmetic_that_does_not_go_together(options, words):
-    with pytest.raises(didact.DidactError, match=words):
+    with pytest.raises(ValueError, match=words):
         make(**options)
     with pytest.raises(didact.DidactError, match="convolutions"):
         didact.Network(didact.mlp(4, [3], 2), math="fast")

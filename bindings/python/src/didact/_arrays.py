@@ -244,18 +244,21 @@ def to_json(value: Any) -> bytes:
     except UnicodeEncodeError as error:
         raise ValueError(f"{error.object[error.start]!r} is half a character; text must be valid Unicode") from None
     except ValueError:
-        # JSON has no NaN and no infinity; say which key has one.
-        keys = [key for key, item in value.items() if _is_odd(item)] if isinstance(value, Mapping) else []
-        raise ValueError(f"configuration: {', '.join(keys) or 'a value'} is not a finite number") from None
+        # JSON has no NaN and no infinity; say where one is.
+        places = ", ".join(_not_finite(value)) or "a value"
+        raise ValueError(f"configuration: {places} is not a finite number") from None
 
 
-def _is_odd(value: Any) -> bool:
-    """Whether a value is or holds NaN or infinity."""
+def _not_finite(value: Any, place: str = "") -> Iterator[str]:
+    """Where NaN and infinities are, such as ``layers[1].slope``."""
     if isinstance(value, Mapping):
-        return any(_is_odd(item) for item in value.values())
-    if isinstance(value, (list, tuple)):
-        return any(_is_odd(item) for item in value)
-    return isinstance(value, (float, np.floating)) and not np.isfinite(value)
+        for key, item in value.items():
+            yield from _not_finite(item, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, (list, tuple, np.ndarray)):
+        for index, item in enumerate(value):
+            yield from _not_finite(item, f"{place}[{index}]")
+    elif isinstance(value, (float, np.floating)) and not np.isfinite(value):
+        yield place
 
 
 class ArrayMapping(Mapping):
