@@ -9,7 +9,7 @@
  *   backward  x̄ = w i (d − mean d − x̂ · mean d x̂)              a = w i,  b = −a i mean d x̂    c = −a mean d
  *   tangent   ẏ = w i (d − mean d − x̂ · mean d x̂) + w˙ x̂ + β˙  the same, and b += w˙ i,       c += β˙
  *
- * On float32 the two with a direction are computed in float64: there is nearly nothing left where a batch is small. */
+ * On float32 the two with a direction are computed in float64 where a batch is small: there is nearly nothing left of it. */
 
 /* Whether all images of such an operation are bfloat16. */
 INLINE bool normalizes_bfloat16(const kernels_operation *o) {
@@ -23,7 +23,8 @@ INLINE bool normalizes_bfloat16(const kernels_operation *o) {
 }
 
 INLINE bool maps_in_float64(const kernels_operation *o) {
-  return o->code != KERNELS_NORMALIZATION && o->operands[1] && !normalizes_bfloat16(o);
+  bool is_small = o->rows < KERNELS_SUMMED_ROWS && !normalizes_bfloat16(o);
+  return is_small && o->code != KERNELS_NORMALIZATION && o->operands[1];
 }
 
 /* Where the ReLU behind a normalisation is open: (x − mean) b + c > 0, computed as the normalisation does. The three numbers
@@ -149,7 +150,13 @@ static void map_rows(
         vectors, tail, half, directed, is_gated, of_panel, directed ? plain_end : end, rows, columns, maps + n,      \
         stride, to, of, from);                                                                                       \
     break;
-#define CASES(vectors) CASE(vectors, 0, 0, 0) CASE(vectors, 1, 0, 0) CASE(vectors, 1, 1, 0) CASE(vectors, 1, 1, 1)
+#define CASES(vectors)                                                                                               \
+  CASE(vectors, 0, 0, 0)                                                                                             \
+  CASE(vectors, 0, 1, 0)                                                                                             \
+  CASE(vectors, 0, 1, 1)                                                                                             \
+  CASE(vectors, 1, 0, 0)                                                                                             \
+  CASE(vectors, 1, 1, 0)                                                                                             \
+  CASE(vectors, 1, 1, 1)
     switch (width * 8 + is_half * 4 + (d != 0) * 2 + (gate.maps != 0)) { WIDTHS(CASES) }
 #undef CASES
 #undef CASE
