@@ -86,7 +86,8 @@ static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 /* Without the form in which it is kept. */
 static uint64_t place_of(const kernels_operation *o, int index) { return o->operands[index] & ~(3ull << 62); }
 
-static int64_t elements_of(const kernels_operation *o) { return o->rows * o->columns; }
+/* Of what an operation by rows writes, or sums up. */
+static int64_t elements_of(const kernels_operation *o) { return o->rows * row_length(o, 0); }
 
 /* Whether a convolution begins with the images that an operation by rows wrote, all of them. */
 static bool convolves(const kernels_operation *o, const kernels_operation *rows) {
@@ -123,7 +124,8 @@ static bool sums_up(const kernels_operation *o, const kernels_operation *written
 }
 
 static int64_t end_of_region(const kernels_operation *operations, int64_t first, int64_t count) {
-  const kernels_operation *begin = operations + first, *end = operations + count, *o = begin, *last = 0;
+  const kernels_operation *begin = operations + first, *end = begin + 1, *o = begin, *last = 0;
+  while (end < operations + count && !end->begins_region) end++;
   for (; o < end && kind_of(o) == BY_ROWS && o->rows == begin->rows; o++) {
     if (o->joined != KERNELS_JOINED_AWAY) last = o;
   }

@@ -193,6 +193,50 @@ import Testing
     for _ in 0..<10 { #expect(try run(network) == found) }
   }
 
+  /// A group may have as many pixels as the batch has examples, or pixels of smaller images; what reads all groups waits for
+  /// them nevertheless.
+  @Test(arguments: convolutionArithmetics, [1, 2]) func groupsOfAsManyRowsAsTheBatch(
+    arithmetic: ConvolutionArithmetic, threads: Int
+  ) throws {
+    func normalization(_ groups: Int) -> JSON { ["type": "batch_norm", "groups": .integer(Int64(groups))] }
+    let gated: [JSON] = [
+      convolution(8), named(normalization(4), "a"), layer("global_average_pool"), named(dense(8), "b"),
+      named(layer("gate"), "c", from: ["a", "b"]), dense(5),
+    ]
+    let specifications = try [
+      images(2, 2, 8, gated),
+      images(4, 4, 3, [layer("max_pool"), normalization(4), dense(5)]),
+      images(4, 4, 16, [convolution(16), normalization(16), layer("max_pool"), dense(5)]),
+      images(4, 4, 16, [convolution(16), layer("max_pool"), normalization(4), layer("relu"), dense(5)]),
+      images(
+        2, 2, 16,
+        [
+          convolution(24), layer("batch_norm"), layer("relu"), convolution(16, ["padding": 2]), normalization(4),
+          layer("relu"), dense(5),
+        ]),
+    ]
+    for specification in specifications {
+      let network = try Network(specification, seed: 1, threads: threads, arithmetic: arithmetic)
+      let reference = try Network(specification, elementType: .float64, seed: 1)
+      let rows = 288, mode = PassMode(normalization: .batch, noise: nil, draw: 0)
+      // Other data each time, so that what is left in memory is wrong.
+      for seed in 1..<4 {
+        let x = try randomTensor(Shape(rows, network.inputs), seed: UInt64(seed))
+        let cotangent = try randomTensor(Shape(rows, 5), seed: UInt64(10 + seed))
+        let results = try [network, reference].map { network in
+          let pass = try network.record(try network.converted(x), mode: mode)
+          let inputCotangent = try Tensor(x.shape, network.elementType)
+          try pass.backward(try network.converted(cotangent), inputCotangent: inputCotangent)
+          let tangent = try pass.tangent(try network.gradients.copy(), inputDirection: inputCotangent)
+          return [pass.logits, network.gradients, inputCotangent, tangent].map(\.values)
+        }
+        for (a, b) in zip(results[0], results[1]) {
+          #expect(relativeError(a, b) < ([.direct, .fast].contains(arithmetic) ? 1e-4 : 0.2))
+        }
+      }
+    }
+  }
+
   /// What a run leaves in working memory, another network's included, nobody reads.
   @Test(arguments: [
     (ElementType.float64, ConvolutionArithmetic.direct), (.float32, .direct), (.float32, .fast),

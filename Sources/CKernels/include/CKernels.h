@@ -117,6 +117,8 @@ typedef struct {
    * operations it means nothing: those of images take N · C / 16 examples of 16 channels. */
   uint64_t operands[KERNELS_OPERANDS];
   double scalars[KERNELS_SCALARS];
+  /* Whether all that stands before is done first: it is about other examples. Rows that are as many need not be the same. */
+  bool begins_region;
   /* Set by `kernels_plan`: the part of a thread's scratch memory that is this operation's, in floats. */
   int64_t scratch;
   /* Set by `kernels_plan`: an activation that the operation does on its way (`kernels_joined`). */

@@ -10,6 +10,9 @@ protocol Kernels: Sendable {
   /// The form in which networks best keep images within a pass.
   var imageForm: Tensor.Form { get }
 
+  /// What is called next is about other examples than what was called before, and waits until that is done.
+  func beginRegion()
+
   // MARK: Vectors (any shape, equal counts)
 
   func fill(_ x: Tensor, _ value: Double)

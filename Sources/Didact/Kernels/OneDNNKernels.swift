@@ -100,6 +100,8 @@ struct OneDNNKernels: Kernels {
     call(code, rows: rows, columns: columns, inner: pixels, option: option, operands, scalars, draw: draw)
   }
 
+  func beginRegion() { recorder?.beginsRegion = true }
+
   // MARK: Vectors
 
   func fill(_ x: Tensor, _ value: Double) {

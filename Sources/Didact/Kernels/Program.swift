@@ -88,5 +88,11 @@ final class Program: @unchecked Sendable {
 /// Takes the calls of kernels that record, from one thread.
 final class ProgramRecorder: @unchecked Sendable {
   private(set) var operations: [kernels_operation] = []
-  func append(_ operation: kernels_operation) { operations.append(operation) }
+  var beginsRegion = false
+
+  func append(_ operation: kernels_operation) {
+    operations.append(operation)
+    operations[operations.count - 1].begins_region = beginsRegion
+    beginsRegion = false
+  }
 }

@@ -18,6 +18,9 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
   @inline(__always)
   func elements(_ x: Tensor) -> Elements { x.address.assumingMemoryBound(to: Element.self) }
 
+  /// Whatever is called is done at once.
+  func beginRegion() {}
+
   // MARK: Vectors
 
   @specialized(where Element == Float)

@@ -33,11 +33,13 @@ struct BatchNormLayer: Layer {
   private func eachGroup(_ pass: LayerPass, _ body: (Group) -> Void) {
     let count = pass.mode.normalization == .running ? 1 : groups, rows = pass.input.rows / count
     for index in 0..<count {
+      if count > 1 { pass.kernels.beginRegion() }
       body(
         Group(index: index, moments: pass.saved[2 * index], sums: pass.saved[2 * index + 1]) {
           extent.pixels(of: $0.rows(index * rows..<(index + 1) * rows))
         })
     }
+    if count > 1 { pass.kernels.beginRegion() }
   }
 
   func forward(_ pass: LayerPass) {
