@@ -352,7 +352,9 @@ public final class Network: @unchecked Sendable {
   private func checkGroups(rows: Int) throws {
     for layer in graph.normalizations {
       guard rows % layer.groups == 0 else {
-        throw DidactError(.data, "\(layer.name) cannot divide a batch of \(rows) rows into \(layer.groups) groups")
+        throw DidactError(
+          .data,
+          "\(layer.name) cannot divide a batch of \(rows) rows into \(layer.groups) groups; take a multiple of them")
       }
       guard rows / layer.groups * layer.extent.pixels > 1 else {
         let least = 2 * layer.groups

@@ -18,7 +18,9 @@ pytest.importorskip("sklearn")
 ELSEWHERE = {
     "scripts/demo": "prints the tables of the pages; minutes",
     "scripts/test": "runs this test",
-    "pip install ./bindings/python": "scripts/test, section pip install",
+    "scripts/setup": "scripts/test, section set-up",
+    "python3 -m venv ~/didact && . ~/didact/bin/activate": "an environment in the reader's home",
+    "pip install './bindings/python[sklearn]'": "scripts/test, section pip install",
     "build/bin/didact bench": "measures; not beside other tests",
 }
 # Files that a page takes for the reader's own.
@@ -128,7 +130,7 @@ def test_lines_that_run_elsewhere_are_on_a_page():
     for line in ELSEWHERE:
         assert line in lines, f"{line} is on no page any more"
         program = CHECKOUT / line.split()[0]
-        assert line.startswith("pip ") or os.access(program, os.X_OK), f"{program} cannot be run"
+        assert line.startswith(("pip ", "python3 ")) or os.access(program, os.X_OK), f"{program} cannot be run"
 
 
 @pytest.mark.skipif("DIDACT_NIGHTLY" not in os.environ, reason="builds the engine again: scripts/nightly")
