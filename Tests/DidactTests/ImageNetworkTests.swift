@@ -157,6 +157,16 @@ import Testing
     #expect(largestDifference(results[1], results[2]) < 1e-5 * scale)
   }
 
+  /// Logits, gradients, the input's cotangent, and the tangent along both.
+  private func threePasses(_ network: Network, _ x: Tensor, _ cotangent: Tensor) throws -> [[Double]] {
+    let mode = PassMode(normalization: .batch, noise: nil, draw: 0)
+    let pass = try network.record(try network.converted(x), mode: mode)
+    let inputCotangent = try Tensor(x.shape, network.elementType)
+    try pass.backward(try network.converted(cotangent), inputCotangent: inputCotangent)
+    let tangent = try pass.tangent(try network.gradients.copy(), inputDirection: inputCotangent)
+    return [pass.logits, network.gradients, inputCotangent, tangent].map(\.values)
+  }
+
   /// Regions of convolutions and what stands around them, of several blocks of examples a thread, or that must not be made:
   /// of normalisation by groups, of which one has as many values as the convolution behind makes.
   @Test(arguments: convolutionArithmetics, [1, 2, 3])
@@ -174,23 +184,15 @@ import Testing
       ])
     let rows = 96, x = try randomTensor(Shape(rows, 768), seed: 1)
     let cotangent = try randomTensor(Shape(rows, 5), seed: 2)
-    let mode = PassMode(normalization: .batch, noise: nil, draw: 0)
-    func run(_ network: Network) throws -> [[Double]] {
-      let pass = try network.record(try network.converted(x), mode: mode)
-      let inputCotangent = try Tensor(Shape(rows, 768), network.elementType)
-      try pass.backward(try network.converted(cotangent), inputCotangent: inputCotangent)
-      let tangent = try pass.tangent(try network.gradients.copy(), inputDirection: inputCotangent)
-      return [pass.logits, network.gradients, inputCotangent, tangent].map(\.values)
-    }
     let network = try Network(specification, seed: 1, threads: threads, arithmetic: arithmetic)
     let reference = try Network(specification, elementType: .float64, seed: 1)
     let values = network.parameters.values
     for index in values.indices { reference.parameters[index] = values[index] }
-    let found = try run(network), exact = try run(reference)
+    let found = try threePasses(network, x, cotangent), exact = try threePasses(reference, x, cotangent)
     for (a, b) in zip(found, exact) {
       #expect(relativeError(a, b) < ([.direct, .fast].contains(arithmetic) ? 1e-4 : 0.2))
     }
-    for _ in 0..<10 { #expect(try run(network) == found) }
+    for _ in 0..<10 { #expect(try threePasses(network, x, cotangent) == found) }
   }
 
   /// A group may have as many pixels as the batch has examples, or pixels of smaller images; what reads all groups waits for
@@ -218,19 +220,13 @@ import Testing
     for specification in specifications {
       let network = try Network(specification, seed: 1, threads: threads, arithmetic: arithmetic)
       let reference = try Network(specification, elementType: .float64, seed: 1)
-      let rows = 288, mode = PassMode(normalization: .batch, noise: nil, draw: 0)
+      let rows = 288
       // Other data each time, so that what is left in memory is wrong.
       for seed in 1..<4 {
         let x = try randomTensor(Shape(rows, network.inputs), seed: UInt64(seed))
         let cotangent = try randomTensor(Shape(rows, 5), seed: UInt64(10 + seed))
-        let results = try [network, reference].map { network in
-          let pass = try network.record(try network.converted(x), mode: mode)
-          let inputCotangent = try Tensor(x.shape, network.elementType)
-          try pass.backward(try network.converted(cotangent), inputCotangent: inputCotangent)
-          let tangent = try pass.tangent(try network.gradients.copy(), inputDirection: inputCotangent)
-          return [pass.logits, network.gradients, inputCotangent, tangent].map(\.values)
-        }
-        for (a, b) in zip(results[0], results[1]) {
+        let found = try threePasses(network, x, cotangent), exact = try threePasses(reference, x, cotangent)
+        for (a, b) in zip(found, exact) {
           #expect(relativeError(a, b) < ([.direct, .fast].contains(arithmetic) ? 1e-4 : 0.2))
         }
       }
