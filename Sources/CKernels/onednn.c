@@ -25,22 +25,60 @@ bool kernels_start_library(void) {
   return kernels_engine && kernels_stream;
 }
 
+/* MARK: Primitives */
+
+dnnl_primitive_attr_t kernels_attributes(bool adds) {
+  dnnl_primitive_attr_t attributes = 0;
+  dnnl_post_ops_t after = 0;
+  bool made = dnnl_primitive_attr_create(&attributes) == dnnl_success
+      && dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user) == dnnl_success
+      && dnnl_post_ops_create(&after) == dnnl_success
+      && (!adds || dnnl_post_ops_append_sum(after, 1) == dnnl_success)
+      && dnnl_primitive_attr_set_post_ops(attributes, after) == dnnl_success;
+  dnnl_post_ops_destroy(after);
+  if (made) return attributes;
+  dnnl_primitive_attr_destroy(attributes);
+  return 0;
+}
+
+const dnnl_memory_desc_t *kernels_described(dnnl_primitive_t primitive, int name) {
+  const_dnnl_primitive_desc_t decided = 0;
+  dnnl_primitive_get_primitive_desc(primitive, &decided);
+  return dnnl_primitive_desc_query_md(decided, dnnl_query_exec_arg_md, name);
+}
+
+int64_t kernels_floats_of(dnnl_primitive_t primitive, int name) {
+  return padded((int64_t)(dnnl_memory_desc_get_size(kernels_described(primitive, name)) + 3) / 4);
+}
+
+bool kernels_run_primitive(dnnl_primitive_t primitive, int count, const primitive_argument *given) {
+  dnnl_exec_arg_t arguments[5];
+  bool done = true;
+  int before = kernels_enter_library();
+  for (int i = 0; i < count; i++) {
+    const dnnl_memory_desc_t *description = kernels_described(primitive, given[i].name);
+    arguments[i].arg = given[i].name;
+    arguments[i].memory = 0;
+    done &= dnnl_memory_create(&arguments[i].memory, description, kernels_engine, (void *)given[i].address)
+        == dnnl_success;
+  }
+  done = done && dnnl_primitive_execute(primitive, kernels_stream, count, arguments) == dnnl_success;
+  for (int i = 0; i < count; i++) dnnl_memory_destroy(arguments[i].memory);
+  kernels_leave_library(before);
+  return done;
+}
+
+/* MARK: One product: destination[m, n] (+)= source[m, k] · weights[k, n] (+ bias[n]) */
+
 bool kernels_is_large_product(const kernels_operation *o) {
   return o->code >= KERNELS_DENSE && o->code <= KERNELS_DENSE_TANGENT && o->rows >= KERNELS_FEW_ROWS
       && (o->columns > KERNELS_NARROW || o->inner > KERNELS_NARROW);
 }
 
-/* MARK: One product: destination[m, n] (+)= source[m, k] · weights[k, n] (+ bias[n]) */
-
 /* Divided into parts of rows or of columns of the result, one for each thread, each of them a primitive on one thread.
  * The last part is smaller. */
 typedef struct {
-  dnnl_memory_desc_t source, weights, bias, destination, scratchpad;
-  dnnl_primitive_t primitive;
-} part;
-
-typedef struct {
-  part whole, last;
+  dnnl_primitive_t whole, last;
   int parts;
   bool by_columns, has_bias;
   /* From one part to the next, in floats. */
@@ -53,31 +91,25 @@ static void describe(dnnl_memory_desc_t *d, int64_t rows, int64_t columns, int64
   dnnl_memory_desc_init_by_strides(d, 2, lengths, dnnl_f32, strides);
 }
 
-static bool make_primitive(part *p, bool has_bias, bool adds) {
-  dnnl_primitive_attr_t attributes = 0;
-  dnnl_post_ops_t after = 0;
+/* Part of a product: source [rows, k], weights [k, columns], the bias nil where there is none, destination. */
+static dnnl_primitive_t make_part(
+    const dnnl_memory_desc_t *source, const dnnl_memory_desc_t *weights, const dnnl_memory_desc_t *bias,
+    const dnnl_memory_desc_t *destination, bool adds) {
   dnnl_matmul_desc_t description;
+  dnnl_primitive_attr_t attributes = kernels_attributes(adds);
   dnnl_primitive_desc_t decided = 0;
-  bool made = dnnl_primitive_attr_create(&attributes) == dnnl_success
-      // Scratch memory is ours, so that a product may run on another thread than it was made on.
-      && dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user) == dnnl_success
-      && dnnl_post_ops_create(&after) == dnnl_success
-      && (!adds || dnnl_post_ops_append_sum(after, 1) == dnnl_success)
-      && dnnl_primitive_attr_set_post_ops(attributes, after) == dnnl_success
-      && dnnl_matmul_desc_init(
-             &description, &p->source, &p->weights, has_bias ? &p->bias : 0, &p->destination) == dnnl_success
-      && dnnl_primitive_desc_create(&decided, &description, attributes, kernels_engine, 0) == dnnl_success
-      && dnnl_primitive_create(&p->primitive, decided) == dnnl_success;
-  if (made) p->scratchpad = *dnnl_primitive_desc_query_md(decided, dnnl_query_scratchpad_md, 0);
+  dnnl_primitive_t made = 0;
+  bool is_decided = attributes && dnnl_matmul_desc_init(&description, source, weights, bias, destination) == dnnl_success
+      && dnnl_primitive_desc_create(&decided, &description, attributes, kernels_engine, 0) == dnnl_success;
+  if (is_decided && dnnl_primitive_create(&made, decided) != dnnl_success) made = 0;
   dnnl_primitive_desc_destroy(decided);
-  dnnl_post_ops_destroy(after);
   dnnl_primitive_attr_destroy(attributes);
   return made;
 }
 
 static void free_product(product *p) {
-  if (p->whole.primitive) dnnl_primitive_destroy(p->whole.primitive);
-  if (p->last.primitive) dnnl_primitive_destroy(p->last.primitive);
+  if (p->whole) dnnl_primitive_destroy(p->whole);
+  if (p->last) dnnl_primitive_destroy(p->last);
   free(p);
 }
 
@@ -97,25 +129,24 @@ static product *make_product(
   p->weights_step = p->by_columns ? size * (weights_transposed ? k : 1) : 0;
   p->bias_step = p->by_columns ? size : 0;
   p->destination_step = p->by_columns ? size : size * n;
-  bool made = true;
   for (int i = 0; i < 2; i++) {
-    part *part = i ? &p->last : &p->whole;
     int64_t left = i ? length - (p->parts - 1) * size : size;
     int64_t rows = p->by_columns ? m : left, columns = p->by_columns ? left : n;
-    describe(&part->source, rows, k, source_transposed ? m : k, source_transposed);
-    describe(&part->weights, k, columns, weights_transposed ? k : n, weights_transposed);
-    describe(&part->bias, 1, columns, n, false);
-    describe(&part->destination, rows, columns, n, false);
-    made = made && make_primitive(part, has_bias, adds);
+    dnnl_memory_desc_t source, weights, bias, destination;
+    describe(&source, rows, k, source_transposed ? m : k, source_transposed);
+    describe(&weights, k, columns, weights_transposed ? k : n, weights_transposed);
+    describe(&bias, 1, columns, n, false);
+    describe(&destination, rows, columns, n, false);
+    *(i ? &p->last : &p->whole) = make_part(&source, &weights, has_bias ? &bias : 0, &destination, adds);
   }
-  if (made) return p;
+  if (p->whole && p->last) return p;
   free_product(p);
   return 0;
 }
 
 static int64_t scratch_of(const product *p) {
-  size_t whole = dnnl_memory_desc_get_size(&p->whole.scratchpad), last = dnnl_memory_desc_get_size(&p->last.scratchpad);
-  return (int64_t)((whole > last ? whole : last) + 3) / 4;
+  int64_t whole = kernels_floats_of(p->whole, DNNL_ARG_SCRATCHPAD), last = kernels_floats_of(p->last, DNNL_ARG_SCRATCHPAD);
+  return whole > last ? whole : last;
 }
 
 typedef struct {
@@ -130,26 +161,13 @@ typedef struct {
 static void run_part(void *argument, int index) {
   running *r = argument;
   const product *p = r->product;
-  const part *part = index == p->parts - 1 ? &p->last : &p->whole;
-  const dnnl_memory_desc_t *descriptions[] = {
-      &part->source, &part->weights, &part->destination, &part->scratchpad, &part->bias};
-  void *addresses[] = {
-      (void *)(r->source + index * p->source_step), (void *)(r->weights + index * p->weights_step),
-      r->destination + index * p->destination_step, r->scratch + index * r->scratch_step,
-      (void *)(r->bias + index * p->bias_step)};
-  int names[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD, DNNL_ARG_BIAS};
-  int count = p->has_bias ? 5 : 4;
-  dnnl_exec_arg_t arguments[5];
-  bool done = true;
-  int before = kernels_enter_library();
-  for (int i = 0; i < count; i++) {
-    arguments[i].arg = names[i];
-    arguments[i].memory = 0;
-    done &= dnnl_memory_create(&arguments[i].memory, descriptions[i], kernels_engine, addresses[i]) == dnnl_success;
-  }
-  done = done && dnnl_primitive_execute(part->primitive, kernels_stream, count, arguments) == dnnl_success;
-  for (int i = 0; i < count; i++) dnnl_memory_destroy(arguments[i].memory);
-  kernels_leave_library(before);
+  primitive_argument arguments[] = {
+      {DNNL_ARG_SRC, r->source + index * p->source_step},
+      {DNNL_ARG_WEIGHTS, r->weights + index * p->weights_step},
+      {DNNL_ARG_DST, r->destination + index * p->destination_step},
+      {DNNL_ARG_SCRATCHPAD, r->scratch + index * r->scratch_step},
+      {DNNL_ARG_BIAS, r->bias + index * p->bias_step}};
+  bool done = kernels_run_primitive(index == p->parts - 1 ? p->last : p->whole, p->has_bias ? 5 : 4, arguments);
   if (!done) atomic_store(&r->failed, true);
 }
 

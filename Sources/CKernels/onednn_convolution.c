@@ -4,21 +4,12 @@
 
 #include <stdlib.h>
 
-/* A primitive with what it works on. Scratch memory is ours, so that it may run on any thread. */
-typedef struct {
-  dnnl_primitive_t primitive;
-  dnnl_memory_desc_t scratchpad;
-} step;
-
 /* Some examples. */
 typedef struct {
   int64_t rows;
-  step convolution;
-  /* As the primitive has them. */
-  dnnl_memory_desc_t input, output;
+  dnnl_primitive_t convolution;
   /* Where it wants another layout: from ours to its for what it reads, and back for what it writes, which may add. */
-  step enter_input, enter_output, leave;
-  dnnl_memory_desc_t plain_input, plain_output;
+  dnnl_primitive_t enter_input, enter_output, leave;
 } part;
 
 /* What becomes of images before a primitive reads them. */
@@ -40,10 +31,8 @@ typedef struct {
   int parts, threads;
   /* Examples in a part but the last. */
   int64_t rows;
-  /* Weights as others see them, and as the primitives want them; and the bias. */
-  dnnl_memory_desc_t plain, wanted, bias;
-  /* From the plain form to the wanted one; for parameter cotangents back, replacing or adding. */
-  step reorder, adding_reorder;
+  /* Of weights, from their plain form to that which the primitives want; for their cotangents back, replacing or adding. */
+  dnnl_primitive_t reorder, adding_reorder;
   /* In floats: of one example. */
   int64_t input_count, output_count;
   /* In floats, of each thread: what oneDNN scribbles on, and behind that the parameter cotangents of one part, and the
@@ -96,33 +85,14 @@ static void weights(dnnl_memory_desc_t *d, const shape *s, bool any, dnnl_data_t
   }
 }
 
-static dnnl_primitive_attr_t attributes_of(bool adds) {
-  dnnl_primitive_attr_t attributes = 0;
-  dnnl_post_ops_t after = 0;
-  bool made = dnnl_primitive_attr_create(&attributes) == dnnl_success
-      && dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user) == dnnl_success
-      && dnnl_post_ops_create(&after) == dnnl_success
-      && (!adds || dnnl_post_ops_append_sum(after, 1) == dnnl_success)
-      && dnnl_primitive_attr_set_post_ops(attributes, after) == dnnl_success;
-  dnnl_post_ops_destroy(after);
-  if (made) return attributes;
-  dnnl_primitive_attr_destroy(attributes);
-  return 0;
-}
-
-static bool finish(step *s, dnnl_primitive_desc_t decided) {
-  if (dnnl_primitive_create(&s->primitive, decided) != dnnl_success) return false;
-  s->scratchpad = *dnnl_primitive_desc_query_md(decided, dnnl_query_scratchpad_md, 0);
-  return true;
-}
-
-static bool make_reorder(step *s, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to, bool adds) {
-  dnnl_primitive_attr_t attributes = attributes_of(adds);
+static bool make_reorder(
+    dnnl_primitive_t *reorder, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to, bool adds) {
+  dnnl_primitive_attr_t attributes = kernels_attributes(adds);
   dnnl_primitive_desc_t decided = 0;
   bool made = attributes
       && dnnl_reorder_primitive_desc_create(&decided, from, kernels_engine, to, kernels_engine, attributes)
           == dnnl_success
-      && finish(s, decided);
+      && dnnl_primitive_create(reorder, decided) == dnnl_success;
   dnnl_primitive_desc_destroy(decided);
   dnnl_primitive_attr_destroy(attributes);
   return made;
@@ -131,6 +101,7 @@ static bool make_reorder(step *s, const dnnl_memory_desc_t *from, const dnnl_mem
 static bool reads_input(const kernels_operation *o) { return o->code != KERNELS_CONVOLUTION_INPUT_COTANGENT; }
 static bool reads_output(const kernels_operation *o) { return o->code != KERNELS_CONVOLUTION; }
 static bool is_gradient(const kernels_operation *o) { return o->code == KERNELS_CONVOLUTION_PARAMETER_COTANGENTS; }
+static bool has_bias(const kernels_operation *o) { return o->code == KERNELS_CONVOLUTION && o->operands[3]; }
 static bool adds(const kernels_operation *o) { return o->code == KERNELS_CONVOLUTION && o->scalars[7] != 0; }
 
 /* Which operands are the images on both sides, read or written. */
@@ -139,6 +110,13 @@ static int input_operand(const kernels_operation *o) {
 }
 static int output_operand(const kernels_operation *o) {
   return is_gradient(o) ? 2 : o->code == KERNELS_CONVOLUTION ? 0 : 1;
+}
+
+/* What oneDNN calls them, and the weights. */
+static int name_of_input(const kernels_operation *o) { return reads_input(o) ? DNNL_ARG_SRC : DNNL_ARG_DIFF_SRC; }
+static int name_of_output(const kernels_operation *o) { return reads_output(o) ? DNNL_ARG_DIFF_DST : DNNL_ARG_DST; }
+static int name_of_weights(const kernels_operation *o) {
+  return is_gradient(o) ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS;
 }
 
 /* Whether a primitive works on other images than those that are given: converted ones, and such as become the given. */
@@ -167,21 +145,18 @@ static bool make_part(
   dnnl_data_type_t output_type = reads_output(o) || is_bfloat16(o, output_operand(o)) ? type : dnnl_f32;
   dnnl_format_tag_t input_tag = tag_of(c, o, input_operand(o)), output_tag = tag_of(c, o, output_operand(o));
   dnnl_alg_kind_t algorithm = c->is_winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
-  dnnl_memory_desc_t any, hint_input, hint_output;
+  dnnl_memory_desc_t any, input, output, hint_input, hint_output;
   p->rows = rows;
-  inputs(&p->plain_input, rows, s, dnnl_f32, dnnl_nhwc);
-  outputs(&p->plain_output, rows, s, dnnl_f32, dnnl_nhwc);
-  inputs(&p->input, rows, s, input_type, input_tag);
-  outputs(&p->output, rows, s, output_type, output_tag);
+  inputs(&input, rows, s, input_type, input_tag);
+  outputs(&output, rows, s, output_type, output_tag);
   inputs(&hint_input, rows, s, type, input_tag);
   outputs(&hint_output, rows, s, o->code == KERNELS_CONVOLUTION ? output_type : type, output_tag);
   weights(&any, s, true, type);
   dnnl_convolution_desc_t forward, description;
   // Where what is written changes its layout behind, that adds.
   bool changes = c->form == IN_BLOCKS, adds_itself = adds(o) && !(changes && c->has_output_room) && !c->adds_apart;
-  dnnl_primitive_attr_t attributes = attributes_of(adds_itself);
+  dnnl_primitive_attr_t attributes = kernels_attributes(adds_itself);
   dnnl_primitive_desc_t hint = 0, decided = 0;
-  dnnl_query_t of_weights = dnnl_query_weights_md, of_input = dnnl_query_src_md, of_output = dnnl_query_dst_md;
   bool is_forward = o->code == KERNELS_CONVOLUTION;
   bool made = attributes
       && dnnl_convolution_forward_desc_init(
@@ -192,69 +167,65 @@ static bool make_part(
   switch (o->code) {
     case KERNELS_CONVOLUTION: decided = hint; break;
     case KERNELS_CONVOLUTION_INPUT_COTANGENT:
-      of_input = dnnl_query_diff_src_md;
-      of_output = dnnl_query_diff_dst_md;
       made = made
           && dnnl_convolution_backward_data_desc_init(
-                 &description, algorithm, &p->input, wanted, &p->output, s->strides, s->padding, s->padding_after)
+                 &description, algorithm, &input, wanted, &output, s->strides, s->padding, s->padding_after)
               == dnnl_success
           && dnnl_primitive_desc_create(&decided, &description, attributes, kernels_engine, hint) == dnnl_success;
       break;
     default:
-      of_weights = dnnl_query_diff_weights_md;
-      of_output = dnnl_query_diff_dst_md;
       made = made
           && dnnl_convolution_backward_weights_desc_init(
-                 &description, algorithm, &p->input, wanted, 0, &p->output, s->strides, s->padding, s->padding_after)
+                 &description, algorithm, &input, wanted, 0, &output, s->strides, s->padding, s->padding_after)
               == dnnl_success
           && dnnl_primitive_desc_create(&decided, &description, attributes, kernels_engine, hint) == dnnl_success;
   }
-  made = made && finish(&p->convolution, decided);
-  if (made) {
-    *wanted = *dnnl_primitive_desc_query_md(decided, of_weights, 0);
-    p->input = *dnnl_primitive_desc_query_md(decided, of_input, 0);
-    p->output = *dnnl_primitive_desc_query_md(decided, of_output, 0);
-  }
+  made = made && dnnl_primitive_create(&p->convolution, decided) == dnnl_success;
   if (decided != hint) dnnl_primitive_desc_destroy(decided);
   dnnl_primitive_desc_destroy(hint);
   dnnl_primitive_attr_destroy(attributes);
-  if (!made || !changes) return made;
+  if (!made) return false;
+  *wanted = *kernels_described(p->convolution, name_of_weights(o));
+  if (!changes) return true;
+  dnnl_memory_desc_t plain_input, plain_output;
+  inputs(&plain_input, rows, s, dnnl_f32, dnnl_nhwc);
+  outputs(&plain_output, rows, s, dnnl_f32, dnnl_nhwc);
+  input = *kernels_described(p->convolution, name_of_input(o));
+  output = *kernels_described(p->convolution, name_of_output(o));
   if (c->has_input_room) {
-    made = reads_input(o) ? make_reorder(&p->enter_input, &p->plain_input, &p->input, false)
-                          : make_reorder(&p->leave, &p->input, &p->plain_input, false);
+    made = reads_input(o) ? make_reorder(&p->enter_input, &plain_input, &input, false)
+                          : make_reorder(&p->leave, &input, &plain_input, false);
   }
   if (made && c->has_output_room) {
-    made = reads_output(o) ? make_reorder(&p->enter_output, &p->plain_output, &p->output, false)
-                           : make_reorder(&p->leave, &p->output, &p->plain_output, adds(o));
+    made = reads_output(o) ? make_reorder(&p->enter_output, &plain_output, &output, false)
+                           : make_reorder(&p->leave, &output, &plain_output, adds(o));
   }
   return made;
 }
 
-static int64_t floats(const dnnl_memory_desc_t *d) { return padded((int64_t)(dnnl_memory_desc_get_size(d) + 3) / 4); }
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static void free_step(step *s) {
-  if (s->primitive) dnnl_primitive_destroy(s->primitive);
+static void free_primitives(int count, dnnl_primitive_t *const *primitives) {
+  for (int i = 0; i < count; i++) {
+    if (*primitives[i]) dnnl_primitive_destroy(*primitives[i]);
+    *primitives[i] = 0;
+  }
 }
 
 static void free_part(part *p) {
-  step *steps[] = {&p->convolution, &p->enter_input, &p->enter_output, &p->leave};
-  for (int i = 0; i < 4; i++) free_step(steps[i]);
-  memset(p, 0, sizeof *p);
+  free_primitives(4, (dnnl_primitive_t *[]){&p->convolution, &p->enter_input, &p->enter_output, &p->leave});
 }
 
-static void free_steps(convolution *c) {
+static void free_all(convolution *c) {
   free_part(&c->whole);
   free_part(&c->last);
-  free_step(&c->reorder);
-  free_step(&c->adding_reorder);
-  c->reorder.primitive = c->adding_reorder.primitive = 0;
+  free_primitives(2, (dnnl_primitive_t *[]){&c->reorder, &c->adding_reorder});
 }
 
 void kernels_free_convolution(kernels_operation *o) {
   convolution *c = o->products[0];
   if (!c) return;
-  free_steps(c);
+  free_all(c);
   free(c);
   o->products[0] = 0;
 }
@@ -323,13 +294,14 @@ int64_t kernels_examples_of_part(const kernels_operation *o) {
   return larger(examples, 1);
 }
 
-static int64_t scribbles(const part *p) {
-  int64_t most = floats(&p->convolution.scratchpad);
-  const step *steps[] = {&p->enter_input, &p->enter_output, &p->leave};
-  for (int i = 0; i < 3; i++) {
-    if (steps[i]->primitive) most = larger(most, floats(&steps[i]->scratchpad));
-  }
-  return most;
+static int64_t scribble_of(dnnl_primitive_t primitive) {
+  return primitive ? kernels_floats_of(primitive, DNNL_ARG_SCRATCHPAD) : 0;
+}
+
+static int64_t scribble_of_part(const part *p) {
+  return larger(
+      larger(scribble_of(p->convolution), scribble_of(p->leave)),
+      larger(scribble_of(p->enter_input), scribble_of(p->enter_output)));
 }
 
 static bool make(convolution *c, const kernels_operation *o, int threads, int64_t examples) {
@@ -342,28 +314,30 @@ static bool make(convolution *c, const kernels_operation *o, int threads, int64_
   c->parts = (int)((s.rows + c->rows - 1) / c->rows);
   c->threads = c->parts < threads ? c->parts : threads;
   dnnl_data_type_t read = c->form == BFLOAT16 ? dnnl_bf16 : dnnl_f32;
-  weights(&c->plain, &s, false, dnnl_f32);
-  weights(&c->wanted, &s, !c->is_own, is_gradient(o) ? dnnl_f32 : read);
+  dnnl_memory_desc_t plain, wanted, one_each;
+  weights(&plain, &s, false, dnnl_f32);
+  weights(&wanted, &s, !c->is_own, is_gradient(o) ? dnnl_f32 : read);
   dnnl_dims_t outputs = {s.outputs};
-  dnnl_memory_desc_init_by_tag(&c->bias, 1, outputs, dnnl_f32, dnnl_a);
-  const dnnl_memory_desc_t *bias = o->code == KERNELS_CONVOLUTION && o->operands[3] ? &c->bias : 0;
-  if (!make_part(&c->whole, c, o, &s, c->rows, &c->wanted, bias)) return false;
+  dnnl_memory_desc_init_by_tag(&one_each, 1, outputs, dnnl_f32, dnnl_a);
+  const dnnl_memory_desc_t *bias = has_bias(o) ? &one_each : 0;
+  if (!make_part(&c->whole, c, o, &s, c->rows, &wanted, bias)) return false;
   // The last part takes the weights in the same form.
-  if (!make_part(&c->last, c, o, &s, s.rows - (c->parts - 1) * c->rows, &c->wanted, bias)) return false;
+  if (!make_part(&c->last, c, o, &s, s.rows - (c->parts - 1) * c->rows, &wanted, bias)) return false;
   if (is_gradient(o)) {
-    if (!make_reorder(&c->reorder, &c->wanted, &c->plain, false)) return false;
-    if (!make_reorder(&c->adding_reorder, &c->wanted, &c->plain, true)) return false;
-  } else if (!make_reorder(&c->reorder, &c->plain, &c->wanted, false)) {
+    if (!make_reorder(&c->reorder, &wanted, &plain, false)) return false;
+    if (!make_reorder(&c->adding_reorder, &wanted, &plain, true)) return false;
+  } else if (!make_reorder(&c->reorder, &plain, &wanted, false)) {
     return false;
   }
-  c->scribble = larger(scribbles(&c->whole), scribbles(&c->last));
-  c->scribble = larger(c->scribble, floats(&c->reorder.scratchpad));
-  if (is_gradient(o)) c->scribble = larger(c->scribble, floats(&c->adding_reorder.scratchpad));
-  c->weights = floats(&c->wanted);
+  c->scribble = larger(
+      larger(scribble_of_part(&c->whole), scribble_of_part(&c->last)),
+      larger(scribble_of(c->reorder), scribble_of(c->adding_reorder)));
+  int64_t plain_weights = kernels_floats_of(c->reorder, is_gradient(o) ? DNNL_ARG_TO : DNNL_ARG_FROM);
+  c->weights = kernels_floats_of(c->whole.convolution, name_of_weights(o));
   // Also room for rounded weights.
-  c->sums = (is_gradient(o) && c->parts > c->threads) || c->form == ROUNDED ? larger(c->weights, floats(&c->plain)) : 0;
-  c->input_room = c->has_input_room ? floats(&c->whole.input) : 0;
-  c->output_room = c->has_output_room ? floats(&c->whole.output) : 0;
+  c->sums = (is_gradient(o) && c->parts > c->threads) || c->form == ROUNDED ? larger(c->weights, plain_weights) : 0;
+  c->input_room = c->has_input_room ? kernels_floats_of(c->whole.convolution, name_of_input(o)) : 0;
+  c->output_room = c->has_output_room ? kernels_floats_of(c->whole.convolution, name_of_output(o)) : 0;
   return true;
 }
 
@@ -380,7 +354,7 @@ int64_t kernels_make_convolution(kernels_operation *o, int threads, int64_t exam
   bool made = make(c, o, threads, examples);
   if (!made && c->is_winograd) {
     // Not on this processor.
-    free_steps(c);
+    free_all(c);
     c->is_winograd = false;
     c->form = form_of(c, o, &s);
     made = make(c, o, threads, examples);
@@ -391,34 +365,9 @@ int64_t kernels_make_convolution(kernels_operation *o, int threads, int64_t exam
   return -1;
 }
 
-typedef struct {
-  int name;
-  const dnnl_memory_desc_t *description;
-  const void *address;
-} argument;
-
-static bool run_step(const step *s, int count, const argument *given) {
-  dnnl_exec_arg_t arguments[5];
-  bool done = true;
-  int before = kernels_enter_library();
-  for (int i = 0; i < count; i++) {
-    arguments[i].arg = given[i].name;
-    arguments[i].memory = 0;
-    done &= dnnl_memory_create(&arguments[i].memory, given[i].description, kernels_engine, (void *)given[i].address)
-        == dnnl_success;
-  }
-  done = done && dnnl_primitive_execute(s->primitive, kernels_stream, count, arguments) == dnnl_success;
-  for (int i = 0; i < count; i++) dnnl_memory_destroy(arguments[i].memory);
-  kernels_leave_library(before);
-  return done;
-}
-
-static bool run_reorder(
-    const step *s, const dnnl_memory_desc_t *from, const float *source, const dnnl_memory_desc_t *to, float *target,
-    float *scribble) {
-  argument arguments[] = {
-      {DNNL_ARG_FROM, from, source}, {DNNL_ARG_TO, to, target}, {DNNL_ARG_SCRATCHPAD, &s->scratchpad, scribble}};
-  return run_step(s, 3, arguments);
+static bool run_reorder(dnnl_primitive_t reorder, const float *from, float *to, float *scribble) {
+  primitive_argument arguments[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, scribble}};
+  return kernels_run_primitive(reorder, 3, arguments);
 }
 
 /* Some examples of an operand, and room for them in the form that the primitive wants, or the same. */
@@ -437,9 +386,7 @@ static examples examples_of(
 }
 
 /* Converts what a primitive reads. */
-static bool enter(
-    const convolution *c, const examples *e, const step *step, const dnnl_memory_desc_t *plain,
-    const dnnl_memory_desc_t *wanted, float *scribble) {
+static bool enter(const convolution *c, const examples *e, dnnl_primitive_t reorder, float *scribble) {
   if (e->room == e->given) return true;
   const kernels_loops *loops = kernels_chosen_loops();
   switch (c->form) {
@@ -452,7 +399,7 @@ static bool enter(
         loops->round_to_bfloat16(e->count, e->given, e->room);
       }
       break;
-    case IN_BLOCKS: return run_reorder(step, plain, e->given, wanted, e->room, scribble);
+    case IN_BLOCKS: return run_reorder(reorder, e->given, e->room, scribble);
   }
   return true;
 }
@@ -472,11 +419,9 @@ static void add(const examples *e) {
 }
 
 /* And back, what it wrote. */
-static bool leave(
-    const convolution *c, const examples *e, const step *step, const dnnl_memory_desc_t *plain,
-    const dnnl_memory_desc_t *wanted, float *scribble) {
+static bool leave(const convolution *c, const examples *e, dnnl_primitive_t reorder, float *scribble) {
   if (e->room == e->given) return true;
-  if (c->form == IN_BLOCKS) return run_reorder(step, wanted, e->room, plain, e->given, scribble);
+  if (c->form == IN_BLOCKS) return run_reorder(reorder, e->room, e->given, scribble);
   if (c->adds_apart) {
     add(e);
     return true;
@@ -509,10 +454,11 @@ bool kernels_begin_convolution(const kernels_operation *o, const kernels_run *ru
   const float *given = operand(o, run, 2);
   float *scribble = scratch_of(o, run, 0), *wanted = scribble + c->weights_at, *rounded = scribble + c->scribble;
   if (c->form == ROUNDED) {
-    kernels_chosen_loops()->round_to_bfloat16((int64_t)(dnnl_memory_desc_get_size(&c->plain) / 4), given, rounded);
+    shape s = shape_of(o);
+    kernels_chosen_loops()->round_to_bfloat16(s.outputs * (s.inputs / s.groups) * s.size * s.size, given, rounded);
     given = rounded;
   }
-  return run_reorder(&c->reorder, &c->plain, given, &c->wanted, wanted, scribble);
+  return run_reorder(c->reorder, given, wanted, scribble);
 }
 
 bool kernels_run_part_of_convolution(const kernels_operation *o, const kernels_run *run, int thread, int index) {
@@ -527,46 +473,32 @@ bool kernels_run_part_of_convolution(const kernels_operation *o, const kernels_r
       o, run, input_operand(o), row, p->rows, c->input_count, c->has_input_room ? input_room : 0);
   examples output = examples_of(
       o, run, output_operand(o), row, p->rows, c->output_count, c->has_output_room ? output_room : 0);
-  if (reads_input(o)) done = enter(c, &input, &p->enter_input, &p->plain_input, &p->input, scratch);
+  if (reads_input(o)) done = enter(c, &input, p->enter_input, scratch);
   // What is added to is read too, but where what comes behind adds.
   if (reads_output(o) || (adds(o) && c->form == ROUNDED && !c->adds_apart)) {
-    done = done && enter(c, &output, &p->enter_output, &p->plain_output, &p->output, scratch);
+    done = done && enter(c, &output, p->enter_output, scratch);
   }
-  argument arguments[5];
-  int count = 4;
-  arguments[3] = (argument){DNNL_ARG_SCRATCHPAD, &p->convolution.scratchpad, scratch};
-  switch (o->code) {
-    case KERNELS_CONVOLUTION:
-      arguments[0] = (argument){DNNL_ARG_DST, &p->output, output.room};
-      arguments[1] = (argument){DNNL_ARG_SRC, &p->input, input.room};
-      arguments[2] = (argument){DNNL_ARG_WEIGHTS, &c->wanted, weights};
-      if (o->operands[3]) arguments[count++] = (argument){DNNL_ARG_BIAS, &c->bias, operand(o, run, 3)};
-      break;
-    case KERNELS_CONVOLUTION_INPUT_COTANGENT:
-      arguments[0] = (argument){DNNL_ARG_DIFF_SRC, &p->input, input.room};
-      arguments[1] = (argument){DNNL_ARG_DIFF_DST, &p->output, output.room};
-      arguments[2] = (argument){DNNL_ARG_WEIGHTS, &c->wanted, weights};
-      break;
-    default:
-      arguments[0] = (argument){DNNL_ARG_DIFF_WEIGHTS, &c->wanted, is_first ? cotangents : part_cotangents};
-      arguments[1] = (argument){DNNL_ARG_DIFF_DST, &p->output, output.room};
-      arguments[2] = (argument){DNNL_ARG_SRC, &p->input, input.room};
-  }
+  primitive_argument arguments[] = {
+      {name_of_input(o), input.room},
+      {name_of_output(o), output.room},
+      {name_of_weights(o), !is_gradient(o) ? weights : is_first ? cotangents : part_cotangents},
+      {DNNL_ARG_SCRATCHPAD, scratch},
+      {DNNL_ARG_BIAS, has_bias(o) ? operand(o, run, 3) : 0}};
   if (c->is_own) {
     shape s = shape_of(o);
     if (is_first) memset(cotangents, 0, (size_t)c->weights * sizeof(float));
     add_pixel_cotangents(&s, p->rows, output.room, input.room, cotangents);
     return done;
   }
-  done = done && run_step(&p->convolution, count, arguments);
+  done = done && kernels_run_primitive(p->convolution, has_bias(o) ? 5 : 4, arguments);
   if (is_gradient(o)) {
     if (!is_first) kernels_chosen_loops()->reduce(c->weights, cotangents, part_cotangents);
     return done;
   }
   return done
       && (o->code == KERNELS_CONVOLUTION
-              ? leave(c, &output, &p->leave, &p->plain_output, &p->output, scratch)
-              : leave(c, &input, &p->leave, &p->plain_input, &p->input, scratch));
+              ? leave(c, &output, p->leave, scratch)
+              : leave(c, &input, p->leave, scratch));
 }
 
 bool kernels_end_convolution(const kernels_operation *o, const kernels_run *run) {
@@ -579,8 +511,7 @@ bool kernels_end_convolution(const kernels_operation *o, const kernels_run *run)
     bool adds = thread > 0 || run->accumulate;
     done = done
         && run_reorder(
-               adds ? &c->adding_reorder : &c->reorder, &c->wanted, scribble + c->weights_at, &c->plain,
-               operand(o, run, 0), scribble);
+               adds ? c->adding_reorder : c->reorder, scribble + c->weights_at, operand(o, run, 0), scribble);
   }
   return done;
 }

@@ -286,7 +286,7 @@ static int64_t room_of(const kernels_operation *o) {
 }
 
 int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threads) {
-  int64_t scratch = 0, library = 0;
+  int64_t most = 0;
   join_activations(operations, count);
   join_derivatives(operations, count);
   for (int64_t i = 0; i < count;) {
@@ -294,25 +294,22 @@ int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threa
     int64_t end = is_product ? i + 1 : end_of_region(operations, i, count);
     if (end == i) end++;
     double cost = cost_of_row(&operations[i]) * (double)operations[i].rows;
-    int64_t needed = is_product ? kernels_make_products(&operations[i], threads_for(cost, threads, threads))
-                                : make_convolutions(&operations[i], end - i, threads);
-    if (needed < 0) {
+    int64_t library = is_product ? kernels_make_products(&operations[i], threads_for(cost, threads, threads))
+                                 : make_convolutions(&operations[i], end - i, threads);
+    if (library < 0) {
       kernels_unplan(operations, end);
       return -1;
     }
-    // Regions and products run one after the other, and may share what the library scribbles on.
-    library = larger(library, needed);
+    // Regions and products run one after the other, and take turns. Behind what the library needs stands the operations' own.
+    int64_t scratch = padded(library);
     for (; i < end; i++) {
       if (is_product || kind_of(&operations[i]) == CONVOLUTION) continue;
       operations[i].scratch = scratch;
       scratch += room_of(&operations[i]);
     }
+    most = larger(most, scratch);
   }
-  for (int64_t i = 0; i < count; i++) {
-    kind kind = kind_of(&operations[i]);
-    if (kind == LARGE_PRODUCT || kind == CONVOLUTION) operations[i].scratch += scratch;
-  }
-  return scratch + padded(library);
+  return most;
 }
 
 void kernels_unplan(kernels_operation *operations, int64_t count) {
