@@ -60,6 +60,8 @@ static shape shape_of(const kernels_operation *o) {
   return s;
 }
 
+static int64_t weight_count(const shape *s) { return s->outputs * (s->inputs / s->groups) * s->size * s->size; }
+
 static void images(
     dnnl_memory_desc_t *d, int64_t rows, int64_t channels, int64_t height, int64_t width, dnnl_data_type_t type,
     dnnl_format_tag_t tag) {
@@ -289,8 +291,7 @@ int64_t kernels_examples_of_part(const kernels_operation *o) {
   int64_t bytes = count * (o->arithmetic == KERNELS_BFLOAT16 ? 2 : 4);
   int64_t examples = (has_winograd(o, &s) ? WINOGRAD_BYTES : PART_BYTES) / bytes;
   // Each part has parameter cotangents of its own to be added up.
-  int64_t of_weights = s.inputs / s.groups * s.outputs * s.size * s.size * 4;
-  if (is_gradient(o)) examples = larger(examples, 2 * of_weights / bytes);
+  if (is_gradient(o)) examples = larger(examples, 2 * 4 * weight_count(&s) / bytes);
   return larger(examples, 1);
 }
 
@@ -455,7 +456,7 @@ bool kernels_begin_convolution(const kernels_operation *o, const kernels_run *ru
   float *scribble = scratch_of(o, run, 0), *wanted = scribble + c->weights_at, *rounded = scribble + c->scribble;
   if (c->form == ROUNDED) {
     shape s = shape_of(o);
-    kernels_chosen_loops()->round_to_bfloat16(s.outputs * (s.inputs / s.groups) * s.size * s.size, given, rounded);
+    kernels_chosen_loops()->round_to_bfloat16(weight_count(&s), given, rounded);
     given = rounded;
   }
   return run_reorder(c->reorder, given, wanted, scribble);

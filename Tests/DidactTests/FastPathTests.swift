@@ -189,6 +189,21 @@ import Testing
     #expect(fast.keptPlanCount <= 16)
   }
 
+  /// A deeper network needs no more scratch memory, because its regions take turns.
+  @Test func scratchMemoryIsThatOfTheLargestRegion() throws {
+    func scratch(depth: Int64) throws -> Int {
+      let specification: JSONObject = [
+        "type": "wide_resnet", "inputs": [8, 8, 3], "classes": 3, "depth": .integer(depth), "width": 1,
+      ]
+      let network = try Network(NetworkSpecification(.object(specification)), threads: 2)
+      let plan = try Plan(network, Plan.Key(rows: 8, normalization: .batch, isNoisy: false, isKept: true))
+      return try #require(try plan.program(.backward(toInput: false))).scratchByteCount
+    }
+    let least = try scratch(depth: 16)
+    #expect(least > 0)
+    #expect(try scratch(depth: 28) == least)
+  }
+
   @Test func aPassIsUsedAgainOnlyWhenFree() throws {
     let network = try Self.pair(Self.networks[0], threads: 1).fast
     let inputs = try (0..<3).map { try randomTensor(Shape(4, 5), .float32, seed: UInt64($0)) }
