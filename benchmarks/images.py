@@ -1,7 +1,8 @@
 """Didact beside PyTorch on images: the step of a WideResNet-28-2, its floor, and the memory that it takes.
 
-The floor of a mode is the time of the step's convolutions run alone in oneDNN (convolutions.c), each in its faster
-layout, plus that of carrying their inputs and outputs through memory once in each pass.
+The floor of a step is the time of its convolutions run alone in oneDNN (convolutions.c), each in its faster layout, plus
+that of carrying their inputs and outputs through memory once in each pass. Norms of the terms' gradients take a backward
+of the strong view for each of its two terms, where the step without norms makes one.
 """
 
 import subprocess
@@ -54,11 +55,14 @@ def compare(threads):
                     print(f"  floor: not available: {program}")
                 else:
                     floors.append(floor_of(program, mode, feedback, problem))
-                    floor = {key: (floors[0][key] + floors[1][key]) / 2 for key in floors[0]}
-                    for name in ("didact", "didact without norms"):
-                        ratio = rows[name]["median"] / sum(floor.values())
-                        print(f"  {name}: {ratio:.2f} × the floor of {sum(floor.values()):.3f} s", end="")
-                        print(f" (convolutions {floor['convolutions']:.3f} s, memory {floor['memory']:.3f} s)")
+                    floor = {
+                        name: {part: (first[part] + floors[1][name][part]) / 2 for part in first}
+                        for name, first in floors[0].items()
+                    }
+                    for name, parts in floor.items():
+                        seconds = sum(parts.values())
+                        print(f"  {name}: {rows[name]['median'] / seconds:.2f} × its floor of {seconds:.3f} s", end="")
+                        print(f" (convolutions {parts['convolutions']:.3f} s, memory {parts['memory']:.3f} s)")
                 print("  peak memory: " + ", ".join(f"{name} {size / 2**30:.2f} GiB" for name, size in memory.items()))
                 results.append({"mode": mode, "feedback": feedback, "contenders": rows, "others": others,
                                 "floor": floor, "memory": memory})
@@ -111,7 +115,7 @@ def compiled_program(folder):
 
 
 def floor_of(program, mode, feedback, problem):
-    """Seconds of the convolutions alone, and of their inputs and outputs through memory."""
+    """By contender, seconds of the convolutions alone, and of their inputs and outputs through memory."""
     words = [str(number) for shape in CONVOLUTIONS for number in shape]
     command = [str(program), mode, str(problem.unlabelled), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -125,9 +129,12 @@ def floor_of(program, mode, feedback, problem):
         backwards += labelled
         forwards += 2 * unlabelled
     sizes = [(i * size**2 + o * (size // stride) ** 2) * count for i, o, size, _, stride, count in CONVOLUTIONS]
-    # A forward reads inputs and writes outputs; a backward reads both cotangents' sides and the inputs again.
-    bytes_moved = 4 * sum(sizes) * (forwards + 2 * backwards) / (2 if mode == "bfloat16" else 1)
-    return {
-        "convolutions": forwards * forward + backwards * (of_input + of_parameters),
-        "memory": bytes_moved / bandwidth,
-    }
+    floor = {}
+    for name, more in (("didact", unlabelled), ("didact without norms", 0)):
+        # A forward reads inputs and writes outputs; a backward reads both cotangents' sides and the inputs again.
+        bytes_moved = 4 * sum(sizes) * (forwards + 2 * (backwards + more)) / (2 if mode == "bfloat16" else 1)
+        floor[name] = {
+            "convolutions": forwards * forward + (backwards + more) * (of_input + of_parameters),
+            "memory": bytes_moved / bandwidth,
+        }
+    return floor

@@ -333,10 +333,10 @@ static bool make(convolution *c, const kernels_operation *o, int threads, int64_
   c->scribble = larger(
       larger(scribble_of_part(&c->whole), scribble_of_part(&c->last)),
       larger(scribble_of(c->reorder), scribble_of(c->adding_reorder)));
-  int64_t plain_weights = kernels_floats_of(c->reorder, is_gradient(o) ? DNNL_ARG_TO : DNNL_ARG_FROM);
   c->weights = kernels_floats_of(c->whole.convolution, name_of_weights(o));
   // Also room for rounded weights.
-  c->sums = (is_gradient(o) && c->parts > c->threads) || c->form == ROUNDED ? larger(c->weights, plain_weights) : 0;
+  bool has_sums = (is_gradient(o) && c->parts > c->threads) || c->form == ROUNDED;
+  c->sums = has_sums ? larger(c->weights, padded(weight_count(&s))) : 0;
   c->input_room = c->has_input_room ? kernels_floats_of(c->whole.convolution, name_of_input(o)) : 0;
   c->output_room = c->has_output_room ? kernels_floats_of(c->whole.convolution, name_of_output(o)) : 0;
   return true;
