@@ -63,14 +63,18 @@ def compare(threads):
                         seconds = sum(parts.values())
                         print(f"  {name}: {rows[name]['median'] / seconds:.2f} × its floor of {seconds:.3f} s", end="")
                         print(f" (convolutions {parts['convolutions']:.3f} s, memory {parts['memory']:.3f} s)")
-                print("  peak memory: " + ", ".join(f"{name} {size / 2**30:.2f} GiB" for name, size in memory.items()))
+                sizes = (
+                    f"{name} {size['growth'] / 2**30:.3f} GiB (process {size['process'] / 2**30:.2f})"
+                    for name, size in memory.items()
+                )
+                print("  peak memory above that before the first step: " + ", ".join(sizes))
                 results.append({"mode": mode, "feedback": feedback, "contenders": rows, "others": others,
                                 "floor": floor, "memory": memory})
     return results
 
 
 def compare_step(problem, peers, tolerance):
-    """Rows of the table, the share of other programs, and by how much each contender's memory grows."""
+    """Rows of the table, the share of other programs, and each contender's peak memory."""
     workers = {
         "didact": Worker("contenders.didact_step", "DidactStep", problem),
         "didact without norms": Worker("contenders.didact_step", "DidactStep", problem, False),

@@ -50,4 +50,4 @@ class DidactStep:
         return networks, labels, losses
 
     def memory(self):
-        return common.peak_growth(self)
+        return common.peak_memory(self)

@@ -110,8 +110,8 @@ def sampled_labels(probabilities, step):
     return np.minimum((cumulative <= numbers[:, None]).sum(axis=1), probabilities.shape[1] - 1)
 
 
-def peak_growth(step, steps=3):
-    """By how many bytes the resident memory of this process grows at most during the first steps."""
+def peak_memory(step, steps=3):
+    """By how many bytes the resident memory of this process grows at most during the first steps, and what it then is."""
     status = Path("/proc/self/status")
 
     def bytes_of(key):
@@ -123,4 +123,5 @@ def peak_growth(step, steps=3):
     before = bytes_of("VmRSS")
     for _ in range(steps):
         step()
-    return bytes_of("VmHWM") - before
+    peak = bytes_of("VmHWM")
+    return {"growth": peak - before, "process": peak}

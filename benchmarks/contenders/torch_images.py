@@ -65,7 +65,7 @@ class TorchImageStep(ModuleTorchStep):
         return network.to(memory_format=self.memory_format)
 
     def memory(self):
-        return common.peak_growth(self)
+        return common.peak_memory(self)
 
 
 class ChannelsLast(TorchImageStep):
