@@ -27,6 +27,19 @@ bool kernels_start_library(void) {
 
 /* MARK: Primitives */
 
+/* oneDNN 2.6 makes wrong primitives, or ends the process, where several threads make them at a time. */
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
+int kernels_begin_making(void) {
+  pthread_mutex_lock(&making);
+  return kernels_enter_library();
+}
+
+void kernels_end_making(int before) {
+  kernels_leave_library(before);
+  pthread_mutex_unlock(&making);
+}
+
 dnnl_primitive_attr_t kernels_attributes(bool adds) {
   dnnl_primitive_attr_t attributes = 0;
   dnnl_post_ops_t after = 0;
@@ -195,9 +208,9 @@ static void make_products(kernels_operation *o, int threads) {
 }
 
 int64_t kernels_make_products(kernels_operation *o, int threads) {
-  int before = kernels_enter_library();
+  int before = kernels_begin_making();
   make_products(o, threads);
-  kernels_leave_library(before);
+  kernels_end_making(before);
   bool has_two = o->code == KERNELS_DENSE_PARAMETER_COTANGENTS || (o->code == KERNELS_DENSE_TANGENT && o->operands[1]);
   int count = has_two ? 2 : 1;
   int64_t scratch = 0;
@@ -213,10 +226,12 @@ int64_t kernels_make_products(kernels_operation *o, int threads) {
 }
 
 void kernels_free_products(kernels_operation *o) {
+  int before = kernels_begin_making();
   for (int i = 0; i < 2; i++) {
     if (o->products[i]) free_product(o->products[i]);
     o->products[i] = 0;
   }
+  kernels_end_making(before);
 }
 
 int kernels_threads_of_products(const kernels_operation *o) {

@@ -10,6 +10,9 @@ extern dnnl_stream_t kernels_stream;
 /* Makes both once; false where that fails. */
 bool kernels_start_library(void);
 
+/* Around all that makes or frees primitives: one thread at a time. */
+int kernels_begin_making(void);
+void kernels_end_making(int before);
 /* Of a primitive that adds to its destination, or not, and whose scratch memory is ours, so that it may run on another
  * thread than it was made on. 0 where there is no memory. */
 dnnl_primitive_attr_t kernels_attributes(bool adds);

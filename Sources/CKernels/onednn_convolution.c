@@ -227,7 +227,9 @@ static void free_all(convolution *c) {
 void kernels_free_convolution(kernels_operation *o) {
   convolution *c = o->products[0];
   if (!c) return;
+  int before = kernels_begin_making();
   free_all(c);
+  kernels_end_making(before);
   free(c);
   o->products[0] = 0;
 }
@@ -351,7 +353,7 @@ int64_t kernels_make_convolution(kernels_operation *o, int threads, int64_t exam
   c->form = form_of(c, o, &s);
   c->adds_apart = adds_apart(c, o);
   c->is_own = skips_pixels(o, &s) && c->form != IN_BLOCKS;
-  int before = kernels_enter_library();
+  int before = kernels_begin_making();
   bool made = make(c, o, threads, examples);
   if (!made && c->is_winograd) {
     // Not on this processor.
@@ -360,7 +362,7 @@ int64_t kernels_make_convolution(kernels_operation *o, int threads, int64_t exam
     c->form = form_of(c, o, &s);
     made = make(c, o, threads, examples);
   }
-  kernels_leave_library(before);
+  kernels_end_making(before);
   if (made) return c->scribble + c->sums + c->input_room + c->output_room;
   kernels_free_convolution(o);
   return -1;

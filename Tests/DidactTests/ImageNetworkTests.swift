@@ -318,6 +318,36 @@ import Testing
     #expect(largestDifference(try pass.tangent(direction).values, exact.values) < 1e-4)
   }
 
+  /// Convolutions that are made on several threads at a time, at shapes that follow each other too fast to be kept.
+  @Test func networksMadeOnFourThreadsComputeTheSerialBits() async throws {
+    let specification = try images(
+      9, 9, 3,
+      [
+        convolution(17, ["size": 3]), layer("relu"), convolution(33, ["size": 3, "stride": 2]), layer("swish"),
+        convolution(16, ["size": 1]), convolution(32, ["size": 5]), layer("batch_norm"), layer("relu"),
+        convolution(32, ["size": 3, "groups": 32]), convolution(5, ["size": 2]), layer("flatten"), dense(3),
+      ])
+    let cases = convolutionArithmetics.flatMap { arithmetic in (2..<12).map { (arithmetic, rows: $0) } }
+    @Sendable func passes(_ arithmetic: ConvolutionArithmetic, rows: Int) throws -> [[Double]] {
+      let network = try Network(specification, seed: 1, threads: 2, arithmetic: arithmetic)
+      let x = try randomTensor(Shape(rows, network.inputs), seed: 1)
+      return try threePasses(network, x, randomTensor(Shape(rows, 3), seed: 2))
+    }
+    let serial = try cases.map { try passes($0.0, rows: $0.rows) }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for task in 0..<4 {
+        group.addTask {
+          for round in 0..<3 * cases.count {
+            let index = (round * 7 + task * 11) % cases.count, (arithmetic, rows) = cases[index]
+            let isSame = try passes(arithmetic, rows: rows) == serial[index]
+            #expect(isSame, "\(arithmetic), \(rows) rows")
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+  }
+
   @Test func layersThatNobodyReads() throws {
     func network(_ layers: [JSON]) throws -> Network { try Network(images(4, 4, 1, layers)) }
     #expect(throws: DidactError.self) {
