@@ -314,7 +314,8 @@ public final class Network: @unchecked Sendable {
       let index = (0..<input.count).first { !Float(input[$0]).isFinite } ?? 0
       throw DidactError(
         .data,
-        "row \(firstRow + index / inputs), column \(index % inputs): \(input[index]) is not a finite \(elementType) number"
+        "row \(firstRow + index / inputs), \(specification.extent.place(of: index % inputs)): \(input[index]) is not a "
+          + "finite \(elementType) number"
       )
     }
     let result = try pass.predict()

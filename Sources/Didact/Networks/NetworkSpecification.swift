@@ -31,6 +31,9 @@ public struct NetworkSpecification: Sendable, Equatable {
     guard var object = json.members, extent.isImage else {
       throw DidactError(.invalidArgument, "a network of vectors cannot be resized; its input is \(extent)")
     }
+    guard height > 0, width > 0 else {
+      throw DidactError(.invalidArgument, "images have at least one row and one column; got \(height) × \(width)")
+    }
     object["inputs"] = .array([height, width, extent.channels].map { .integer(Int64($0)) })
     return try NetworkSpecification(.object(object))
   }

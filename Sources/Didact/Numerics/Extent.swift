@@ -14,6 +14,13 @@ public struct Extent: Equatable, Sendable, CustomStringConvertible {
   public var isImage: Bool { pixels > 1 }
   public var count: Int { pixels * channels }
   public var description: String { pixels == 1 ? "[\(channels)]" : "[\(height), \(width), \(channels)]" }
+  /// Where an element of an example stands, for messages.
+  func place(of index: Int) -> String {
+    guard isImage else { return "column \(index)" }
+    let pixel = index / channels
+    return "y \(pixel / width), x \(pixel % width), channel \(index % channels)"
+  }
+
   /// What shapes of arrays such examples have, for messages.
   var expected: String {
     guard pixels > 1 else { return "[rows, \(channels)]" }

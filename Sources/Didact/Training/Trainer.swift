@@ -469,10 +469,17 @@ public final class Trainer: @unchecked Sendable {
     let strongRows = try strong.map { try prepared($0, "unlabeled, strong view") } ?? weak
     try checkStrong(strongRows, of: weak)
     if let pseudoLabels { try checkLabels(pseudoLabels, "pseudo_labels") }
-    return try writing {
-      try method.metaGradient(
-        labeled, weak: weak, strong: strongRows, pseudoLabels: pseudoLabels.map { try Tensor($0) }, draw: draw,
-        into: gradient)
+    do {
+      return try writing {
+        try method.metaGradient(
+          labeled, weak: weak, strong: strongRows, pseudoLabels: pseudoLabels.map { try Tensor($0) }, draw: draw,
+          into: gradient)
+      }
+    } catch let error as DidactError where error.code == .diverged {
+      throw DidactError(
+        .diverged,
+        "step \(steps): the meta-gradient, or a loss on the way to it, is not finite; nothing was changed. Look for "
+          + "parameters or inputs that are very large")
     }
   }
 
@@ -554,10 +561,10 @@ public final class Trainer: @unchecked Sendable {
       let index = (0..<rows.count).first(where: { !rows[$0].isFinite })
     else { return }
     let row = firstRow + index / input.columns, column = index % input.columns
+    let place = student.specification.extent.place(of: column)
     let columnName = column < featureNames.count ? " (\(featureNames[column]))" : ""
     throw DidactError(
-      .data,
-      "\(name), row \(row), column \(column)\(columnName): \(input[index]) is not a finite \(elementType) number")
+      .data, "\(name), row \(row), \(place)\(columnName): \(input[index]) is not a finite \(elementType) number")
   }
 
   private func strongView(_ strong: BorrowedArray?, of weak: Tensor?) throws -> Tensor? {

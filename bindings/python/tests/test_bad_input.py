@@ -846,6 +846,16 @@ def test_nan_in_parameters_is_not_hidden(activation):
         trainer.step(x, [0, 1, 0, 1])
 
 
+def test_a_meta_gradient_that_is_not_finite_says_after_which_step():
+    xl, yl, xu = batch()
+    trainer = make()
+    trainer.step(xl, yl, xu)
+    trainer.teacher.parameters["dense0.weight"][0, 0] = np.nan
+    for call in (trainer.meta_gradient, trainer.meta_objective):
+        with pytest.raises(didact.DidactError, match="step 1: the meta-gradient.*nothing was changed"):
+            call(xl, yl, xu)
+
+
 def test_predictions_that_overflow_name_the_row():
     network = didact.Network(didact.mlp(2, [8], 2))
     x = np.ones((3, 2), np.float32)

@@ -116,6 +116,21 @@ def test_other_shapes_are_refused(shape):
     assert trainer.steps == 0
 
 
+@pytest.mark.parametrize("order", ["NHWC", "NCHW"])
+def test_the_place_of_a_value_that_is_not_finite_is_that_in_the_image(order):
+    array = np.zeros((4, *SHAPE))
+    array[2, 3, 5, 1] = np.nan
+    if order == "NCHW":
+        array = array.transpose(0, 3, 1, 2)
+    trainer = make()
+    for call in (
+        lambda: trainer.fit(array, [0, 1, 2, 0]), lambda: trainer.step(array, [0, 1, 2, 0], images(4)),
+        lambda: trainer.predict(array), lambda: trainer.student.predict_proba(array),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="row 2, y 3, x 5, channel 1"):
+            call()
+
+
 def test_networks_that_cannot_be_are_refused():
     for network, message in (
         (didact.wide_resnet((32, 32, 3), 10, depth=27), "6 n \\+ 4"),
@@ -330,6 +345,8 @@ def test_what_is_no_file_of_weights(tmp_path):
         didact.load_pretrained(make(), path)
     with pytest.raises(TypeError, match=r"\(height, width\)"):
         network.resized(8)
+    with pytest.raises(ValueError, match="got 0 × 8"):
+        network.resized((0, 8))
     with pytest.raises(didact.DidactError, match="stages"):
         network.resized((16, 16))
     assert didact.Network(didact.small_cnn(SHAPE, 3, stages=2)).resized((16, 16)).specification["inputs"] == [16, 16, 3]
