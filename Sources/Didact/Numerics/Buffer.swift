@@ -43,19 +43,12 @@ package final class Buffer: @unchecked Sendable {
 
   package init(byteCount: Int) throws {
     guard byteCount >= 0 else { throw DidactError(.internalError, "a buffer of \(byteCount) bytes") }
-    // A system that promises more memory than it has would end the process later, without an error.
-    let counted = min(byteCount, Buffer.physicalMemory)
-    let before = Buffer.bytesAlive.add(counted, ordering: .relaxed).oldValue
+    try Buffer.checkRoom(byteCount: byteCount)
     var pointer: UnsafeMutableRawPointer?
-    guard byteCount <= Buffer.physicalMemory - before,
-      posix_memalign(&pointer, 64, byteCount + Buffer.padding) == 0, let pointer
-    else {
-      Buffer.bytesAlive.subtract(counted, ordering: .relaxed)
-      throw DidactError(
-        .outOfMemory,
-        "could not allocate \(byteCount) bytes beside the \(before) in use, on a machine with \(Buffer.physicalMemory); "
-          + "use a smaller batch or network")
+    guard posix_memalign(&pointer, 64, byteCount + Buffer.padding) == 0, let pointer else {
+      throw Buffer.noRoom(byteCount)
     }
+    Buffer.bytesAlive.add(byteCount, ordering: .relaxed)
     memset(pointer, 0, byteCount)
     self.address = pointer
     self.byteCount = byteCount
@@ -75,15 +68,36 @@ package final class Buffer: @unchecked Sendable {
     Buffer.bytesAlive.subtract(byteCount, ordering: .relaxed)
   }
 
+  /// A system that promises more memory than it has would end the process later, without an error.
   /// - Throws: `DidactError.outOfMemory` where the machine has no room for so many bytes more.
   static func checkRoom(byteCount: Int) throws {
-    let alive = bytesAlive.load(ordering: .relaxed)
-    guard byteCount <= physicalMemory - alive else {
-      throw DidactError(
-        .outOfMemory,
-        "\(byteCount) bytes are needed beside the \(alive) in use, on a machine with \(physicalMemory); use a smaller "
-          + "batch or network")
+    guard byteCount <= physicalMemory - bytesAlive.load(ordering: .relaxed) else { throw noRoom(byteCount) }
+    // Asking takes as long as filling a megabyte.
+    guard byteCount >= 1 << 28, let available = availableMemory() else { return }
+    guard byteCount <= available else { throw noRoom(byteCount) }
+  }
+
+  private static func noRoom(_ byteCount: Int) -> DidactError {
+    let available = availableMemory().map { ", of which programs can still have \($0)" } ?? ""
+    return DidactError(
+      .outOfMemory,
+      "could not allocate \(byteCount) bytes beside the \(bytesAlive.load(ordering: .relaxed)) in use, on a machine with "
+        + "\(physicalMemory)\(available); use a smaller batch or network")
+  }
+
+  /// The bytes that the system can still give to programs; nil where it does not say: only Linux does.
+  static func availableMemory() -> Int? {
+    guard let file = fopen("/proc/meminfo", "r") else { return nil }
+    defer { fclose(file) }
+    var sizes: [Substring: Int] = [:]
+    var line = [CChar](repeating: 0, count: 256)
+    while fgets(&line, Int32(line.count), file) != nil {
+      // Such as "MemAvailable:   22772840 kB".
+      let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      let words = text.split(whereSeparator: \.isWhitespace)
+      if words.count > 1 { sizes[words[0]] = Int(words[1]) }
     }
+    return sizes["MemAvailable:"].map { 1024 * ($0 + (sizes["SwapFree:"] ?? 0)) }
   }
 
   /// Of all buffers with memory of their own.

@@ -960,6 +960,19 @@ def test_a_network_larger_than_the_machine_is_refused_before_it_is_made():
         didact.Network(didact.mlp(64, [200_000, 200_000], 10))
 
 
+def test_a_batch_larger_than_what_others_leave_of_the_machine_is_refused():
+    try:
+        lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+        available = next(1024 * int(words[1]) for words in lines if words[0] == "MemAvailable:")
+    except (OSError, StopIteration):
+        pytest.skip("the system does not say how much memory is available")
+    xl, yl, xu = batch()
+    trainer = make()
+    large = np.broadcast_to(np.float32(0), (int(1.03 * available) // (4 * xu.shape[1]), xu.shape[1]))
+    call = lambda: trainer.step(xl, yl, large)  # noqa: E731
+    assert_unchanged_by(trainer, call, MemoryError, "use a smaller batch", "DIDACT_EMEMORY")
+
+
 @pytest.mark.parametrize("network", [None, "mlp", 3, didact.Network(NETWORK)])
 def test_a_network_that_is_no_specification(network):
     with pytest.raises(TypeError, match=r"network: expected a specification, such as didact.mlp"):
