@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 dnnl_engine_t kernels_engine;
 dnnl_stream_t kernels_stream;
@@ -20,9 +21,16 @@ static void make_engine(void) {
   }
 }
 
+/* oneDNN 2.6 ends the process where it has no memory for the code of a primitive: so much is more than any takes. */
+static bool has_room_for_code(void) {
+  size_t size = (size_t)64 << 20;
+  void *room = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+  return room != MAP_FAILED && munmap(room, size) == 0;
+}
+
 bool kernels_start_library(void) {
   pthread_once(&once, make_engine);
-  return kernels_engine && kernels_stream;
+  return kernels_engine && kernels_stream && has_room_for_code();
 }
 
 /* MARK: Primitives */

@@ -7,7 +7,7 @@
 
 extern dnnl_engine_t kernels_engine;
 extern dnnl_stream_t kernels_stream;
-/* Makes both once; false where that fails. */
+/* Before primitives are made: makes both once; false where that fails, or where no memory is left. */
 bool kernels_start_library(void);
 
 /* Around all that makes or frees primitives: one thread at a time. */

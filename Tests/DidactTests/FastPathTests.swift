@@ -204,6 +204,21 @@ import Testing
     #expect(try scratch(depth: 28) == least)
   }
 
+  /// Steps of another size each would keep all of them otherwise.
+  @Test func aTensorPoolKeepsSoManyBytes() throws {
+    let pool = TensorPool(), count = 25 << 20
+    func take(_ count: Int) throws -> Buffer { try pool.tensor(Shape(count), .float32).buffer }
+    weak var first = try take(count)
+    weak var second = try take(count + 1)
+    #expect(first != nil && second != nil, "200 MiB")
+    weak var third = try take(count + 2)
+    #expect(first == nil && second != nil && third != nil, "300 MiB are too many: the oldest goes")
+    let used = try take(count + 1)
+    #expect(used === second)
+    weak var large = try take(80 << 20)
+    #expect(third == nil && second != nil && large != nil, "what is used stays")
+  }
+
   @Test func aPassIsUsedAgainOnlyWhenFree() throws {
     let network = try Self.pair(Self.networks[0], threads: 1).fast
     let inputs = try (0..<3).map { try randomTensor(Shape(4, 5), .float32, seed: UInt64($0)) }

@@ -19,12 +19,14 @@ final class Program: @unchecked Sendable {
     operations = .allocate(capacity: recorded.count)
     _ = operations.initialize(from: recorded)
     let needed = kernels_plan(operations.baseAddress, Int64(recorded.count), Int32(threads))
-    scratchOfThread = Int(max(0, needed))
-    scratchByteCount =
-      4 * scratchOfThread * Int(kernels_threads(operations.baseAddress, Int64(recorded.count), Int32(threads)))
     guard needed >= 0 else {
+      // Nothing was planned.
+      operations.deallocate()
       throw DidactError(.outOfMemory, "oneDNN could not make a product; use a smaller batch or network")
     }
+    scratchOfThread = Int(needed)
+    scratchByteCount =
+      4 * scratchOfThread * Int(kernels_threads(operations.baseAddress, Int64(recorded.count), Int32(threads)))
   }
 
   deinit {

@@ -258,8 +258,13 @@ final class MetaPseudoLabels: TwoStepMethod {
       student, optimizer, on: strong, logits: labeling.logits, pseudoLabels: pseudoLabels, draw: draw,
       statistics: .batch)
     let answer = try feedback.answer(move, student, optimizer, labeled, baseline: 0, draw: draw)
-    if let gradient { try labeling.backward(answer.term.cotangent, into: gradient, objectives) }
+    try checkFinite(answer.objective, term: "feedback", draw: draw)
+    if let gradient {
+      try labeling.backward(answer.term.cotangent, into: gradient, objectives)
+      guard kernels.allFinite(gradient) else {
+        throw DidactError(.diverged, "step \(draw): the gradient of the feedback is not finite")
+      }
+    }
     return answer.objective
   }
-
 }

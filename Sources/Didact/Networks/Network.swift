@@ -399,7 +399,16 @@ public final class Network: @unchecked Sendable {
         if index < passes.count - 1 { passes.append(passes.remove(at: index)) }
         return passes[passes.count - 1]
       }
-      let pass = try RecordedPass(self, plan(key))
+      let pass: RecordedPass
+      do {
+        pass = try RecordedPass(self, plan(key))
+      } catch let error as DidactError where error.code == .outOfMemory {
+        // Without those that are free there may be room.
+        for index in passes.indices.reversed() where isKnownUniquelyReferenced(&passes[index]) {
+          passes.remove(at: index)
+        }
+        pass = try RecordedPass(self, plan(key))
+      }
       if passes.count >= Network.keptPasses {
         guard let free = passes.indices.first(where: { isKnownUniquelyReferenced(&passes[$0]) }) else { return pass }
         passes.remove(at: free)

@@ -43,13 +43,16 @@ package final class Buffer: @unchecked Sendable {
 
   package init(byteCount: Int) throws {
     guard byteCount >= 0 else { throw DidactError(.internalError, "a buffer of \(byteCount) bytes") }
-    try Buffer.checkRoom(byteCount: byteCount)
+    guard byteCount <= Buffer.physicalMemory else { throw Buffer.noRoom(byteCount) }
+    // The system gives memory where it is first written: what other threads are filling counts.
+    let promised = Buffer.bytesPromised.add(byteCount, ordering: .relaxed).newValue
+    defer { Buffer.bytesPromised.subtract(byteCount, ordering: .relaxed) }
     var pointer: UnsafeMutableRawPointer?
-    guard posix_memalign(&pointer, 64, byteCount + Buffer.padding) == 0, let pointer else {
-      throw Buffer.noRoom(byteCount)
-    }
-    Buffer.bytesAlive.add(byteCount, ordering: .relaxed)
+    guard Buffer.hasRoom(byteCount: promised), posix_memalign(&pointer, 64, byteCount + Buffer.padding) == 0,
+      let pointer
+    else { throw Buffer.noRoom(byteCount) }
     memset(pointer, 0, byteCount)
+    Buffer.bytesAlive.add(byteCount, ordering: .relaxed)
     self.address = pointer
     self.byteCount = byteCount
     self.owner = nil
@@ -68,13 +71,17 @@ package final class Buffer: @unchecked Sendable {
     Buffer.bytesAlive.subtract(byteCount, ordering: .relaxed)
   }
 
-  /// A system that promises more memory than it has would end the process later, without an error.
   /// - Throws: `DidactError.outOfMemory` where the machine has no room for so many bytes more.
   static func checkRoom(byteCount: Int) throws {
-    guard byteCount <= physicalMemory - bytesAlive.load(ordering: .relaxed) else { throw noRoom(byteCount) }
-    // Asking takes as long as filling a megabyte.
-    guard byteCount >= 1 << 28, let available = availableMemory() else { return }
-    guard byteCount <= available else { throw noRoom(byteCount) }
+    guard hasRoom(byteCount: byteCount) else { throw noRoom(byteCount) }
+  }
+
+  /// A system that promises more memory than it has would end the process later, without an error.
+  private static func hasRoom(byteCount: Int) -> Bool {
+    guard byteCount <= physicalMemory - bytesAlive.load(ordering: .relaxed) else { return false }
+    // To ask takes a hundredth of the time that filling so much does.
+    guard byteCount >= 1 << 24, let available = availableMemory() else { return true }
+    return byteCount <= available
   }
 
   private static func noRoom(_ byteCount: Int) -> DidactError {
@@ -100,8 +107,8 @@ package final class Buffer: @unchecked Sendable {
     return sizes["MemAvailable:"].map { 1024 * ($0 + (sizes["SwapFree:"] ?? 0)) }
   }
 
-  /// Of all buffers with memory of their own.
-  private static let bytesAlive = Atomic(0)
+  /// Of all buffers with memory of their own, and of those that are being filled.
+  private static let bytesAlive = Atomic(0), bytesPromised = Atomic(0)
   private static let physicalMemory: Int = {
     let pages = sysconf(Int32(_SC_PHYS_PAGES)), size = sysconf(Int32(_SC_PAGESIZE))
     return pages > 0 && size > 0 ? pages * size : 1 << 50

@@ -8,8 +8,8 @@ final class TensorPool {
     let shape: Shape
     let elementType: ElementType
   }
-  /// Tensors kept; one more makes room by dropping the one that is free for longest.
-  private static let kept = 64
+  /// Tensors kept, and the bytes of those that are free; a new one makes room by dropping the oldest free ones.
+  private static let kept = 64, keptByteCount = 1 << 28
 
   /// A tensor with arbitrary values.
   func tensor(_ shape: Shape, _ elementType: ElementType) throws -> Tensor {
@@ -19,15 +19,23 @@ final class TensorPool {
     {
       return Tensor(shape, elementType, buffer: tensors[index].buffer)
     }
+    dropFree(byteCount: shape.count * elementType.byteCount)
     let tensor = try Tensor(shape, elementType)
-    if tensors.count >= TensorPool.kept,
-      let free = tensors.indices.first(where: { isKnownUniquelyReferenced(&tensors[$0].buffer) })
-    {
-      tensors.remove(at: free)
-    }
     if tensors.count < TensorPool.kept {
       tensors.append(Entry(buffer: tensor.buffer, shape: shape, elementType: elementType))
     }
     return tensor
+  }
+  /// Makes room for so many bytes more.
+  private func dropFree(byteCount: Int) {
+    var free = tensors.indices.filter { isKnownUniquelyReferenced(&tensors[$0].buffer) }
+    var freeByteCount = free.reduce(0) { $0 + tensors[$1].buffer.byteCount }, dropped: [Int] = []
+    while !free.isEmpty,
+      tensors.count - dropped.count >= TensorPool.kept || freeByteCount > TensorPool.keptByteCount - byteCount
+    {
+      freeByteCount -= tensors[free[0]].buffer.byteCount
+      dropped.append(free.removeFirst())
+    }
+    for index in dropped.reversed() { tensors.remove(at: index) }
   }
 }

@@ -1,6 +1,7 @@
 """Whatever is passed in, the answer is right or an exception that says what is wrong."""
 
 import ctypes
+import gc
 import json
 import os
 import struct
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -532,6 +534,51 @@ def test_errors_are_those_of_the_language_too():
         assert error.__name__ == f"Didact{kind}Error"
 
 
+def test_an_error_keeps_nothing_alive():
+    xl, yl, xu = batch()
+    trainer = make()
+    handle = weakref.ref(trainer._handle)
+    gc.disable()
+    try:
+        with pytest.raises(ValueError, match="labels"):
+            trainer.step(xl, yl[:-1], xu)
+        del trainer
+        assert handle() is None
+    finally:
+        gc.enable()
+
+
+# The address sanitizer reserves terabytes of addresses.
+@pytest.mark.skipif(sys.platform != "linux" or "asan" in os.environ.get("LD_PRELOAD", ""), reason="needs a limit of addresses")
+@pytest.mark.parametrize("network", ["didact.mlp(768, [512, 300], 5)", "didact.small_cnn((16, 16, 3), 5, width=16)"])
+def test_want_of_memory_never_ends_the_process(network):
+    program = f"""
+import resource
+import sys
+import numpy as np
+import didact
+x = np.zeros((64, 768), np.float32)
+# Threads and the library start.
+didact.Network(didact.small_cnn((8, 8, 3), 3), threads=2).record(np.zeros((4, 192), np.float32))
+used = 4096 * int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (used + (int(sys.argv[1]) << 20),) * 2)
+try:
+    network = didact.Network({network}, threads=2)
+    recorded = network.record(x)
+    recorded.backward(recorded.logits)
+    recorded.tangent(network.parameters)
+    print("fine")
+except MemoryError as error:
+    print(type(error).__name__)
+"""
+    found = []
+    for mebibytes in (*range(2, 90, 4), 1000):
+        done = run_python(program, str(mebibytes))
+        assert done.returncode == 0, f"{mebibytes} MiB: {done.returncode}, {done.stderr[-1000:]}"
+        found.append(done.stdout.strip())
+    assert found[0] == "DidactMemoryError" and found[-1] == "fine" and set(found) <= {"DidactMemoryError", "fine"}
+
+
 def test_messages_belong_to_their_thread():
     messages = {}
 
@@ -854,6 +901,22 @@ def test_a_meta_gradient_that_is_not_finite_says_after_which_step():
     for call in (trainer.meta_gradient, trainer.meta_objective):
         with pytest.raises(didact.DidactError, match="step 1: the meta-gradient.*nothing was changed"):
             call(xl, yl, xu)
+
+
+@pytest.mark.parametrize("feedback", ["exact", "gradient_dot", "loss_difference"])
+def test_a_meta_gradient_that_overflows_behind_the_student_s_step(feedback):
+    xl, yl, xu = batch()
+    trainer = make(feedback=feedback)
+    trainer.student.parameters["dense0.weight"][0, 0] = 1e38
+    for call in (trainer.meta_gradient, trainer.meta_objective):
+        try:
+            result = call(xl, yl, xu)
+        except didact.DidactError as error:
+            assert "step 0: the meta-gradient" in str(error)
+        else:
+            # Not every kind of feedback needs what is too large.
+            values = result.values() if isinstance(result, dict) else [result]
+            assert all(np.isfinite(each).all() for each in values)
 
 
 def test_predictions_that_overflow_name_the_row():

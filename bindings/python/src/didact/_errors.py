@@ -52,4 +52,8 @@ def check(status: int) -> None:
     error = _KINDS.get(status, _RUNTIME)(library.didact_last_error_message().decode("utf-8", "replace"))
     error.status = status
     error.status_name = library.didact_status_name(status).decode()
-    raise error
+    try:
+        raise error
+    finally:
+        # The error refers to this frame and by it to the caller's, who would wait for the garbage collector.
+        del error
