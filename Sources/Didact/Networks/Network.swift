@@ -403,10 +403,7 @@ public final class Network: @unchecked Sendable {
       do {
         pass = try RecordedPass(self, plan(key))
       } catch let error as DidactError where error.code == .outOfMemory {
-        // Without those that are free there may be room.
-        for index in passes.indices.reversed() where isKnownUniquelyReferenced(&passes[index]) {
-          passes.remove(at: index)
-        }
+        Network.dropFree(&passes)
         pass = try RecordedPass(self, plan(key))
       }
       if passes.count >= Network.keptPasses {
@@ -416,5 +413,11 @@ public final class Network: @unchecked Sendable {
       passes.append(pass)
       return pass
     }
+  }
+  /// Lets go of the passes that nobody uses, and of the inputs that they refer to.
+  func dropFreePasses() { passes.withLock { Network.dropFree(&$0) } }
+
+  private static func dropFree(_ passes: inout [RecordedPass]) {
+    for index in passes.indices.reversed() where isKnownUniquelyReferenced(&passes[index]) { passes.remove(at: index) }
   }
 }

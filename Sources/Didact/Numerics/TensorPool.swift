@@ -26,6 +26,9 @@ final class TensorPool {
     }
     return tensor
   }
+  /// Lets go of all tensors.
+  func clear() { tensors = [] }
+
   /// Makes room for so many bytes more.
   private func dropFree(byteCount: Int) {
     var free = tensors.indices.filter { isKnownUniquelyReferenced(&tensors[$0].buffer) }

@@ -18,6 +18,9 @@ final class WorkingMemory: Sendable {
     return try body(buffer)
   }
 
+  /// Lets go of what nobody uses.
+  func clear() { free.withLock { $0 = [] } }
+
   /// The smallest piece that is large enough; where there is none, the largest goes to make room for a new one.
   private func take(_ byteCount: Int) throws -> Buffer {
     func rank(_ piece: Buffer) -> Int { piece.byteCount >= byteCount ? piece.byteCount : Int.max - piece.byteCount }

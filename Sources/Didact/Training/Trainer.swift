@@ -650,9 +650,17 @@ public final class Trainer: @unchecked Sendable {
         throw error
       } catch {
         if begins { current?.restore(self) }
+        if let error = error as? DidactError, error.code == .outOfMemory { releaseMemory() }
         throw error
       }
     }
+  }
+
+  /// What a step that was too large took, so that a smaller one has room.
+  private func releaseMemory() {
+    for network in networks { network.dropFreePasses() }
+    batchMemory.clear()
+    WorkingMemory.shared().clear()
   }
 }
 

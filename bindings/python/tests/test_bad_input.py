@@ -549,7 +549,12 @@ def test_an_error_keeps_nothing_alive():
 
 
 # The address sanitizer reserves terabytes of addresses.
-@pytest.mark.skipif(sys.platform != "linux" or "asan" in os.environ.get("LD_PRELOAD", ""), reason="needs a limit of addresses")
+needs_a_limit_of_addresses = pytest.mark.skipif(
+    sys.platform != "linux" or "asan" in os.environ.get("LD_PRELOAD", ""), reason="needs a limit of addresses"
+)
+
+
+@needs_a_limit_of_addresses
 @pytest.mark.parametrize("network", ["didact.mlp(768, [512, 300], 5)", "didact.small_cnn((16, 16, 3), 5, width=16)"])
 def test_want_of_memory_never_ends_the_process(network):
     program = f"""
@@ -577,6 +582,27 @@ except MemoryError as error:
         assert done.returncode == 0, f"{mebibytes} MiB: {done.returncode}, {done.stderr[-1000:]}"
         found.append(done.stdout.strip())
     assert found[0] == "DidactMemoryError" and found[-1] == "fine" and set(found) <= {"DidactMemoryError", "fine"}
+
+
+@needs_a_limit_of_addresses
+def test_a_smaller_batch_fits_after_one_that_was_too_large():
+    program = """
+import resource
+import numpy as np
+import didact
+x, y = np.zeros((20, 64), np.float32), np.arange(20) % 10
+trainer = didact.Trainer("meta_pseudo_labels", didact.mlp(64, [32], 10))
+used = 4096 * int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (used + (500 << 20),) * 2)
+for rows in (1_000_000, 250_000):
+    try:
+        trainer.step(x, y, np.broadcast_to(np.float32(0), (rows, 64)))
+        print("fine", trainer.steps)
+    except MemoryError as error:
+        print(type(error).__name__, trainer.steps)
+"""
+    done = run_python(program)
+    assert (done.stdout, done.returncode) == ("DidactMemoryError 0\nfine 1\n", 0), done.stderr
 
 
 def test_messages_belong_to_their_thread():
