@@ -182,6 +182,7 @@ extension Trainer {
       parts["\(role) parameters"] = network.parameters.bytes
       parts["\(role) statistics"] = network.statistics.bytes
     }
+    for (name, tensor) in method.rowTensors { parts[name] = tensor.bytes }
     parts["scalars"] = method.scalars.flatMap(\.value.bytes)
     parts["steps"] = Array("\(steps)".utf8)
     parts["history"] = Array("\(history.map { zip($0.names, $0.values).map { "\($0) \($1.bitPattern)" } })".utf8)

@@ -869,4 +869,32 @@ enum Training {
     }
     #expect(Trainer.differences(diverged, reference) == [])
   }
+
+  /// Wherever a run stands, a step that diverges takes back the step before it, in every network of every method.
+  @Test(arguments: Trainer.methodNames) func everyMethodGoesBackOneStep(method: String) throws {
+    let (features, labels) = try Training.points()
+    var keys = try Training.fitKeys(method).setting(["method": .string(method), "steps": 12, "finetune_steps": 3])
+    if method == "self_training" { keys["rounds"] = 2 }
+    let configuration = Training.configuration(keys)
+    func fitted(steps: Int) throws -> Trainer {
+      let trainer = try Trainer(configuration: configuration)
+      try trainer.fit(features, labels, steps: steps)
+      return trainer
+    }
+    for steps in 1...14 {
+      let trainer = try fitted(steps: steps), reference = try fitted(steps: steps - 1)
+      let networks =
+        trainer.method.learners.map(\.network) + [trainer.average, trainer.finetuning?.network].compactMap { $0 }
+      for network in networks { network.parameters[0] = .nan }
+      let error = Training.error { try trainer.fit(features, labels, steps: 1) }
+      #expect(error.code == .diverged, "step \(steps): \(error)")
+      // At step 12 the fine-tuned network had begun, which the reference has not.
+      let differences = Trainer.differences(trainer, reference).filter { steps != 13 || !$0.hasPrefix("finetuned") }
+      #expect(differences == [], "step \(steps)")
+      // Training goes on as if nothing had been.
+      try trainer.fit(features, labels)
+      try reference.fit(features, labels)
+      #expect(Trainer.differences(trainer, reference) == [], "after step \(steps)")
+    }
+  }
 }

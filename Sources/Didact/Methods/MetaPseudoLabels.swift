@@ -125,6 +125,7 @@ final class MetaPseudoLabels: TwoStepMethod {
   }
 
   let scalars: [(name: String, value: Tensor)]
+  var movedLast: [Learner] { [learners[1]] }
 
   func studentLearns(in step: Int) -> Bool { UInt64(step) >= burnInSteps }
 
@@ -140,7 +141,8 @@ final class MetaPseudoLabels: TwoStepMethod {
     pending = nil
     let (labeling, views) = try labelingView(
       weak: weak, strong: strong, labeled: labeled, draw: draw, statistics: .batchUpdatingRunning)
-    let move = try feedback.move(student, studentOptimizer, on: strong, logits: labeling.logits, draw: draw)
+    let move = try feedback.move(
+      student, studentOptimizer, on: strong, at: learners[0].parametersBeforeStep, logits: labeling.logits, draw: draw)
     pending = Pending(move: move, labeling: labeling, views: views, weak: weak, strong: strong)
     StudentFeedback.report(move, studentOptimizer, into: &metrics)
   }

@@ -3,6 +3,9 @@
 protocol Method: AnyObject {
   /// The networks and optimisers, by role, `student` first.
   var learners: [Learner] { get }
+  /// Those of which a step changes parameters and optimiser state only by the optimiser's own step, after which nothing of
+  /// the step can fail.
+  var movedLast: [Learner] { get }
   /// Keys of what a step reports, in order.
   var metricNames: [String] { get }
   /// Whether a step needs unlabelled rows.
@@ -13,6 +16,8 @@ protocol Method: AnyObject {
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws
   /// What a method keeps of each unlabelled row [rows, …], by name.
   var rowTensors: [(name: String, tensor: Tensor)] { get }
+  /// Takes back what was changed of `rowTensors` from a step on, which is the last completed one or a later one.
+  func forget(from step: Int)
   /// Gets ready for the unlabelled rows of a fit, before its steps.
   func prepare(_ rows: UnlabeledRows) throws
   /// Where a step stands in the run of the learning rates' schedules, and how long that run is.
@@ -24,9 +29,11 @@ protocol Method: AnyObject {
 }
 
 extension Method {
+  var movedLast: [Learner] { learners }
   var needsUnlabeled: Bool { true }
   var scalars: [(name: String, value: Tensor)] { [] }
   var rowTensors: [(name: String, tensor: Tensor)] { [] }
+  func forget(from step: Int) {}
   func prepare(_ rows: UnlabeledRows) throws {}
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int) { (step, steps) }
   func studentLearns(in step: Int) -> Bool { true }
@@ -58,11 +65,13 @@ extension TwoStepMethod {
 }
 
 /// A network in a role, with what trains it.
-struct Learner {
+final class Learner {
   let role: String
   let network: Network
   let optimizer: Optimizer
   let schedule: Schedule
+  /// As the step at work found them, where a trainer keeps them until the next step; nil where none does.
+  var parametersBeforeStep: Tensor?
   private let rateName: String
 
   /// The optimiser's step, and what it reports.

@@ -66,6 +66,7 @@ final class ReducedMetaPseudoLabels: Method {
     path = try configuration.optionalText("teacher_distributions")
   }
 
+  var movedLast: [Learner] { [learners[1]] }
   var scalars: [(name: String, value: Tensor)] { feedback.scalars }
 
   func prepare(_ rows: UnlabeledRows) throws {
@@ -89,7 +90,9 @@ final class ReducedMetaPseudoLabels: Method {
     student.kernels.add(correction.logits, scaledBy: 1, to: logits)
 
     let optimizer = learners[0].optimizer
-    let move = try feedback.move(student, optimizer, on: batch.unlabeledViews().strong, logits: logits, draw: draw)
+    let move = try feedback.move(
+      student, optimizer, on: batch.unlabeledViews().strong, at: learners[0].parametersBeforeStep, logits: logits,
+      draw: draw)
     StudentFeedback.report(move, optimizer, into: &metrics)
 
     terms.begin()

@@ -71,6 +71,9 @@ final class SelfTraining: Method {
     }
   }
 
+  // A round begins with other parameters.
+  var movedLast: [Learner] { [] }
+
   private func stage(at step: Int) -> Int { min(rounds, step / stageSteps) }
 
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int) {
@@ -103,6 +106,12 @@ final class SelfTraining: Method {
   private func learnFromTeacher(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
     let views = try batch.unlabeledViews()
     let probabilities = try objectives.softmax(try teacher.record(views.weak, mode: .evaluation.forLogits).logits)
+    guard student.kernels.allFinite(probabilities) else {
+      throw DidactError(
+        .diverged,
+        "step \(draw): the teacher's labels are not finite; the last finite state is kept. Lower its learning rate or set "
+          + "clip_norm")
+    }
     let targets = usesSoftLabels ? probabilities : try objectives.mostProbable(probabilities)
     let mask = try objectives.confidenceMask(probabilities, threshold: threshold)
 

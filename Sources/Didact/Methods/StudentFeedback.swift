@@ -98,11 +98,12 @@ final class StudentFeedback {
 
   /// - Parameters:
   ///   - rows: u, [N, inputs].
+  ///   - parameters: θ in memory that stays as it is as long as the move is used; nil for a copy.
   ///   - logits: z, which must stay as they are as long as the move is used.
   ///   - pseudoLabels: ŷ [N] (int64), in place of sampled ones.
   func move(
-    _ student: Network, _ optimizer: Optimizer, on rows: Tensor, logits: Tensor, pseudoLabels: Tensor? = nil,
-    draw: UInt64, statistics: PassMode.Normalization = .batchUpdatingRunning
+    _ student: Network, _ optimizer: Optimizer, on rows: Tensor, at parameters: Tensor? = nil, logits: Tensor,
+    pseudoLabels: Tensor? = nil, draw: UInt64, statistics: PassMode.Normalization = .batchUpdatingRunning
   ) throws -> Move {
     let q = try objectives.softmax(logits, temperature: temperature)
     var sampled: Tensor?
@@ -117,7 +118,7 @@ final class StudentFeedback {
     let mask = threshold > 0 ? try objectives.confidenceMask(q, threshold: threshold) : nil
 
     let mode = PassMode(normalization: statistics, noise: unlabeledDropout, draw: draw)
-    let pass = try student.record(rows, mode: mode, at: .copy)
+    let pass = try student.record(rows, mode: mode, at: parameters.map { .these($0) } ?? .copy)
     let term = try objectives.crossEntropy(logits: pass.logits, targets: targets, weights: mask)
     try checkFinite(term.loss, term: "student", draw: draw)
     try pass.backward(term.cotangent)

@@ -34,6 +34,8 @@ final class TemporalEnsembling: Method {
   private let dropout: RandomStream
   /// Z [rows, C], and n [rows].
   private var ensemble, updates: Tensor?
+  /// The last step, its rows, and their averages before it.
+  private var lastStep: (draw: UInt64, rows: [Int], averages: Tensor)?
 
   init(student: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
@@ -50,6 +52,7 @@ final class TemporalEnsembling: Method {
 
   func prepare(_ rows: UnlabeledRows) throws {
     guard rows.isNew || ensemble?.rows != rows.count else { return }
+    lastStep = nil
     ensemble = try Tensor(Shape(rows.count, student.classes), student.elementType)
     updates = try Tensor(Shape(rows.count, 1), student.elementType)
   }
@@ -64,9 +67,10 @@ final class TemporalEnsembling: Method {
     let pass = try student.record(
       try batch.unlabeledViews().strong,
       mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))
-    let target = try objectives.tensor(pass.logits.shape),
-      mask = try objectives.tensor(Shape(rows.count))
-    kernels.gather(target, ensemble, rows: rows)
+    let averages = try objectives.tensor(pass.logits.shape), target = try objectives.tensor(pass.logits.shape)
+    let mask = try objectives.tensor(Shape(rows.count))
+    kernels.gather(averages, ensemble, rows: rows)
+    kernels.copy(averages, to: target)
     for (position, row) in rows.enumerated() {
       mask[position] = updates[row] > 0 ? 1 : 0
       if updates[row] > 0 {
@@ -83,10 +87,20 @@ final class TemporalEnsembling: Method {
     let probabilities = try objectives.softmax(pass.logits)
     try learners[0].step(draw: draw, into: &metrics)
     // Last, when nothing can go wrong any more.
+    lastStep = (draw, rows, averages)
     for (position, row) in rows.enumerated() {
       kernels.movingAverage(
         ensemble.rows(row..<row + 1), of: probabilities.rows(position..<position + 1), decay: decay)
       updates[row] += 1
     }
+  }
+
+  func forget(from step: Int) {
+    guard let (draw, rows, averages) = lastStep, draw >= step, let ensemble, let updates else { return }
+    for (position, row) in rows.enumerated() {
+      student.kernels.copy(averages.rows(position..<position + 1), to: ensemble.rows(row..<row + 1))
+      updates[row] -= 1
+    }
+    lastStep = nil
   }
 }

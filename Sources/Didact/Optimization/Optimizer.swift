@@ -15,6 +15,9 @@ public class Optimizer: @unchecked Sendable {
   /// Steps taken, one int64; writable, as are all parts of `state`.
   public let stepCount: Tensor
 
+  /// Called by a step that can no longer fail, before it moves anything but `stepCount`.
+  var willMove: (() -> Void)?
+
   let kernels: any Kernels
   /// The vector that entered the clip in the last step: the gradient, or gradient + decay · parameters.
   let entered: Tensor
@@ -132,6 +135,7 @@ public class Optimizer: @unchecked Sendable {
     steps &+= 1
     hasStepped = true
     if let effect { try computeEffect(effect) }
+    willMove?()
     update()
   }
 

@@ -45,8 +45,8 @@ public final class Trainer: @unchecked Sendable {
   let augmentations: [String: AugmentationPolicy]
   /// The network that predicts, and its role.
   private let predicting: Locked<(role: String, network: Network)>
-  /// As before the last completed step, whose losses were finite, and as before the one at work.
-  private var lastGood, current: RestorePoint?
+  /// Made by the first step.
+  private var restorePoint: RestorePoint?
   private let isTraining = Locked(false)
   /// The rows of steps, in the networks' element type.
   private let batchMemory = TensorPool()
@@ -419,7 +419,18 @@ public final class Trainer: @unchecked Sendable {
   private func keepMetrics() {
     historyValues += lastMetrics.row
     steps += 1
-    swap(&lastGood, &current)
+    restorePoint?.complete()
+  }
+
+  /// Forgets steps from that one on.
+  func forget(from step: Int) {
+    historyValues.removeLast(max(0, steps - step) * metricNames.count)
+    steps = step
+    method.forget(from: step)
+    if let finetuning, let start = finetuning.start, step < start {
+      finetuning.start = nil
+      choosePredictor()
+    }
   }
 
   private func twoStepMethod() throws -> any TwoStepMethod {
@@ -640,16 +651,17 @@ public final class Trainer: @unchecked Sendable {
     try writing {
       if begins {
         applySchedules()
-        if let current { current.remember(self) } else { current = try RestorePoint(self) }
+        let restorePoint = try restorePoint ?? RestorePoint(self)
+        self.restorePoint = restorePoint
+        restorePoint.begin(self)
       }
       do {
         return try body()
       } catch let error as DidactError where error.code == .diverged {
-        (lastGood ?? current)?.restore(self)
-        lastGood = nil
+        restorePoint?.restorePrevious(self)
         throw error
       } catch {
-        if begins { current?.restore(self) }
+        if begins { restorePoint?.restoreCurrent(self) }
         if let error = error as? DidactError, error.code == .outOfMemory { releaseMemory() }
         throw error
       }
