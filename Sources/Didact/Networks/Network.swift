@@ -38,9 +38,8 @@ public final class Network: @unchecked Sendable {
   /// Compiled for the batch shapes and modes seen lately, the last used one last.
   private let plans = Locked<[Plan]>([])
   private static let keptPlans = 16
-  /// Passes to use again, the last used one last. One that nobody else refers to is free.
-  private let passes = Locked<[RecordedPass]>([])
-  private static let keptPasses = 16
+  /// Passes to use again.
+  private let passes = Locked(Pool<Plan.Key, RecordedPass>(capacity: 16))
 
   /// - Parameters:
   ///   - elementType: `.float32` or `.float64`.
@@ -393,31 +392,20 @@ public final class Network: @unchecked Sendable {
   private func takePass(rows: Int, mode: PassMode) throws -> RecordedPass {
     let key = Plan.Key(rows: rows, normalization: mode.normalization, isNoisy: mode.noise != nil, isKept: mode.isKept)
     return try passes.withLock { passes in
-      for index in passes.indices where passes[index].plan.key == key && isKnownUniquelyReferenced(&passes[index]) {
-        // What its last owner did with it happened before the last reference went.
-        atomicMemoryFence(ordering: .acquiring)
-        if index < passes.count - 1 { passes.append(passes.remove(at: index)) }
-        return passes[passes.count - 1]
+      func pass() throws -> RecordedPass {
+        try passes.object(key, byteCount: plan(key).layout.workspaceCount * elementType.byteCount) {
+          try RecordedPass(self, plan(key))
+        }
       }
-      let pass: RecordedPass
       do {
-        pass = try RecordedPass(self, plan(key))
+        return try pass()
       } catch let error as DidactError where error.code == .outOfMemory {
-        Network.dropFree(&passes)
-        pass = try RecordedPass(self, plan(key))
+        passes.removeAll()
+        return try pass()
       }
-      if passes.count >= Network.keptPasses {
-        guard let free = passes.indices.first(where: { isKnownUniquelyReferenced(&passes[$0]) }) else { return pass }
-        passes.remove(at: free)
-      }
-      passes.append(pass)
-      return pass
     }
   }
-  /// Lets go of the passes that nobody uses, and of the inputs that they refer to.
-  func dropFreePasses() { passes.withLock { Network.dropFree(&$0) } }
 
-  private static func dropFree(_ passes: inout [RecordedPass]) {
-    for index in passes.indices.reversed() where isKnownUniquelyReferenced(&passes[index]) { passes.remove(at: index) }
-  }
+  /// Lets go of the passes that nobody uses, and of the inputs that they refer to.
+  func dropFreePasses() { passes.withLock { $0.removeAll() } }
 }
