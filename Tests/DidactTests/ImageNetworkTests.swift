@@ -243,21 +243,20 @@ import Testing
       cotangent = try randomTensor(Shape(rows, 10), seed: 2)
     let results = try [false, true].map { isOverwritten in
       let network = try Network(specification, elementType: elementType, seed: 1, threads: 2, arithmetic: arithmetic)
-      let memory = WorkingMemory()
+      let memory = LargeMemory()
       func overwrite() throws {
-        try memory.withBuffer(byteCount: WorkingMemory.leastByteCount) { buffer in
-          #expect(buffer.byteCount > WorkingMemory.leastByteCount, "that of the pass")
-          // NaN in every form.
-          if isOverwritten {
-            UnsafeMutableRawBufferPointer(start: buffer.address, count: buffer.byteCount).initializeMemory(
-              as: UInt8.self, repeating: 0xff)
-          }
+        let buffer = try memory.buffer(byteCount: LargeMemory.leastByteCount)
+        #expect(buffer.byteCount > LargeMemory.leastByteCount, "that of the pass")
+        // NaN in every form.
+        if isOverwritten {
+          UnsafeMutableRawBufferPointer(start: buffer.address, count: buffer.byteCount).initializeMemory(
+            as: UInt8.self, repeating: 0xff)
         }
       }
       let mode = PassMode(normalization: .batch, noise: nil, draw: 0), input = try network.converted(x)
       let key = Plan.Key(rows: rows, normalization: .batch, isNoisy: false, isKept: true)
-      let pass = try RecordedPass(network, Plan(network, key), memory)
-      try pass.forward(input, mode: mode, at: .own)
+      let pass = try RecordedPass(network, Plan(network, key, memory), LargeMemory())
+      try pass.forward(input, mode: mode, at: nil)
       try overwrite()
       let inputCotangent = try Tensor(input.shape, elementType)
       try pass.backward(try network.converted(cotangent), inputCotangent: inputCotangent)
@@ -269,26 +268,62 @@ import Testing
     #expect(results[0] == results[1])
   }
 
-  @Test func workingMemoryHoldsOnePieceARunAtATime() throws {
-    let memory = WorkingMemory()
+  @Test func piecesOfLargeMemoryAreUsedAgain() throws {
+    let memory = LargeMemory()
     func address(_ byteCount: Int) throws -> UnsafeMutableRawPointer {
-      try memory.withBuffer(byteCount: byteCount) { buffer in
-        #expect(buffer.byteCount >= byteCount)
-        return buffer.address
-      }
+      let piece = try memory.buffer(byteCount: byteCount)
+      #expect(piece.byteCount >= byteCount)
+      return piece.address
     }
     let first = try address(5 << 20)
     #expect(try address(3 << 20) == first)
-    // A run within a run.
-    try memory.withBuffer(byteCount: 4 << 20) { buffer in
-      #expect(buffer.address == first)
+    // Not while somebody refers to it.
+    let held = try memory.buffer(byteCount: 4 << 20)
+    try withExtendedLifetime(held) {
+      #expect(held.address == first)
       let second = try address(4 << 20)
       #expect(second != first)
+      #expect(try address(5 << 20) != first)
     }
-    #expect(try address(5 << 20) == first)
     #expect(throws: DidactError.self) { try address(1 << 50) }
-    let shared = WorkingMemory.shared()
-    #expect(WorkingMemory.shared() === shared)
+    let shared = LargeMemory.shared()
+    #expect(LargeMemory.shared() === shared)
+  }
+
+  /// What a pass finds in memory that another one had, nobody reads; and while it is referred to, nobody else has it.
+  @Test(arguments: [
+    (ElementType.float64, ConvolutionArithmetic.direct), (.float32, .direct), (.float32, .fast),
+    (.float32, .emulatedBFloat16),
+  ]) func passesTakeTurnsInMemory(elementType: ElementType, arithmetic: ConvolutionArithmetic) throws {
+    let specification = try wideResNet(["inputs": [16, 16, 3], "depth": 10]), rows = 40
+    let mode = PassMode(normalization: .batch, noise: RandomStream(seed: 1, name: "dropout"), draw: 0)
+    let x = try randomTensor(Shape(rows, 768), elementType, seed: 1)
+    let cotangent = try randomTensor(Shape(rows, 10), elementType, seed: 2)
+    func network(_ other: Network? = nil) throws -> Network {
+      try Network(
+        specification, elementType: elementType, seed: 1, threads: 2, arithmetic: arithmetic, sharingMemoryOf: other)
+    }
+    func memory(_ pass: RecordedPass) -> UnsafeMutableRawBufferPointer {
+      UnsafeMutableRawBufferPointer(start: pass.logits.buffer.address, count: pass.logits.buffer.byteCount)
+    }
+    func results(_ network: Network) throws -> (bytes: [[UInt8]], memory: UnsafeMutableRawBufferPointer) {
+      let pass = try network.record(x, mode: mode)
+      #expect(pass.isLarge)
+      let logits = pass.logits.bytes
+      try pass.backward(cotangent)
+      let tangent = try pass.tangent(network.gradients.copy())
+      return ([logits, network.gradients.bytes, tangent.bytes], memory(pass))
+    }
+    let first = try network(), second = try network(first)
+    let usual = try results(first)
+    // NaN in every form.
+    usual.memory.initializeMemory(as: UInt8.self, repeating: 0xff)
+    let again = try results(second)
+    #expect(again.memory.baseAddress == usual.memory.baseAddress && again.bytes == usual.bytes)
+    let held = try second.record(x, mode: mode)
+    let beside = try results(first)
+    #expect(beside.memory.baseAddress != memory(held).baseAddress && beside.bytes == usual.bytes)
+    #expect(held.logits.bytes == usual.bytes[0])
   }
 
   /// Normalisation of the network's input has no sums in a tangent, so that it runs in the region of what stands before it.

@@ -128,7 +128,7 @@ struct PassCase: CustomTestStringConvertible, Sendable {
       mode = passCase.mode
     }
 
-    func record() throws -> RecordedPass { try network.record(input, mode: mode, at: .copy) }
+    func record() throws -> RecordedPass { try network.record(input, mode: mode, at: network.parameters.copy()) }
     func logits() throws -> [Double] { try network.record(input, mode: mode).logits.values }
     /// ⟨cotangent, logits⟩
     func objective() throws -> Double { try network.record(input, mode: mode).logits.dot(cotangent) }
@@ -195,7 +195,7 @@ struct PassCase: CustomTestStringConvertible, Sendable {
       let direction = try randomTensor(network.parameters.shape, elementType, seed: 6)
       let inputDirection = try randomTensor(input.shape, elementType, seed: 7)
       let inputGradient = try Tensor(input.shape, elementType)
-      let pass = try network.record(input, mode: passCase.mode, at: .copy)
+      let pass = try network.record(input, mode: passCase.mode, at: network.parameters.copy())
       try pass.backward(cotangent, inputCotangent: inputGradient)
       let tangent = try pass.tangent(direction, inputDirection: inputDirection)
       let forward = cotangent.dot(tangent)

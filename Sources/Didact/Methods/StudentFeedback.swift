@@ -83,8 +83,10 @@ final class StudentFeedback {
 
   /// The student's step on one batch, with all that the feedback needs of it.
   struct Move {
-    /// Recorded at the old θ.
-    let pass: RecordedPass
+    /// The old θ.
+    let parameters: Tensor
+    /// Recorded there, where the feedback differentiates it once more: what it remembers is most of a step's memory.
+    let pass: RecordedPass?
     /// z, and the distribution q, [N, C] each.
     let logits, distribution: Tensor
     /// One-hot ŷ [N, C] where labels are sampled.
@@ -118,7 +120,8 @@ final class StudentFeedback {
     let mask = threshold > 0 ? try objectives.confidenceMask(q, threshold: threshold) : nil
 
     let mode = PassMode(normalization: statistics, noise: unlabeledDropout, draw: draw)
-    let pass = try student.record(rows, mode: mode, at: parameters.map { .these($0) } ?? .copy)
+    let parameters = try parameters ?? student.parameters.copy()
+    let pass = try student.record(rows, mode: mode, at: parameters)
     let term = try objectives.crossEntropy(logits: pass.logits, targets: targets, weights: mask)
     try checkFinite(term.loss, term: "student", draw: draw)
     try pass.backward(term.cotangent)
@@ -126,8 +129,8 @@ final class StudentFeedback {
     let effect = kind == .gradientDot ? try objectives.tensor(student.parameters.shape) : nil
     try stepOptimizer(optimizer, of: "student", draw: draw, effect: effect)
     return Move(
-      pass: pass, logits: logits, distribution: q, pseudoLabels: sampled, mask: mask, effect: effect, loss: term.loss,
-      gradientNorm: gradientNorm)
+      parameters: parameters, pass: kind == .exact ? pass : nil, logits: logits, distribution: q,
+      pseudoLabels: sampled, mask: mask, effect: effect, loss: term.loss, gradientNorm: gradientNorm)
   }
 
   static func report(_ move: Move, _ optimizer: Optimizer, into metrics: inout Metrics) {
@@ -174,7 +177,7 @@ final class StudentFeedback {
     /// L_l(θ) − L_l(θ′), subtracted example by example.
     func lossDifference() throws -> Double {
       let old = try student.record(
-        labeled.inputs, mode: mode.forLogits, at: .these(move.pass.parameters))
+        labeled.inputs, mode: mode.forLogits, at: move.parameters)
       let oldLosses = try objectives.crossEntropies(logits: old.logits, targets: targets)
       return kernels.sumOfDifferences(oldLosses, newLosses) / Double(newLosses.count)
     }
@@ -186,12 +189,13 @@ final class StudentFeedback {
 
     switch kind {
     case .exact:
+      guard let pass = move.pass else { throw DidactError(.internalError, "exact feedback without the student's pass") }
       // w = (∂update/∂g)ᵀ v;  a_ic = tangent of log S_c(u_i) at θ along w;
       // ∂L_l/∂z_ik = (1 − ε) m_i q_ik (a_ik − Σ_c q_ic a_ic) / (N τ)
       let w = try objectives.tensor(student.parameters.shape)
       try optimizer.pullback(labeledGradient(), into: w)
       // log S_c differs from its logit by the same amount for every c, which the bracket cancels.
-      let a = try move.pass.tangent(w)
+      let a = try pass.tangent(w)
       let cotangent = try objectives.tensor(move.distribution.shape)
       kernels.softmaxBackward(
         cotangent, a, probabilities: move.distribution, rowScale: move.mask,

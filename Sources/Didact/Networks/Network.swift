@@ -38,7 +38,9 @@ public final class Network: @unchecked Sendable {
   /// Compiled for the batch shapes and modes seen lately, the last used one last.
   private let plans = Locked<[Plan]>([])
   private static let keptPlans = 16
-  /// Passes to use again.
+  /// Of large passes, which are made anew each time.
+  private let workspaces: LargeMemory
+  /// Small passes, to use again.
   private let passes = Locked(Pool<Plan.Key, RecordedPass>(capacity: 16))
 
   /// - Parameters:
@@ -47,10 +49,12 @@ public final class Network: @unchecked Sendable {
   ///   - threads: the most to use, at most one a core; 0 for one a core. Small work stays on one.
   ///   - arithmetic: of convolutions.
   ///   - stream: names the random stream of the initial parameters; networks of one seed and different streams differ.
+  ///   - other: a network that large passes take turns in memory with.
   /// - Throws: `DidactError.elementType` or `.outOfMemory`.
   public init(
     _ specification: NetworkSpecification, elementType: ElementType = .float32, seed: UInt64 = 0, threads: Int = 0,
-    arithmetic: ConvolutionArithmetic = .direct, stream: String = "initialization/network"
+    arithmetic: ConvolutionArithmetic = .direct, stream: String = "initialization/network",
+    sharingMemoryOf other: Network? = nil
   ) throws {
     let builder = try NetworkBuilder(specification)
     self.specification = specification
@@ -74,6 +78,7 @@ public final class Network: @unchecked Sendable {
     gradients = try Tensor(Shape(builder.parameterCount), elementType)
     statistics = try Tensor(Shape(builder.statisticCount), elementType)
     initializations = builder.initializations
+    workspaces = other?.workspaces ?? LargeMemory()
     lock = ReadWriteLock()
     draws = Locked(0)
     initialize(stream: stream)
@@ -119,6 +124,7 @@ public final class Network: @unchecked Sendable {
     gradients = other.gradients
     statistics = other.statistics
     initializations = other.initializations
+    workspaces = other.workspaces
     lock = other.lock
     draws = other.draws
   }
@@ -208,7 +214,8 @@ public final class Network: @unchecked Sendable {
   /// A network of its own with the same values.
   public func copy() throws -> Network {
     let copy = try Network(
-      specification, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic)
+      specification, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic,
+      sharingMemoryOf: self)
     copy.setValues(from: self)
     let count = draws.withLock { $0 }
     copy.draws.withLock { $0 = count }
@@ -226,9 +233,9 @@ public final class Network: @unchecked Sendable {
   /// Runs the layers and remembers what backward and tangent need.
   /// - Parameters:
   ///   - input: [N, inputs] of this network's element type; kept, and must stay as it is as long as the pass is used.
-  ///   - parameters: the values to run at.
+  ///   - parameters: what the pass is about, which must stay as it is as long as the pass is used; nil for the network's own.
   /// - Throws: `DidactError.shape`, `.elementType`, or `.data` for a batch of one where batch statistics are needed.
-  func record(_ input: Tensor, mode: PassMode, at parameters: RecordedPass.Values = .own) throws -> RecordedPass {
+  func record(_ input: Tensor, mode: PassMode, at parameters: Tensor? = nil) throws -> RecordedPass {
     try checkInput(input.shape)
     guard input.elementType == elementType else {
       throw DidactError(.elementType, "input is \(input.elementType); the network computes in \(elementType)")
@@ -250,7 +257,7 @@ public final class Network: @unchecked Sendable {
     // The caller's own may change.
     let own = try converted(input)
     let kept = own.buffer === input.buffer ? try own.copy() : own
-    return try record(kept, mode: mode, at: .copy)
+    return try record(kept, mode: mode, at: self.parameters.copy())
   }
 
   /// The logits [N, classes], in evaluation mode or, on request, in training mode (which moves running statistics).
@@ -392,20 +399,16 @@ public final class Network: @unchecked Sendable {
   private func takePass(rows: Int, mode: PassMode) throws -> RecordedPass {
     let key = Plan.Key(rows: rows, normalization: mode.normalization, isNoisy: mode.noise != nil, isKept: mode.isKept)
     return try passes.withLock { passes in
-      func pass() throws -> RecordedPass {
-        try passes.object(key, byteCount: plan(key).layout.workspaceCount * elementType.byteCount) {
-          try RecordedPass(self, plan(key))
-        }
-      }
-      do {
-        return try pass()
-      } catch let error as DidactError where error.code == .outOfMemory {
-        passes.removeAll()
-        return try pass()
-      }
+      if let free = passes.take(key) { return free }
+      let pass = try RecordedPass(self, plan(key), workspaces)
+      if !pass.isLarge { passes.add(pass, key, byteCount: pass.byteCount) }
+      return pass
     }
   }
 
-  /// Lets go of the passes that nobody uses, and of the inputs that they refer to.
-  func dropFreePasses() { passes.withLock { $0.removeAll() } }
+  /// Lets go of passes, and memory for them, that nobody uses.
+  func dropFreePasses() {
+    passes.withLock { $0.removeAll() }
+    workspaces.clear()
+  }
 }

@@ -14,6 +14,8 @@ final class Plan: @unchecked Sendable {
   private let recording: OneDNNKernels?
   /// Made when first needed, by their index.
   private let programs = Locked<[Program?]>(Array(repeating: nil, count: ProgramKind.count))
+  /// For large runs. Made when first needed, so that networks of small runs do not keep the memory of large ones alive.
+  private let workingMemory: Locked<LargeMemory?>
 
   enum ProgramKind {
     case forward
@@ -33,7 +35,7 @@ final class Plan: @unchecked Sendable {
     }
   }
 
-  init(_ network: Network, _ key: Key) throws {
+  init(_ network: Network, _ key: Key, _ workingMemory: LargeMemory? = nil) throws {
     self.key = key
     graph = network.graph
     layout = try PassLayout(
@@ -42,6 +44,17 @@ final class Plan: @unchecked Sendable {
     parameterShape = network.parameters.shape
     statisticShape = network.statistics.shape
     recording = network.kernels as? OneDNNKernels
+    self.workingMemory = Locked(workingMemory)
+  }
+
+  /// Memory for a large run, for as long as the caller refers to it.
+  func workingBuffer(byteCount: Int) throws -> Buffer {
+    let memory = workingMemory.withLock { memory in
+      let made = memory ?? .shared()
+      memory = made
+      return made
+    }
+    return try memory.buffer(byteCount: byteCount)
   }
 
   /// The program of that kind; nil where the kernels do not record.

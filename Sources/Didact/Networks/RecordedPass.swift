@@ -1,37 +1,42 @@
 /// One forward, with what its backward and tangent need. Both are about the parameters of the forward, however the
 /// network's own have changed since, where the pass was recorded at a copy of them.
 ///
-/// A pass owns what lives from its forward to its last backward, made once at a batch shape and used again by later
-/// passes; several may be alive at once. One pass serves one thread at a time.
+/// A pass owns what lives from its forward to its last backward. A small one is used again, with its memory; a large one has
+/// a piece of the network's. Several may be alive at once. One pass serves one thread at a time.
 public final class RecordedPass: @unchecked Sendable {
   let plan: Plan
   let kernels: any Kernels
   private let networkParameters, networkGradients, statistics: Tensor
   private let workspace: Tensor
+  /// Of the workspace.
+  let byteCount: Int
+  let isLarge: Bool
   /// What the pass is a forward of; and memory for that, where it is set by `setInput`.
   private var input: Tensor?, ownInput: Tensor?
-  /// A copy of parameters, made when first needed.
-  private var copiedParameters: Tensor?
   /// What `predict` or `tangent` returns, made when first needed [N, classes].
   private var result: Tensor?
-  /// For small runs; and for large ones, which take turns. Both made when first needed, so that networks of small runs
-  /// do not keep the memory of large ones alive.
-  private var ownWorkingMemory: Buffer?, workingMemory: WorkingMemory?
+  /// For small runs of small passes.
+  private var ownWorkingMemory: Buffer?
   private var mode = PassMode.evaluation
   /// The parameters that the pass is about.
-  private(set) var parameters: Tensor
+  private var parameters: Tensor
   /// [N, classes]; a view that lives as long as the pass.
   public let logits: Tensor
 
-  init(_ network: Network, _ plan: Plan, _ workingMemory: WorkingMemory? = nil) throws {
+  init(_ network: Network, _ plan: Plan, _ workspaces: LargeMemory) throws {
     self.plan = plan
-    self.workingMemory = workingMemory
     kernels = network.kernels
     networkParameters = network.parameters
     networkGradients = network.gradients
     statistics = network.statistics
     parameters = network.parameters
-    workspace = try Tensor(Shape(plan.layout.workspaceCount), network.elementType)
+    let shape = Shape(plan.layout.workspaceCount)
+    byteCount = shape.count * network.elementType.byteCount
+    isLarge = byteCount > LargeMemory.leastByteCount
+    workspace =
+      isLarge
+      ? try Tensor(shape, network.elementType, buffer: workspaces.buffer(byteCount: byteCount))
+      : try Tensor(shape, network.elementType)
     logits = plan.layout.outputs[plan.layout.outputs.count - 1].tensor(
       in: PassLayout.Memories(workspace: workspace, working: workspace))
   }
@@ -39,29 +44,13 @@ public final class RecordedPass: @unchecked Sendable {
   public var rows: Int { plan.key.rows }
   private var inputShape: Shape { plan.layout.input }
 
-  /// The parameters that a pass is about.
-  enum Values {
-    /// The network's own, which must stay as they are until the pass is done.
-    case own
-    /// A copy of the network's own, which may change while the pass lives.
-    case copy
-    /// Other ones that stay as they are, such as the copy of another pass.
-    case these(Tensor)
-  }
-
-  /// - Parameter input: kept, and must stay as it is as long as the pass is used.
-  func forward(_ input: Tensor, mode: PassMode, at values: Values) throws {
+  /// - Parameters:
+  ///   - input: kept, and must stay as it is as long as the pass is used.
+  ///   - parameters: likewise; nil for the network's own.
+  func forward(_ input: Tensor, mode: PassMode, at parameters: Tensor?) throws {
     self.mode = mode
     self.input = input
-    switch values {
-    case .own: parameters = networkParameters
-    case .these(let others): parameters = others
-    case .copy:
-      let copy = try copiedParameters ?? Tensor(networkParameters.shape, networkParameters.elementType)
-      copiedParameters = copy
-      kernels.copy(networkParameters, to: copy)
-      parameters = copy
-    }
+    self.parameters = parameters ?? networkParameters
     try run(.forward) { $0.forward(plan.graph) }
   }
 
@@ -159,7 +148,8 @@ public final class RecordedPass: @unchecked Sendable {
     let program = try plan.program(kind), workingShape = Shape(plan.layout.workingCount)
     let workingByteCount = plan.layout.workingCount * workspace.elementType.byteCount
     let scratchByteCount = program?.scratchByteCount ?? 0
-    try withWorkingMemory(byteCount: workingByteCount + scratchByteCount) { buffer in
+    let buffer = try workingBuffer(byteCount: workingByteCount + scratchByteCount)
+    try withExtendedLifetime(buffer) {
       let working = Tensor(workingShape, workspace.elementType, buffer: buffer)
       guard let program else {
         interpret(
@@ -180,16 +170,12 @@ public final class RecordedPass: @unchecked Sendable {
     }
   }
 
-  private func withWorkingMemory(byteCount: Int, _ body: (Buffer) throws -> Void) throws {
-    guard byteCount <= WorkingMemory.leastByteCount else {
-      let shared = workingMemory ?? .shared()
-      workingMemory = shared
-      return try shared.withBuffer(byteCount: byteCount, body)
-    }
-    if let own = ownWorkingMemory, own.byteCount >= byteCount { return try body(own) }
+  private func workingBuffer(byteCount: Int) throws -> Buffer {
+    guard !isLarge, byteCount <= LargeMemory.leastByteCount else { return try plan.workingBuffer(byteCount: byteCount) }
+    if let own = ownWorkingMemory, own.byteCount >= byteCount { return own }
     let own = try Buffer(byteCount: byteCount)
     ownWorkingMemory = own
-    try body(own)
+    return own
   }
 
   private func checkIsKept() throws {

@@ -1,8 +1,13 @@
 import Synchronization
 
-/// Objects that are used again: one that nobody else refers to any more is free, and handed out anew.
-///
-/// For one thread at a time; the owners of the objects may be others.
+/// Whether nobody else refers to an object. What its last owner did with it happened before.
+func isFree<Object: AnyObject>(_ object: inout Object) -> Bool {
+  guard isKnownUniquelyReferenced(&object) else { return false }
+  atomicMemoryFence(ordering: .acquiring)
+  return true
+}
+
+/// Objects that are used again: a free one is handed out anew. For one thread at a time.
 struct Pool<Key: Equatable, Object: AnyObject> {
   private struct Entry {
     let key: Key
@@ -18,42 +23,32 @@ struct Pool<Key: Equatable, Object: AnyObject> {
 
   init(capacity: Int) { self.capacity = capacity }
 
-  /// A free object of that key, or one made now. A new one makes room: of the free ones, those not used for longest go.
-  mutating func object(_ key: Key, byteCount: @autoclosure () throws -> Int, make: () throws -> Object) rethrows
-    -> Object
-  {
+  /// A free object of that key, if there is one.
+  mutating func take(_ key: Key) -> Object? {
     uses += 1
-    for index in entries.indices where entries[index].key == key && isFree(index) {
+    for index in entries.indices where entries[index].key == key && isFree(&entries[index].object) {
       entries[index].lastUse = uses
       return entries[index].object
     }
-    let byteCount = try byteCount()
-    makeRoom(byteCount: byteCount)
-    let object = try make()
-    if entries.count < capacity {
-      entries.append(Entry(key: key, object: object, byteCount: byteCount, lastUse: uses))
-    }
-    return object
+    return nil
   }
 
-  /// Lets go of the free objects, and forgets the others.
-  mutating func removeAll() { entries = [] }
-
-  private mutating func makeRoom(byteCount: Int) {
-    let free = entries.indices.filter { isFree($0) }.sorted { entries[$0].lastUse < entries[$1].lastUse }
-    var freeByteCount = free.reduce(0) { $0 + entries[$1].byteCount }, dropped: Set<Int> = []
-    for index in free {
-      guard entries.count - dropped.count >= capacity || freeByteCount > freeByteCapacity - byteCount else { break }
+  /// Keeps a new object. To make room, of the free ones those go that were not used for longest.
+  mutating func add(_ object: Object, _ key: Key, byteCount: Int) {
+    let free = entries.indices.filter { isFree(&entries[$0].object) }.sorted {
+      entries[$0].lastUse < entries[$1].lastUse
+    }
+    var freeByteCount = free.reduce(byteCount) { $0 + entries[$1].byteCount }, dropped: Set<Int> = []
+    for index in free where entries.count - dropped.count >= capacity || freeByteCount > freeByteCapacity {
       freeByteCount -= entries[index].byteCount
       dropped.insert(index)
     }
     entries = entries.indices.filter { !dropped.contains($0) }.map { entries[$0] }
+    if entries.count < capacity {
+      entries.append(Entry(key: key, object: object, byteCount: byteCount, lastUse: uses))
+    }
   }
 
-  private mutating func isFree(_ index: Int) -> Bool {
-    guard isKnownUniquelyReferenced(&entries[index].object) else { return false }
-    // What its last owner did with it happened before the last reference went.
-    atomicMemoryFence(ordering: .acquiring)
-    return true
-  }
+  /// Lets go of the free objects, and forgets the others.
+  mutating func removeAll() { entries = [] }
 }

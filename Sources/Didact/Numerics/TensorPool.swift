@@ -10,8 +10,11 @@ final class TensorPool {
 
   /// A tensor with arbitrary values.
   func tensor(_ shape: Shape, _ elementType: ElementType) throws -> Tensor {
-    let byteCount = shape.count * elementType.byteCount, key = Key(shape: shape, elementType: elementType)
-    let buffer = try buffers.object(key, byteCount: byteCount) { try Buffer(byteCount: byteCount) }
+    let byteCount = shape.count * elementType.byteCount
+    let key = Key(shape: shape, elementType: elementType)
+    if let buffer = buffers.take(key) { return Tensor(shape, elementType, buffer: buffer) }
+    let buffer = try Buffer(byteCount: byteCount)
+    buffers.add(buffer, key, byteCount: byteCount)
     return Tensor(shape, elementType, buffer: buffer)
   }
 

@@ -155,7 +155,7 @@ public final class Trainer: @unchecked Sendable {
         else { throw DidactError(.internalError, "\(method) has no second network") }
         let network = try Network(
           second, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic,
-          stream: "initialization/\(role)")
+          stream: "initialization/\(role)", sharingMemoryOf: student)
         guard network.classes == student.classes else {
           throw DidactError(
             .invalidArgument, "trainer: the student has \(student.classes) classes, the \(role) \(network.classes)")
@@ -672,7 +672,7 @@ public final class Trainer: @unchecked Sendable {
   private func releaseMemory() {
     for network in networks { network.dropFreePasses() }
     batchMemory.clear()
-    WorkingMemory.shared().clear()
+    LargeMemory.shared().clear()
   }
 }
 
