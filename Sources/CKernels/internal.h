@@ -75,12 +75,15 @@ typedef struct {
  * that follow each other. How many examples a part had best; the primitives and the scratch memory of a thread, as above. */
 int64_t kernels_examples_of_part(const kernels_operation *operation);
 int64_t kernels_make_convolution(kernels_operation *operation, int threads, int64_t examples);
-/* Behind that scratch memory, which the convolutions of a region share: its weights; returns the floats that they take. */
-int64_t kernels_put_weights_of_convolution(kernels_operation *operation, int64_t at);
+/* The floats of its weights, as the primitives want them, or of their cotangents; and where they are put, in the scratch
+ * memory of each thread, or before that of the first (less than 0). */
+int64_t kernels_weights_of_convolution(const kernels_operation *operation);
+void kernels_put_weights_of_convolution(kernels_operation *operation, int64_t at);
 void kernels_free_convolution(kernels_operation *operation);
 kernels_division kernels_division_of_convolution(const kernels_operation *operation);
-/* Before the parts, on one thread, and after them; false where there is no memory. */
-bool kernels_begin_convolution(const kernels_operation *operation, const kernels_run *run);
+/* Puts the weights there, on any thread, before the parts of all threads; and after these, on one, adds up their cotangents.
+ * False where there is no memory. */
+bool kernels_begin_convolution(const kernels_operation *operation, const kernels_run *run, int thread);
 bool kernels_run_part_of_convolution(const kernels_operation *operation, const kernels_run *run, int thread, int part);
 bool kernels_end_convolution(const kernels_operation *operation, const kernels_run *run);
 

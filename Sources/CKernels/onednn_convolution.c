@@ -440,10 +440,14 @@ static float *scratch_of(const kernels_operation *o, const kernels_run *run, int
 
 static int parts_of_thread(const convolution *c) { return (c->parts + c->threads - 1) / c->threads; }
 
-int64_t kernels_put_weights_of_convolution(kernels_operation *o, int64_t at) {
+int64_t kernels_weights_of_convolution(const kernels_operation *o) {
+  const convolution *c = o->products[0];
+  return padded(c->weights);
+}
+
+void kernels_put_weights_of_convolution(kernels_operation *o, int64_t at) {
   convolution *c = o->products[0];
   c->weights_at = at;
-  return c->weights;
 }
 
 kernels_division kernels_division_of_convolution(const kernels_operation *o) {
@@ -451,11 +455,10 @@ kernels_division kernels_division_of_convolution(const kernels_operation *o) {
   return (kernels_division){c->threads, parts_of_thread(c) * c->rows, c->rows};
 }
 
-bool kernels_begin_convolution(const kernels_operation *o, const kernels_run *run) {
-  if (is_gradient(o)) return true;
+bool kernels_begin_convolution(const kernels_operation *o, const kernels_run *run, int thread) {
   const convolution *c = o->products[0];
   const float *given = operand(o, run, 2);
-  float *scribble = scratch_of(o, run, 0), *wanted = scribble + c->weights_at, *rounded = scribble + c->scribble;
+  float *scribble = scratch_of(o, run, thread), *wanted = run->scratch + c->weights_at, *rounded = scribble + c->scribble;
   if (c->form == ROUNDED) {
     shape s = shape_of(o);
     kernels_chosen_loops()->round_to_bfloat16(weight_count(&s), given, rounded);
@@ -468,7 +471,7 @@ bool kernels_run_part_of_convolution(const kernels_operation *o, const kernels_r
   const convolution *c = o->products[0];
   const part *p = index == c->parts - 1 ? &c->last : &c->whole;
   bool is_first = index % parts_of_thread(c) == 0, done = true;
-  float *scratch = scratch_of(o, run, thread), *weights = scratch_of(o, run, 0) + c->weights_at;
+  float *scratch = scratch_of(o, run, thread), *weights = run->scratch + c->weights_at;
   float *cotangents = scratch + c->weights_at, *part_cotangents = scratch + c->scribble;
   float *input_room = part_cotangents + c->sums, *output_room = input_room + c->input_room;
   int64_t row = index * c->rows;
@@ -507,14 +510,10 @@ bool kernels_run_part_of_convolution(const kernels_operation *o, const kernels_r
 bool kernels_end_convolution(const kernels_operation *o, const kernels_run *run) {
   if (!is_gradient(o)) return true;
   const convolution *c = o->products[0];
-  bool done = true;
+  float *scribble = scratch_of(o, run, 0), *cotangents = scribble + c->weights_at;
   // In the order of the threads, so that sums have the same bits.
-  for (int thread = 0; thread < c->threads && thread * parts_of_thread(c) < c->parts; thread++) {
-    float *scribble = scratch_of(o, run, thread);
-    bool adds = thread > 0 || run->accumulate;
-    done = done
-        && run_reorder(
-               adds ? c->adding_reorder : c->reorder, scribble + c->weights_at, operand(o, run, 0), scribble);
+  for (int thread = 1; thread < c->threads && thread * parts_of_thread(c) < c->parts; thread++) {
+    kernels_chosen_loops()->reduce(c->weights, cotangents, scratch_of(o, run, thread) + c->weights_at);
   }
-  return done;
+  return run_reorder(run->accumulate ? c->adding_reorder : c->reorder, cotangents, operand(o, run, 0), scribble);
 }

@@ -242,6 +242,10 @@ static bool sums_bias(const kernels_operation *o) {
   return o->code == KERNELS_CONVOLUTION_PARAMETER_COTANGENTS && o->operands[1];
 }
 
+static bool reads_weights(const kernels_operation *o) {
+  return o->code == KERNELS_CONVOLUTION || o->code == KERNELS_CONVOLUTION_INPUT_COTANGENT;
+}
+
 /* Makes the convolutions of a region, of which a part is the same examples to each. Returns the floats of scratch memory
  * that a thread needs for them, or -1. */
 static int64_t make_convolutions(kernels_operation *operations, int64_t count, int allowed) {
@@ -268,8 +272,9 @@ static int64_t make_convolutions(kernels_operation *operations, int64_t count, i
   }
   // What must stay from one part to the next stands behind what convolutions take turns in.
   for (int64_t i = 0; i < count; i++) {
-    if (kind_of(&operations[i]) != CONVOLUTION) continue;
-    scratch += padded(kernels_put_weights_of_convolution(&operations[i], scratch));
+    if (kind_of(&operations[i]) != CONVOLUTION || reads_weights(&operations[i])) continue;
+    kernels_put_weights_of_convolution(&operations[i], scratch);
+    scratch += kernels_weights_of_convolution(&operations[i]);
   }
   return scratch;
 }
@@ -309,7 +314,20 @@ int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threa
     }
     most = larger(most, scratch);
   }
+  for (int64_t i = 0, weights = 0; i < count; i++) {
+    if (!reads_weights(&operations[i])) continue;
+    weights += kernels_weights_of_convolution(&operations[i]);
+    kernels_put_weights_of_convolution(&operations[i], -weights);
+  }
   return most;
+}
+
+int64_t kernels_weights(const kernels_operation *operations, int64_t count) {
+  int64_t weights = 0;
+  for (int64_t i = 0; i < count; i++) {
+    if (reads_weights(&operations[i])) weights += kernels_weights_of_convolution(&operations[i]);
+  }
+  return weights;
 }
 
 void kernels_unplan(kernels_operation *operations, int64_t count) {
@@ -542,10 +560,6 @@ static void run_by_columns(const kernels_operation *operation, kernels_run *run)
 
 static void run_region(const kernels_operation *operations, int64_t count, kernels_run *run) {
   region r = region_of(operations, count, run, run->threads);
-  for (int64_t i = 0; i < count; i++) {
-    const kernels_operation *o = &operations[i];
-    if (kernels_is_convolution(o) && !kernels_begin_convolution(o, run)) fail(run);
-  }
   kernels_parallel(r.division.threads, run_rows, &r);
   if (r.division.threads > 1) take_waiting(r.end_of_first);
   for (int64_t i = 0; i < count; i++) {
@@ -625,8 +639,35 @@ static void run_large_product(const kernels_operation *o, kernels_run *run) {
   kernels_chosen_loops()->rows(o, run, scratch, 0, 0, o->rows);
 }
 
+typedef struct {
+  const kernels_operation *operations;
+  int64_t count;
+  kernels_run *run;
+  int64_t next;
+} beginning;
+
+static void begin_some(void *argument, int thread) {
+  beginning *b = argument;
+  for (int64_t i; (i = __atomic_fetch_add(&b->next, 1, __ATOMIC_RELAXED)) < b->count;) {
+    const kernels_operation *o = &b->operations[i];
+    if (reads_weights(o) && !kernels_begin_convolution(o, b->run, thread)) fail(b->run);
+  }
+}
+
+/* Puts the weights of all convolutions where they want them: a thread alone would let the others wait before each. */
+static void begin_convolutions(const kernels_operation *operations, int64_t count, kernels_run *run) {
+  int threads = 0;
+  for (int64_t i = 0; i < count; i++) {
+    if (reads_weights(&operations[i])) threads = (int)larger(threads, kernels_division_of_convolution(&operations[i]).threads);
+  }
+  if (!threads) return;
+  beginning b = {operations, count, run, 0};
+  kernels_parallel(threads, begin_some, &b);
+}
+
 void kernels_execute(const kernels_operation *operations, int64_t count, kernels_run *run) {
   kernels_enter();
+  begin_convolutions(operations, count, run);
   for (int64_t i = 0; i < count;) {
     const kernels_operation *o = &operations[i];
     int64_t end = end_of_region(operations, i, count);
@@ -657,9 +698,11 @@ bool kernels_execute_one(const kernels_operation *operation, kernels_run *run) {
   kernels_operation planned = *operation;
   run->scratch_count = kernels_plan(&planned, 1, run->threads);
   if (run->scratch_count < 0) return false;
+  int64_t weights = kernels_weights(&planned, 1);
   void *scratch = 0;
-  bool has_room = posix_memalign(&scratch, 64, (size_t)(run->scratch_count * run->threads + 16) * sizeof(float)) == 0;
-  run->scratch = scratch;
+  size_t floats = (size_t)(weights + run->scratch_count * run->threads + 16);
+  bool has_room = posix_memalign(&scratch, 64, floats * sizeof(float)) == 0;
+  run->scratch = (float *)scratch + weights;
   if (has_room) kernels_execute(&planned, 1, run);
   free(scratch);
   kernels_unplan(&planned, 1);

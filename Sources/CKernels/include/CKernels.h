@@ -136,7 +136,7 @@ typedef struct {
   bool accumulate;
   /* The most threads to use, at least 1. */
   int32_t threads;
-  /* `threads` times what `kernels_plan` says, 64-byte aligned. */
+  /* `threads` times what `kernels_plan` says, 64-byte aligned; before it stands what `kernels_weights` says. */
   float *scratch;
   int64_t scratch_count;
   /* What KERNELS_DOT, KERNELS_ALL_FINITE and KERNELS_CONVERT find. */
@@ -148,6 +148,8 @@ typedef struct {
 /* Decides how each operation runs, and makes the primitives of the large products, once.
  * Returns the floats of scratch memory that each thread needs, or -1 where oneDNN has no memory left. */
 int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threads);
+/* The floats before all scratch memory, for the weights of planned convolutions in the form that they want. */
+int64_t kernels_weights(const kernels_operation *operations, int64_t count);
 void kernels_unplan(kernels_operation *operations, int64_t count);
 /* Runs planned operations one after the other. Operations that work row by row share parallel regions. */
 void kernels_execute(const kernels_operation *operations, int64_t count, kernels_run *run);

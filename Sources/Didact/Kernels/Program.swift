@@ -7,8 +7,8 @@ import CKernels
 final class Program: @unchecked Sendable {
   private let operations: UnsafeMutableBufferPointer<kernels_operation>
   private let threads: Int
-  /// Floats of scratch memory that each thread needs.
-  private let scratchOfThread: Int
+  /// Floats of scratch memory that each thread needs, and of weights before all of it.
+  private let scratchOfThread, weightCount: Int
   /// Bytes of scratch memory that a run needs.
   let scratchByteCount: Int
 
@@ -25,8 +25,9 @@ final class Program: @unchecked Sendable {
       throw DidactError(.outOfMemory, "oneDNN could not make a product; use a smaller batch or network")
     }
     scratchOfThread = Int(needed)
-    scratchByteCount =
-      4 * scratchOfThread * Int(kernels_threads(operations.baseAddress, Int64(recorded.count), Int32(threads)))
+    weightCount = Int(kernels_weights(operations.baseAddress, Int64(recorded.count)))
+    let threads = Int(kernels_threads(operations.baseAddress, Int64(recorded.count), Int32(threads)))
+    scratchByteCount = 4 * (weightCount + scratchOfThread * threads)
   }
 
   deinit {
@@ -78,7 +79,7 @@ final class Program: @unchecked Sendable {
   /// - Throws: `DidactError.outOfMemory`.
   func run(_ places: consuming Places, scratch: Buffer, at offset: Int = 0) throws {
     places.run.threads = Int32(threads)
-    places.run.scratch = (scratch.address + offset).assumingMemoryBound(to: Float.self)
+    places.run.scratch = (scratch.address + offset).assumingMemoryBound(to: Float.self) + weightCount
     places.run.scratch_count = Int64(scratchOfThread)
     kernels_execute(operations.baseAddress, Int64(operations.count), &places.run)
     guard !places.run.failed else {
