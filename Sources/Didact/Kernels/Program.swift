@@ -7,8 +7,10 @@ import CKernels
 final class Program: @unchecked Sendable {
   private let operations: UnsafeMutableBufferPointer<kernels_operation>
   private let threads: Int
-  /// Floats of scratch memory that each thread needs, and of weights before all of it.
-  private let scratchOfThread, weightCount: Int
+  /// Floats of scratch memory that each thread needs.
+  private let scratchOfThread: Int
+  /// Floats before all that, for the weights of convolutions in the form that they want.
+  let weightCount: Int
   /// Bytes of scratch memory that a run needs.
   let scratchByteCount: Int
 
