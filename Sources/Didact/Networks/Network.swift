@@ -214,8 +214,7 @@ public final class Network: @unchecked Sendable {
   /// A network of its own with the same values.
   public func copy() throws -> Network {
     let copy = try Network(
-      specification, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic,
-      sharingMemoryOf: self)
+      specification, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic)
     copy.setValues(from: self)
     let count = draws.withLock { $0 }
     copy.draws.withLock { $0 = count }
@@ -400,9 +399,9 @@ public final class Network: @unchecked Sendable {
     let key = Plan.Key(rows: rows, normalization: mode.normalization, isNoisy: mode.noise != nil, isKept: mode.isKept)
     return try passes.withLock { passes in
       if let free = passes.take(key) { return free }
-      let pass = try RecordedPass(self, plan(key), workspaces)
-      if !pass.isLarge { passes.add(pass, key, byteCount: pass.byteCount) }
-      return pass
+      let plan = try plan(key)
+      func made() throws -> RecordedPass { try RecordedPass(self, plan, workspaces) }
+      return try plan.isLarge ? made() : passes.add(key, byteCount: plan.workspaceByteCount, make: made)
     }
   }
 

@@ -10,6 +10,7 @@ final class Plan: @unchecked Sendable {
   let key: Key
   let layout: PassLayout
   let graph: LayerGraph
+  let workspaceByteCount: Int
   private let parameterShape, statisticShape: Shape
   private let recording: OneDNNKernels?
   /// Made when first needed, by their index.
@@ -41,11 +42,15 @@ final class Plan: @unchecked Sendable {
     layout = try PassLayout(
       network.graph, inputs: network.inputs, rows: key.rows, isKept: key.isKept,
       imageForm: network.kernels.imageForm)
+    workspaceByteCount = layout.workspaceCount * network.elementType.byteCount
     parameterShape = network.parameters.shape
     statisticShape = network.statistics.shape
     recording = network.kernels as? OneDNNKernels
     self.workingMemory = Locked(workingMemory)
   }
+
+  /// Whether passes have their workspace in large memory.
+  var isLarge: Bool { workspaceByteCount > LargeMemory.leastByteCount }
 
   /// Memory for a large run, for as long as the caller refers to it.
   func workingBuffer(byteCount: Int) throws -> Buffer {

@@ -8,9 +8,6 @@ public final class RecordedPass: @unchecked Sendable {
   let kernels: any Kernels
   private let networkParameters, networkGradients, statistics: Tensor
   private let workspace: Tensor
-  /// Of the workspace.
-  let byteCount: Int
-  let isLarge: Bool
   /// What the pass is a forward of; and memory for that, where it is set by `setInput`.
   private var input: Tensor?, ownInput: Tensor?
   /// What `predict` or `tangent` returns, made when first needed [N, classes].
@@ -31,11 +28,9 @@ public final class RecordedPass: @unchecked Sendable {
     statistics = network.statistics
     parameters = network.parameters
     let shape = Shape(plan.layout.workspaceCount)
-    byteCount = shape.count * network.elementType.byteCount
-    isLarge = byteCount > LargeMemory.leastByteCount
     workspace =
-      isLarge
-      ? try Tensor(shape, network.elementType, buffer: workspaces.buffer(byteCount: byteCount))
+      plan.isLarge
+      ? try Tensor(shape, network.elementType, buffer: workspaces.buffer(byteCount: plan.workspaceByteCount))
       : try Tensor(shape, network.elementType)
     logits = plan.layout.outputs[plan.layout.outputs.count - 1].tensor(
       in: PassLayout.Memories(workspace: workspace, working: workspace))
@@ -171,7 +166,9 @@ public final class RecordedPass: @unchecked Sendable {
   }
 
   private func workingBuffer(byteCount: Int) throws -> Buffer {
-    guard !isLarge, byteCount <= LargeMemory.leastByteCount else { return try plan.workingBuffer(byteCount: byteCount) }
+    guard !plan.isLarge, byteCount <= LargeMemory.leastByteCount else {
+      return try plan.workingBuffer(byteCount: byteCount)
+    }
     if let own = ownWorkingMemory, own.byteCount >= byteCount { return own }
     let own = try Buffer(byteCount: byteCount)
     ownWorkingMemory = own

@@ -17,11 +17,9 @@ final class LargeMemory: Sendable {
     let found = pieces.withLock { pieces -> Buffer? in
       let free = pieces.indices.filter { isFree(&pieces[$0]) }
       guard let index = free.min(by: { rank(pieces[$0]) < rank(pieces[$1]) }) else { return nil }
-      return pieces[index].byteCount >= byteCount
-        ? pieces[index]
-        : {
-          pieces.remove(at: index); return nil
-        }()
+      if pieces[index].byteCount >= byteCount { return pieces[index] }
+      pieces.remove(at: index)
+      return nil
     }
     if let found { return found }
     let made: Buffer

@@ -33,8 +33,17 @@ struct Pool<Key: Equatable, Object: AnyObject> {
     return nil
   }
 
-  /// Keeps a new object. To make room, of the free ones those go that were not used for longest.
-  mutating func add(_ object: Object, _ key: Key, byteCount: Int) {
+  /// A new object, which is kept. To make room, of the free ones those go first that were not used for longest.
+  mutating func add(_ key: Key, byteCount: Int, make: () throws -> Object) rethrows -> Object {
+    makeRoom(byteCount: byteCount)
+    let object = try make()
+    if entries.count < capacity {
+      entries.append(Entry(key: key, object: object, byteCount: byteCount, lastUse: uses))
+    }
+    return object
+  }
+
+  private mutating func makeRoom(byteCount: Int) {
     let free = entries.indices.filter { isFree(&entries[$0].object) }.sorted {
       entries[$0].lastUse < entries[$1].lastUse
     }
@@ -44,9 +53,6 @@ struct Pool<Key: Equatable, Object: AnyObject> {
       dropped.insert(index)
     }
     entries = entries.indices.filter { !dropped.contains($0) }.map { entries[$0] }
-    if entries.count < capacity {
-      entries.append(Entry(key: key, object: object, byteCount: byteCount, lastUse: uses))
-    }
   }
 
   /// Lets go of the free objects, and forgets the others.

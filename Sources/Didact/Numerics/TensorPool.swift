@@ -12,9 +12,8 @@ final class TensorPool {
   func tensor(_ shape: Shape, _ elementType: ElementType) throws -> Tensor {
     let byteCount = shape.count * elementType.byteCount
     let key = Key(shape: shape, elementType: elementType)
-    if let buffer = buffers.take(key) { return Tensor(shape, elementType, buffer: buffer) }
-    let buffer = try Buffer(byteCount: byteCount)
-    buffers.add(buffer, key, byteCount: byteCount)
+    let buffer =
+      try buffers.take(key) ?? buffers.add(key, byteCount: byteCount) { try Buffer(byteCount: byteCount) }
     return Tensor(shape, elementType, buffer: buffer)
   }
 
