@@ -52,6 +52,7 @@ public struct BorrowedArray {
   func examples(of extent: Extent) -> BorrowedArray? {
     let (height, width, channels) = (extent.height, extent.width, extent.channels)
     if shape.rank == 2 { return columns == extent.count ? self : nil }
+    guard extent.pixels > 1 else { return nil }
     if shape.rank == 3 { return (shape[1], shape[2], 1) == (height, width, channels) ? self : nil }
     guard shape.rank == 4 else { return nil }
     if (shape[1], shape[2], shape[3]) == (height, width, channels) { return self }

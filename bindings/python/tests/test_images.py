@@ -56,13 +56,6 @@ def test_gray_images_need_no_channel():
         np.testing.assert_array_equal(network.predict_proba(x[:20].reshape(shape)), flat)
 
 
-@pytest.mark.parametrize("shape", [(4, 1, 1, 5), (4, 5, 1, 1)])
-def test_images_of_one_pixel_are_vectors(shape):
-    network = didact.Network(didact.mlp(5, [3], 2), seed=1)
-    rows = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
-    np.testing.assert_array_equal(network.predict_proba(rows.reshape(shape)), network.predict_proba(rows))
-
-
 def test_channels_are_scaled_by_their_own_mean_and_deviation():
     x, y = images(), labels()
     scaled = (x - x.mean(axis=(0, 1, 2))) / x.std(axis=(0, 1, 2))
