@@ -541,7 +541,7 @@ didact_status didact_trainer_student_step(didact_trainer *trainer, const didact_
 
 /**
  * The teacher's half of a step: it learns from the student's result on labelled rows. `DIDACT_ESTATE` without a student
- * step before it.
+ * step before it. Where it fails but for `DIDACT_EDIVERGED`, nothing has changed, and it can be called again.
  *
  * @param trainer the trainer.
  * @param x labelled rows [N, inputs], any element type.

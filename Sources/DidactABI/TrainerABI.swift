@@ -89,7 +89,7 @@ public func didact_trainer_student_step(
 }
 
 /// The teacher's half of a step: it learns from the student's result on labelled rows. `DIDACT_ESTATE` without a student
-/// step before it.
+/// step before it. Where it fails but for `DIDACT_EDIVERGED`, nothing has changed, and it can be called again.
 ///
 /// - Parameters:
 ///   - trainer: the trainer.

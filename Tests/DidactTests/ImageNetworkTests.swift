@@ -245,13 +245,16 @@ import Testing
       let network = try Network(specification, elementType: elementType, seed: 1, threads: 2, arithmetic: arithmetic)
       let memory = LargeMemory()
       func overwrite() throws {
-        let buffer = try memory.buffer(byteCount: LargeMemory.leastByteCount)
-        #expect(buffer.byteCount > LargeMemory.leastByteCount, "that of the pass")
-        // NaN in every form.
-        if isOverwritten {
+        let byteCounts = memory.byteCounts
+        #expect(!byteCounts.isEmpty, "that of the pass")
+        guard isOverwritten else { return }
+        for byteCount in byteCounts {
+          // NaN in every form.
+          let buffer = try memory.buffer(byteCount: byteCount)
           UnsafeMutableRawBufferPointer(start: buffer.address, count: buffer.byteCount).initializeMemory(
             as: UInt8.self, repeating: 0xff)
         }
+        #expect(memory.byteCounts == byteCounts)
       }
       let mode = PassMode(normalization: .batch, noise: nil, draw: 0), input = try network.converted(x)
       let key = Plan.Key(rows: rows, normalization: .batch, isNoisy: false, isKept: true)
@@ -285,6 +288,9 @@ import Testing
       #expect(second != first)
       #expect(try address(5 << 20) != first)
     }
+    // Not by somebody who needs much less.
+    let small = try memory.buffer(byteCount: 5 << 17 - 1)
+    #expect(small.byteCount < 5 << 18)
     #expect(throws: DidactError.self) { try address(1 << 50) }
     let shared = LargeMemory.shared()
     #expect(LargeMemory.shared() === shared)

@@ -9,13 +9,19 @@ final class LargeMemory: Sendable {
   /// Less is not worth a lock: passes have that themselves.
   static let leastByteCount = 1 << 20
 
-  /// Memory of arbitrary values, the caller's as long as anybody refers to it: the smallest free piece that is large enough;
-  /// where there is none, the largest free one goes to make room for a new one.
+  /// Who keeps a small thing must not keep a much larger piece.
+  private static let largestShare = 8
+
+  /// Memory of arbitrary values, the caller's as long as anybody refers to it: the smallest free piece that is large enough,
+  /// and not much too large; where there is none, the largest of the smaller ones goes to make room for a new one.
   /// - Throws: `DidactError.outOfMemory`.
   func buffer(byteCount: Int) throws -> Buffer {
     func rank(_ piece: Buffer) -> Int { piece.byteCount >= byteCount ? piece.byteCount : Int.max - piece.byteCount }
     let found = pieces.withLock { pieces -> Buffer? in
-      let free = pieces.indices.filter { isFree(&pieces[$0]) }
+      let most = byteCount.multipliedReportingOverflow(by: LargeMemory.largestShare)
+      let free = pieces.indices.filter {
+        (most.overflow || pieces[$0].byteCount <= most.partialValue) && isFree(&pieces[$0])
+      }
       guard let index = free.min(by: { rank(pieces[$0]) < rank(pieces[$1]) }) else { return nil }
       if pieces[index].byteCount >= byteCount { return pieces[index] }
       pieces.remove(at: index)
@@ -32,6 +38,9 @@ final class LargeMemory: Sendable {
     pieces.withLock { if $0.count < LargeMemory.kept { $0.append(made) } }
     return made
   }
+
+  /// Of the pieces that there are.
+  var byteCounts: [Int] { pieces.withLock { $0.map(\.byteCount) } }
 
   /// Lets go of what nobody uses.
   func clear() {

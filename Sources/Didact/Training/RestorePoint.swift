@@ -5,6 +5,8 @@ final class RestorePoint {
   /// What a step changes on its way, the parameters of `movedEarly` first.
   private let live: [Tensor]
   private var current, previous: [Tensor]
+  /// What the teacher's half of a step changes before its optimiser's move, and that as before this half.
+  private let liveOfHalf, half: [Tensor]
   private let lastMoves: [LastMove]
   private var currentSteps = 0, previousSteps: Int?
 
@@ -12,7 +14,10 @@ final class RestorePoint {
     let method = trainer.method, movedLast = method.movedLast
     movedEarly = method.learners.filter { learner in !movedLast.contains { $0 === learner } }
     var live = movedEarly.map(\.network.parameters) + movedEarly.flatMap { $0.optimizer.vectors.map(\.flat) }
-    live += method.learners.flatMap { [$0.network.statistics, $0.optimizer.stepCount] } + method.scalars.map(\.value)
+    liveOfHalf =
+      method.learners.flatMap { [$0.network.statistics, $0.optimizer.stepCount] } + method.scalars.map(\.value)
+    half = try liveOfHalf.map { try $0.copy() }
+    live += liveOfHalf
     if let average = trainer.movingAverage {
       live += [average.network.parameters, average.network.statistics, average.updateCount]
     }
@@ -30,6 +35,12 @@ final class RestorePoint {
     for (learner, parameters) in zip(movedEarly, current) { learner.parametersBeforeStep = parameters }
     for move in lastMoves { move.begin() }
   }
+
+  /// Remembers the state in the middle of a step.
+  func beginHalf() { Self.copy(liveOfHalf, to: half) }
+
+  /// Goes back to there, so that the half can be tried again.
+  func restoreHalf() { Self.copy(half, to: liveOfHalf) }
 
   /// The step at work is now the last completed one.
   func complete() {

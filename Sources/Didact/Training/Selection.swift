@@ -30,6 +30,8 @@ final class Selection {
   /// Of the best so far, and the steps behind it.
   var best: Score?
   var bestStep = 0
+  /// Whether the last step is still to be validated.
+  var isDue = false
   /// Validations since then.
   var waited = 0
 

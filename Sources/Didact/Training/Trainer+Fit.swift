@@ -70,6 +70,8 @@ extension Trainer {
       let firstStep = self.steps, start = secondsOfClock()
       let end = count.map { firstStep + $0 } ?? .max
       let methodEnd = count == nil || finetuning != nil ? min(end, scheduledSteps) : end
+      // The last fit may have had no memory for it.
+      try validateIfDue(data.validation)
       while self.steps < end {
         if let finetuning, finetuning.start == nil, isMethodDone {
           try writing { finetuning.begin(with: predictor, at: self.steps) }
@@ -84,11 +86,9 @@ extension Trainer {
           guard !isMethodDone || count != nil && !(selection?.isOver ?? false) else { break }
           try step(try batches.batch(self.steps, before: methodEnd))
           try learnFromProbes(source)
-          if let selection, let validation = data.validation, studentLearns(in: self.steps - 1),
-            self.steps % selection.every == 0 || isMethodDone
-          {
-            try validate(selection, inputs: validation.inputs, labels: validation.labels)
-          }
+          selection?.isDue =
+            studentLearns(in: self.steps - 1) && (self.steps % (selection?.every ?? 1) == 0 || isMethodDone)
+          try validateIfDue(data.validation)
         }
         if let progress {
           let report = Progress(

@@ -393,10 +393,13 @@ public final class Trainer: @unchecked Sendable {
     }
   }
 
-  /// Measures what the method trains, keeps it if it is the best, and adds the result to the last step's metrics.
-  func validate(_ selection: Selection, inputs: Tensor, labels: Tensor) throws {
+  /// Where the last step is to be validated: measures what the method trains, keeps it if it is the best, and adds the result
+  /// to that step's metrics.
+  func validateIfDue(_ rows: (inputs: Tensor, labels: Tensor)?) throws {
+    guard let selection, selection.isDue, let rows else { return }
     try writing {
-      let score = try selection.validate(average ?? student, inputs: inputs, labels: labels, step: steps)
+      let score = try selection.validate(average ?? student, inputs: rows.inputs, labels: rows.labels, step: steps)
+      selection.isDue = false
       lastMetrics["validation/accuracy"] = score.accuracy
       lastMetrics["validation/loss"] = score.loss
       historyValues.replaceSubrange((historyValues.count - lastMetrics.row.count)..., with: lastMetrics.row)
@@ -419,6 +422,7 @@ public final class Trainer: @unchecked Sendable {
   private func keepMetrics() {
     historyValues += lastMetrics.row
     steps += 1
+    selection?.isDue = false
     restorePoint?.complete()
   }
 
@@ -427,7 +431,8 @@ public final class Trainer: @unchecked Sendable {
     historyValues.removeLast(max(0, steps - step) * metricNames.count)
     steps = step
     method.forget(from: step)
-    if let finetuning, let start = finetuning.start, step < start {
+    selection?.isDue = false
+    if let finetuning, let start = finetuning.start, step <= start {
       finetuning.start = nil
       choosePredictor()
     }
@@ -638,14 +643,19 @@ public final class Trainer: @unchecked Sendable {
   /// Runs `body` with no step changing what it reads: steps, metrics, history, names.
   package func reading<Result>(_ body: () throws -> Result) rethrows -> Result { try student.lock.reading(body) }
 
-  /// Runs `body` with no prediction reading the networks.
+  /// Runs `body` with no prediction reading the networks. Where it was too large for memory, a smaller one has room.
   func writing<Result>(_ body: () throws -> Result) throws -> Result {
     for network in networks { network.lock.lockForWriting() }
     defer { for network in networks { network.lock.unlock() } }
-    return try body()
+    do {
+      return try body()
+    } catch let error as DidactError where error.code == .outOfMemory {
+      releaseMemory()
+      throw error
+    }
   }
 
-  /// Runs a step or its half. Where one that began cannot end, the state is as before it. Where it diverges, the state
+  /// Runs a step or its half. Where it cannot end, the state is as before it. Where it diverges, the state
   /// goes back to that before the last step whose losses were finite: the move that made them infinite is the one after.
   private func stepping<Result>(begins: Bool, _ body: () throws -> Result) throws -> Result {
     try writing {
@@ -654,6 +664,8 @@ public final class Trainer: @unchecked Sendable {
         let restorePoint = try restorePoint ?? RestorePoint(self)
         self.restorePoint = restorePoint
         restorePoint.begin(self)
+      } else {
+        restorePoint?.beginHalf()
       }
       do {
         return try body()
@@ -661,14 +673,12 @@ public final class Trainer: @unchecked Sendable {
         restorePoint?.restorePrevious(self)
         throw error
       } catch {
-        if begins { restorePoint?.restoreCurrent(self) }
-        if let error = error as? DidactError, error.code == .outOfMemory { releaseMemory() }
+        if begins { restorePoint?.restoreCurrent(self) } else { restorePoint?.restoreHalf() }
         throw error
       }
     }
   }
 
-  /// What a step that was too large took, so that a smaller one has room.
   private func releaseMemory() {
     for network in networks { network.dropFreePasses() }
     batchMemory.clear()

@@ -279,7 +279,10 @@ class Trainer:
         return self.metrics
 
     def teacher_step(self, xl: Any, yl: Any) -> dict[str, float]:
-        """The teacher's half of a step, after a `student_step`. Returns the metrics of both."""
+        """The teacher's half of a step, after a `student_step`. Returns the metrics of both.
+
+        Where it fails, but by divergence, nothing has changed, and it can be called again.
+        """
         xl, yl = borrow(xl), borrow(labels(yl, name="yl"))
         check(library.didact_trainer_teacher_step(self._handle.value, xl.pointer, yl.pointer))
         return self.metrics
