@@ -930,4 +930,60 @@ enum Training {
     try trainer.fit(features, labels, steps: 0)
     #expect(selection.best?.loss == best.loss && !selection.isDue)
   }
+
+  /// What a validation chose goes back with its step.
+  @Test(arguments: ["supervised", "fixmatch", "meta_pseudo_labels"]) func validationsGoBack(method: String) throws {
+    let (features, labels) = try Training.points()
+    let configuration = try Training.configuration(
+      Training.fitKeys(method).setting([
+        "method": .string(method), "steps": 12, "validation_fraction": 0.5, "validation_steps": 1, "patience": 4,
+      ]))
+    func fitted(steps: Int) throws -> Trainer {
+      let trainer = try Trainer(configuration: configuration)
+      try trainer.fit(features, labels, steps: steps)
+      return trainer
+    }
+    func check(_ a: Trainer, _ b: Trainer, _ place: String) {
+      #expect(Trainer.differences(a, b) == [] && a.predictorRole == b.predictorRole, "\(place)")
+      #expect(a.selection?.description == b.selection?.description, "\(place)")
+    }
+    for steps in 1...11 {
+      let trainer = try fitted(steps: steps), reference = try fitted(steps: steps - 1)
+      guard let selection = trainer.selection, !selection.isOver else { break }
+      for learner in trainer.method.learners { learner.network.parameters[0] = .nan }
+      let error = Training.error { try trainer.fit(features, labels, steps: 1) }
+      #expect(error.code == .diverged, "step \(steps): \(error)")
+      check(trainer, reference, "step \(steps)")
+      try trainer.fit(features, labels)
+      try reference.fit(features, labels)
+      check(trainer, reference, "after step \(steps)")
+    }
+  }
+
+  /// A step after which nothing is finite is taken back at once where a validation, or a policy's probes, look at it.
+  @Test(arguments: ["validation_fraction", "strong_augmentation"]) func whatFollowsAStepSeesThatItDiverged(key: String)
+    throws
+  {
+    let (features, labels) = try Training.points()
+    var keys: JSONObject = ["method": "supervised", "dtype": "float32", "average_decay": .null]
+    keys["network"] = ["type": "mlp", "inputs": 3, "hidden": [6, 6, 6], "classes": 3]
+    var inputs = features
+    if key == "validation_fraction" {
+      keys = keys.setting(["validation_fraction": 0.5, "validation_steps": 1])
+    } else {
+      inputs = try Tensor(Shape(60, 8 * 8 * 3), .uint8)
+      for i in 0..<inputs.count { inputs[i] = Double((i * 37 + i / 192 * 11) % 256) }
+      keys["method"] = "fixmatch"
+      keys["network"] = ["type": "small_cnn", "inputs": [8, 8, 3], "classes": 3, "width": 4]
+      keys["strong_augmentation"] = "ct_augment"
+    }
+    let trainer = try Trainer(configuration: Training.configuration(keys))
+    try trainer.fit(inputs, labels, steps: 3)
+    let before = trainer.student.parameters.bytes
+    try trainer.optimizer("student").setLearningRate(1e38)
+    let error = Training.error { try trainer.fit(inputs, labels, steps: 3) }
+    #expect(error.code == .diverged && trainer.steps == 3, "\(error)")
+    #expect(trainer.student.parameters.bytes == before)
+    #expect(try trainer.predictProbabilities(inputs).values.allSatisfy { $0.isFinite })
+  }
 }

@@ -34,6 +34,9 @@ final class Selection {
   var isDue = false
   /// Validations since then.
   var waited = 0
+  /// The step of the last validation, and what there was before it.
+  private var before: (step: Int, best: Score?, bestStep: Int, waited: Int)?
+  private var networkBefore: Network?
 
   /// nil where no validation is wanted.
   init?(_ student: Network, _ configuration: FieldValues) throws {
@@ -109,12 +112,33 @@ final class Selection {
       correct += candidate.kernels.dot(try objectives.mostProbable(logits), targets)
     }
     let score = Score(accuracy: correct / Double(inputs.rows), loss: loss / Double(inputs.rows))
-    if best.map({ score.isBetter(than: $0) }) ?? true {
+    guard score.loss.isFinite else {
+      throw DidactError(
+        .diverged,
+        "step \(step - 1): the validation loss is not finite; the last finite state is kept. Lower the learning rate or set "
+          + "clip_norm")
+    }
+    let isBetter = best.map { score.isBetter(than: $0) } ?? true
+    let networkBefore = try networkBefore ?? (isBetter ? network.copy() : nil)
+    self.networkBefore = networkBefore
+    before = (step, best, bestStep, waited)
+    if isBetter {
+      networkBefore?.setValues(from: network)
       (best, bestStep, waited) = (score, step, 0)
       network.setValues(from: candidate)
     } else {
       waited += 1
     }
     return score
+  }
+
+  /// Takes the last validation back if it was of a step that is forgotten.
+  /// - Parameter steps: how many are left.
+  func forget(from steps: Int) {
+    isDue = false
+    guard let before, before.step > steps else { return }
+    if bestStep == before.step, let networkBefore { network.setValues(from: networkBefore) }
+    (best, bestStep, waited) = (before.best, before.bestStep, before.waited)
+    self.before = nil
   }
 }

@@ -85,9 +85,9 @@ extension Trainer {
         } else {
           guard !isMethodDone || count != nil && !(selection?.isOver ?? false) else { break }
           try step(try batches.batch(self.steps, before: methodEnd))
-          try learnFromProbes(source)
           selection?.isDue =
             studentLearns(in: self.steps - 1) && (self.steps % (selection?.every ?? 1) == 0 || isMethodDone)
+          try learnFromProbes(source)
           try validateIfDue(data.validation)
         }
         if let progress {
@@ -115,8 +115,15 @@ extension Trainer {
       let (labeled, probes) = try batches.probes(policy, step: steps - 1)
       let network = average ?? student, rows = labeled.inputs.rows
       let probabilities = try Tensor(Shape(rows, network.classes), .float64)
-      try network.predict(BorrowedArray(probabilities), BorrowedArray(labeled.inputs), scaling: nil) { _ in }
-      try writing {
+      try afterStep {
+        do {
+          try network.predict(BorrowedArray(probabilities), BorrowedArray(labeled.inputs), scaling: nil) { _ in }
+        } catch let error as DidactError where error.code == .data {
+          throw DidactError(
+            .diverged,
+            "step \(steps - 1): what the network says of labelled images is not finite; the last finite state is kept. Lower "
+              + "the learning rate or set clip_norm")
+        }
         for row in 0..<rows {
           // 1 − ½ ‖p − onehot(y)‖₁ is the probability of y.
           let proximity = probabilities[row * network.classes + Int(labeled.labels[row])]

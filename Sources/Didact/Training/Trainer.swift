@@ -397,7 +397,7 @@ public final class Trainer: @unchecked Sendable {
   /// to that step's metrics.
   func validateIfDue(_ rows: (inputs: Tensor, labels: Tensor)?) throws {
     guard let selection, selection.isDue, let rows else { return }
-    try writing {
+    try afterStep {
       let score = try selection.validate(average ?? student, inputs: rows.inputs, labels: rows.labels, step: steps)
       selection.isDue = false
       lastMetrics["validation/accuracy"] = score.accuracy
@@ -431,11 +431,9 @@ public final class Trainer: @unchecked Sendable {
     historyValues.removeLast(max(0, steps - step) * metricNames.count)
     steps = step
     method.forget(from: step)
-    selection?.isDue = false
-    if let finetuning, let start = finetuning.start, step <= start {
-      finetuning.start = nil
-      choosePredictor()
-    }
+    selection?.forget(from: step)
+    if let finetuning, let start = finetuning.start, step <= start { finetuning.start = nil }
+    choosePredictor()
   }
 
   private func twoStepMethod() throws -> any TwoStepMethod {
@@ -674,6 +672,20 @@ public final class Trainer: @unchecked Sendable {
         throw error
       } catch {
         if begins { restorePoint?.restoreCurrent(self) } else { restorePoint?.restoreHalf() }
+        // Other training calls use it too, but not at the same time.
+        if let error = error as? DidactError, error.code == .outOfMemory { batchMemory.clear() }
+        throw error
+      }
+    }
+  }
+
+  /// Runs what follows a step of a fit. Where it shows that the step diverged, the state goes back to that before it.
+  func afterStep<Result>(_ body: () throws -> Result) throws -> Result {
+    try writing {
+      do {
+        return try body()
+      } catch let error as DidactError where error.code == .diverged {
+        restorePoint?.restorePrevious(self)
         throw error
       }
     }
@@ -681,7 +693,6 @@ public final class Trainer: @unchecked Sendable {
 
   private func releaseMemory() {
     for network in networks { network.dropFreePasses() }
-    batchMemory.clear()
     LargeMemory.shared().clear()
   }
 }
