@@ -10,7 +10,7 @@ the labelled data teaches the teacher.
 """
 
 from . import callbacks, datasets
-from ._errors import DidactError
+from ._errors import DidactError, DidactWarning
 from ._version import __version__
 from .augmentation import augment, augmentations
 from .gradient_check import GradientCheck, gradcheck
@@ -23,6 +23,7 @@ from .versions import build_info, show_versions
 __all__ = [
     "AdamW",
     "DidactError",
+    "DidactWarning",
     "GradientCheck",
     "MovingAverage",
     "Network",

@@ -24,6 +24,24 @@ class DidactError(Exception):
     status_name: str = ""
 
 
+class DidactWarning(UserWarning):
+    """Something about data or training that its user should know and can act on, but that ends nothing.
+
+    Attributes
+    ----------
+    code : str
+        The kind: ``"poor_on_labels"``, ``"class_shares"``, ``"class_never_predicted"``, ``"few_labels"``,
+        ``"rows_far_from_labels"`` or ``"label_text"``; docs/python.md says what each means and what to do.
+    """
+
+    def __init__(self, message: str, code: str = ""):
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple:
+        return type(self), (str(self), self.code)
+
+
 def _kind(name: str, base: type) -> type:
     return type(name, (DidactError, base), {"__module__": "didact", "__doc__": DidactError.__doc__})
 

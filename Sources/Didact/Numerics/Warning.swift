@@ -1,0 +1,32 @@
+/// Something about data or training that its user should know and can act on, but that ends nothing.
+public struct Warning: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The kind of warning. The texts are those of the C API and of Python and never change.
+  public enum Code: String, Sendable, CaseIterable {
+    /// Training ended with a student that gets many of its own labels wrong.
+    case poorOnLabels = "poor_on_labels"
+    /// The shares of the classes among the predictions are far from those of the labels and from the teacher's.
+    case classShares = "class_shares"
+    /// A class that has labels is predicted for no row.
+    case classNeverPredicted = "class_never_predicted"
+    /// There are too few labels for what is asked for.
+    case fewLabels = "few_labels"
+    /// Rows without labels lie far from all rows with labels.
+    case rowsFarFromLabels = "rows_far_from_labels"
+    /// Labels that read like a mark for a missing value were taken for no label.
+    case labelText = "label_text"
+  }
+
+  public let code: Code
+  /// What was seen, where, and what can be done about it.
+  public let message: String
+
+  public init(_ code: Code, _ message: String) {
+    self.code = code
+    self.message = message
+  }
+
+  public var description: String { message }
+
+  /// The same warning with `place` in front: the file or argument that it is about.
+  public func at(_ place: String) -> Warning { Warning(code, "\(place): \(message)") }
+}
