@@ -10,7 +10,15 @@ the labelled data teaches the teacher.
 """
 
 from . import callbacks, datasets
-from ._errors import DidactError, DidactWarning
+from ._errors import (
+    DidactError,
+    DidactFileError,
+    DidactMemoryError,
+    DidactRuntimeError,
+    DidactTypeError,
+    DidactValueError,
+    DidactWarning,
+)
 from ._version import __version__
 from .augmentation import augment, augmentations
 from .gradient_check import GradientCheck, gradcheck
@@ -23,6 +31,11 @@ from .versions import build_info, show_versions
 __all__ = [
     "AdamW",
     "DidactError",
+    "DidactFileError",
+    "DidactMemoryError",
+    "DidactRuntimeError",
+    "DidactTypeError",
+    "DidactValueError",
     "DidactWarning",
     "GradientCheck",
     "MovingAverage",

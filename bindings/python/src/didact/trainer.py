@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from warnings import warn
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from ._arrays import (
     to_json,
     whole_number,
 )
-from ._errors import DidactError, check
+from ._errors import DidactError, DidactWarning, check
 from ._library import library
 from .callbacks import Callback
 from .network import Network
@@ -323,6 +324,15 @@ class Trainer:
             else:
                 return {name: table[:, column].copy() for column, name in enumerate(self._columns)}
 
+    @property
+    def warnings(self) -> list[DidactWarning]:
+        """What the last `fit` found that you should know; each has a ``code`` and says what can be done.
+
+        `fit` shows them too, as Python's warnings. None after a fit that was stopped or made only some of its steps.
+        """
+        found = json.loads(text(library.didact_trainer_warnings, self._handle.value))
+        return [DidactWarning(warning["message"], warning["code"]) for warning in found]
+
     # The meta-gradient
 
     def meta_gradient(
@@ -446,6 +456,8 @@ class Trainer:
             status = self._fit(X, y, X_unlabeled, steps, callbacks)
         if status != _ffi.DIDACT_ECANCELLED:
             check(status)
+        for warning in self.warnings:
+            warn(warning, stacklevel=2)
         return self
 
     def _check_pixels(self, X: Any, name: str) -> None:
