@@ -176,3 +176,10 @@ def test_the_command_writes_warnings_to_standard_error(tmp_path):
     assert "didact: warning: 4 of 4 classes have a single label" in result.stderr
     final = json.loads(result.stdout.splitlines()[-1])["result"]
     assert "few_labels" in [warning["code"] for warning in final["warnings"]]
+
+
+def test_the_classifiers_warnings_point_at_its_fit():
+    features, labels = single_labels(0)
+    with pytest.warns(didact.DidactWarning, match="single label") as caught:
+        didact.SemiSupervisedClassifier("supervised", steps=5).fit(features, labels)
+    assert {warning.filename for warning in caught} == {__file__}

@@ -61,9 +61,10 @@ __all__ = [
     "reproduce",
     "resnet",
     "sequential",
-    "small_cnn",
-    "wide_resnet",
     "show_versions",
+    "small_cnn",
+    "study",
+    "wide_resnet",
 ]
 
 
@@ -73,6 +74,8 @@ def __getattr__(name: str):
 
     if name == "plot":
         return importlib.import_module(".plot", __name__)
+    if name == "study":
+        return importlib.import_module(".studies", __name__).study
     if name == "reproduce":
         return importlib.import_module(".reproduction", __name__).reproduce
     if name == "SemiSupervisedClassifier":

@@ -439,6 +439,15 @@ class Trainer:
         Trainer
             This one.
         """
+        self._train(X, y, X_unlabeled, steps, callback, verbose)
+        for warning in self.warnings:
+            warn(warning, stacklevel=2)
+        return self
+
+    def _train(
+        self, X: Any, y: Any, X_unlabeled: Any, steps: int | None = None, callback: Any = None, verbose: int = 0
+    ) -> None:
+        """`fit` without a word."""
         self._check_pixels(X, "X")
         self._check_pixels(X_unlabeled, "X_unlabeled")
         X, y = borrow(X), borrow(labels(y, name="y", missing=True))
@@ -456,9 +465,6 @@ class Trainer:
             status = self._fit(X, y, X_unlabeled, steps, callbacks)
         if status != _ffi.DIDACT_ECANCELLED:
             check(status)
-        for warning in self.warnings:
-            warn(warning, stacklevel=2)
-        return self
 
     def _check_pixels(self, X: Any, name: str) -> None:
         """The engine would take true and false for the pixels 1 and 0, next to black."""
