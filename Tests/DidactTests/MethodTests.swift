@@ -293,6 +293,40 @@ import Testing
     for index in expected.indices { #expect(abs(aligned[index] - expected[index]) < 1e-6) }
   }
 
+  /// Within the limit nothing changes; beyond it predictions of a class that runs away count for less.
+  @Test func shareGuardHoldsWhatRunsAway() throws {
+    let objectives = Objectives(try makeKernels(.float64))
+    let guardian = try ShareGuard(classes: 2, limit: 1.5, objectives)
+    let even = try Tensor(rows: [[0.5, 0.5], [0.4, 0.6], [0.6, 0.4]])
+    for _ in 0..<500 { try guardian.support(even) }
+    // (0.625, 0.375) is within (1/3, 0.75) of both classes.
+    let near = try Tensor(rows: [[0.6, 0.4], [0.65, 0.35]]), far = try Tensor(rows: [[0.95, 0.05], [0.85, 0.15]])
+    var held = near
+    for _ in 0..<500 { held = try guardian.held(near) }
+    for index in 0..<near.count { #expect(abs(held[index] - near[index]) < 1e-9) }
+    for _ in 0..<500 { held = try guardian.held(far) }
+    // p̄ = (0.9, 0.1) is brought to (0.75, 1/3): the odds of the second class grow by 0.9 / 0.75 · (1/3) / 0.1 = 4.
+    let expected = [0.95 / (0.95 + 4 * 0.05), 0.2 / 1.15, 0.85 / (0.85 + 4 * 0.15), 0.6 / 1.45]
+    for index in expected.indices { #expect(abs(held[index] - expected[index]) < 1e-6) }
+  }
+
+  @Test func metaPseudoLabelsHoldsSharesAfterItsWait() throws {
+    let (features, labels) = try Training.points()
+    func trainer(_ changes: JSONObject) throws -> Trainer {
+      let trainer = try Trainer(configuration: Training.configuration(changes.setting(["steps": 6])))
+      try trainer.fit(features, labels)
+      return trainer
+    }
+    let held = try trainer(["uda_wait_steps": 3, "share_limit": 1]), free = try trainer(["uda_wait_steps": 3])
+    // While the teacher learns from labels alone there is no consistency loss, and after it there is.
+    for run in [held, free] {
+      #expect(run.history.map { $0["gradient_norm/uda"] ?? 0 }.prefix(3).allSatisfy { $0 == 0 })
+      #expect(run.history.map { $0["gradient_norm/uda"] ?? 0 }.suffix(3).allSatisfy { $0 > 0 })
+    }
+    #expect(held.history[5]["loss/uda"] != free.history[5]["loss/uda"])
+    #expect(throws: DidactError.self) { try trainer(["share_limit": 2]) }
+  }
+
   @Test(arguments: ["training", "evaluation", "eman"]) func meanTeacherGradient(mode: String) throws {
     let changes: JSONObject = [
       "unlabeled_weight": 17, "unlabeled_ramp": 0, "average_decay": 0.6, "eman": .boolean(mode == "eman"),

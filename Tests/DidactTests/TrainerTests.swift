@@ -584,7 +584,7 @@ enum Training {
     ("uda_weight", 2, [:]), ("uda_temperature", 0.5, [:]), ("uda_threshold", 0.9, [:]), ("teacher_temperature", 2, [:]),
     ("label_smoothing", 0.1, [:]), ("pseudo_label_threshold", 0.5, [:]), ("pseudo_label_view", "weak", [:]),
     ("batch_composition", "joint", [:]), ("eman", true, [:]),
-    ("distribution_alignment", true, [:]),
+    ("distribution_alignment", true, [:]), ("uda_wait_steps", 2, [:]), ("share_limit", 1, ["uda_wait_steps": 2]),
     ("average_warmup", "tensorflow", ["average_decay": 0.9]),
     ("weak_feature_mix", 0.5, [:]), ("weak_feature_scaling", 0.5, [:]), ("strong_feature_mix", 0.5, [:]),
     ("strong_feature_scaling", 0.5, [:]), ("uda_warmup_steps", 3, [:]), ("teacher_burn_in_steps", 2, [:]),
