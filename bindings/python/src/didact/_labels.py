@@ -102,7 +102,8 @@ def _without_masked(y: Any) -> np.ndarray:
     from numpy import ma
 
     if isinstance(y, ma.MaskedArray):
-        array = y.astype(object).filled(None)
+        array = np.array(y.data, dtype=object)
+        array[ma.getmaskarray(y)] = None
         return array
     return _objects([None if isinstance(value, ma.MaskedArray) and ma.getmaskarray(value).any() else value for value in y])
 

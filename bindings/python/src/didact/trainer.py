@@ -469,8 +469,9 @@ class Trainer:
                     each.begin(self)
                     ends.callback(each.end, self)
             status = self._fit(X, y, X_unlabeled, steps, callbacks)
-        if status != _ffi.DIDACT_ECANCELLED:
-            check(status)
+            # Before the ends, whose calls of the engine would replace the message.
+            if status != _ffi.DIDACT_ECANCELLED:
+                check(status)
         return self
 
     def _check_pixels(self, X: Any, name: str) -> None:
