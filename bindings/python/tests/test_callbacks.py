@@ -155,5 +155,5 @@ def test_the_end_of_a_callback_does_not_take_the_error_of_a_fit():
             trainer.steps  # noqa: B018
 
     trainer = didact.Trainer("supervised", didact.mlp(2, [4], 2))
-    with pytest.raises(ValueError, match="5 labels for 6 rows"):
+    with pytest.raises(ValueError, match="5 labels for X of shape"):
         trainer.fit(np.zeros((6, 2)), [0, 1, 0, 1, 0], callback=Asks())
