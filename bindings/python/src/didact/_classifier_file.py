@@ -24,7 +24,14 @@ KEY = "didact.classifier"
 _FORMAT = 1
 # The engine reads no longer header.
 _LONGEST_HEADER = 16 << 20
-_KINDS = {"text": "O", "int": "i", "uint": "u", "bool": "b", "float": "f"}
+_KINDS = {"text": "OU", "int": "i", "uint": "u", "bool": "b", "float": "f"}
+_TYPES = {
+    "text": ("object", "str"),
+    "int": ("int8", "int16", "int32", "int64"),
+    "uint": ("uint8", "uint16", "uint32", "uint64"),
+    "bool": ("bool",),
+    "float": ("float16", "float32", "float64"),
+}
 
 
 class Description(NamedTuple):
@@ -58,11 +65,12 @@ def with_description(model: bytes, description: Description) -> bytes:
 
 def _described(description: Description) -> dict[str, Any]:
     classes = description.classes
-    kind = next(kind for kind, code in _KINDS.items() if code == ("O" if classes.dtype.kind == "U" else classes.dtype.kind))
+    kind = next(kind for kind, codes in _KINDS.items() if classes.dtype.kind in codes)
+    dtype = "str" if classes.dtype.kind == "U" else classes.dtype.name
     return {
         "format": _FORMAT,
         "parameters": {name: _plain(value, name) for name, value in description.parameters.items()},
-        "classes": {"kind": kind, "dtype": None if kind == "text" else classes.dtype.name, "values": classes.tolist()},
+        "classes": {"kind": kind, "dtype": dtype, "values": classes.tolist()},
         "feature_names": description.feature_names,
         "image_shape": description.image_shape and list(description.image_shape),
         "no_label": {"marker": _plain(description.rule.marker, "marker"), "reads_text": description.rule.reads_text},
@@ -251,22 +259,21 @@ def _classes(found: Any, trainer: Trainer) -> np.ndarray:
     for value in values:
         if not isinstance(value, types[kind]) or (isinstance(value, bool) and kind != "bool"):
             raise ValueError(f"{what}: {_shown(value)} is no label of kind {kind}")
-    dtype: Any = object
-    if kind != "text":
-        try:
-            dtype = np.dtype(found["dtype"] if isinstance(found["dtype"], str) else "")
-        except TypeError:
-            dtype = None
-        if dtype is None or dtype.kind != _KINDS[kind]:
-            raise ValueError(f"{what}: \"dtype\" must be a type of {kind}, got {_shown(found['dtype'])}")
+    # A type of text with a length in it could ask for any amount of memory.
+    dtype = found["dtype"]
+    if dtype not in _TYPES[kind]:
+        raise ValueError(f"{what}: \"dtype\" must be one of {', '.join(_TYPES[kind])}, got {_shown(dtype)}")
     try:
         classes = np.array(values, dtype=dtype)
-        wrong = kind != "text" and (classes.tolist() != values or not np.isfinite(classes).all())
+        wrong = classes.ndim != 1 or classes.tolist() != values or len(set(values)) < len(values)
+        wrong = wrong or (kind == "float" and not np.isfinite(classes).all())
     except (OverflowError, ValueError):
         wrong = True
-    if wrong or classes.ndim != 1 or sorted(set(values)) != values:
-        raise ValueError(f"{what}: \"values\" must be different, sorted, and fit their dtype")
-    if trainer.class_names != [str(label) for label in values]:
+    if wrong:
+        raise ValueError(f"{what}: \"values\" must be different and fit their dtype")
+    # A trainer without class names has the classes 0, 1 and so on.
+    names = trainer.class_names or [str(index) for index in range(len(values))]
+    if names != [str(label) for label in values]:
         raise ValueError(f"{what}: they are not the class_names of the trainer in the file")
     return classes
 
