@@ -67,6 +67,10 @@ def _described(description: Description) -> dict[str, Any]:
     classes = description.classes
     kind = next(kind for kind, codes in _KINDS.items() if classes.dtype.kind in codes)
     dtype = "str" if classes.dtype.kind == "U" else classes.dtype.name
+    if dtype not in _TYPES[kind]:
+        # A float of more bits than 64: labels are whole numbers, which need no more.
+        dtype = _TYPES[kind][-1]
+        classes = classes.astype(dtype)
     return {
         "format": _FORMAT,
         "parameters": {name: _plain(value, name) for name, value in description.parameters.items()},
