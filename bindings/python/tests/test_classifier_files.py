@@ -253,6 +253,19 @@ def test_what_is_not_fitted_is_not_saved(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_what_would_not_load_is_not_saved(tmp_path):
+    path = tmp_path / "model.safetensors"
+    for kind in ("class_names", "feature_names"):
+        classifier = make().fit(X, CODES)
+        setattr(classifier.trainer_, kind, list("abcd")[: 3 if kind == "class_names" else 4])
+        with pytest.raises(ValueError, match=kind):
+            classifier.save(path)
+    classifier = make().fit(X, CODES).set_params(time_limit=object())
+    with pytest.raises(TypeError, match="the parameter time_limit is of type object"):
+        classifier.save(path)
+    assert os.listdir(tmp_path) == []
+
+
 # Hostile files
 
 

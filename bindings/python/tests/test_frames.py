@@ -358,6 +358,8 @@ def test_sparse_data():
     sparse = frame.astype(pandas.SparseDtype(float, 0.0))
     trainer = fitted(frame, k)
     assert same_bits(trainer.predict_proba(sparse[OTHER]), trainer.predict_proba(frame))
+    with pytest.raises(TypeError, match=r"sparse columns, and dense data is required; give X.sparse.to_dense\(\)"):
+        didact.SemiSupervisedClassifier().fit(sparse, k)
     scipy = pytest.importorskip("scipy.sparse")
     for call in (trainer.predict, trainer.student.forward, lambda X: trainer.fit(X, k)):
         with pytest.raises(TypeError, match=r"sparse matrix; give \w+.toarray\(\)"):

@@ -35,7 +35,7 @@ _TYPES = {
 
 
 class Description(NamedTuple):
-    """What a file says about a classifier, beside its trainer."""
+    """The part of a classifier that its trainer does not know."""
 
     parameters: dict[str, Any]
     classes: np.ndarray
@@ -48,7 +48,7 @@ class Description(NamedTuple):
 
 
 def with_description(model: bytes, description: Description) -> bytes:
-    """A trainer's file with the description of a classifier in its metadata."""
+    """Puts the description of a classifier into the metadata of a trainer's file."""
     length = struct.unpack_from("<Q", model)[0]
     header = json.loads(model[8 : 8 + length])
     header["__metadata__"][KEY] = json.dumps(_described(description), allow_nan=False)
@@ -82,7 +82,7 @@ def _described(description: Description) -> dict[str, Any]:
 
 
 def _plain(value: Any, name: str) -> Any:
-    """A parameter as JSON has it. A tuple is an object with the one key ``tuple``, so that it comes back as a tuple."""
+    """Turns a parameter into what JSON has. A tuple becomes an object with the one key ``tuple``, so that it comes back as a tuple."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
@@ -95,7 +95,7 @@ def _plain(value: Any, name: str) -> Any:
         return {str(key): _plain(item, name) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [_plain(item, name) for item in value]
-    raise TypeError(f"the parameter {name} holds a {type(value).__name__}, which no model file holds: {value!r}")
+    raise TypeError(f"the parameter {name} is of type {type(value).__name__}, which no model file holds: {value!r}")
 
 
 def write(path: str | os.PathLike, content: bytes) -> None:
@@ -140,7 +140,7 @@ def write(path: str | os.PathLike, content: bytes) -> None:
 
 
 def header_of_file(path: str | os.PathLike) -> bytes:
-    """The header of a file that the engine has read."""
+    """Returns the header of a file that the engine has read."""
     with open(path, "rb") as file:
         return header_of(file.read(8) + file.read(_LONGEST_HEADER))
 
@@ -151,7 +151,7 @@ def header_of(content: bytes) -> bytes:
 
 
 def read(header: bytes, trainer: Trainer, known_parameters: Sequence[str]) -> Description:
-    """What a header says about a classifier whose trainer it belongs to.
+    """Reads what a header says about the classifier to which a trainer belongs.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def read(header: bytes, trainer: Trainer, known_parameters: Sequence[str]) -> De
 
 
 def _of_trainer(trainer: Trainer) -> Description:
-    """A classifier of the file that a trainer or the command wrote."""
+    """Describes a classifier whose file a trainer or the command wrote."""
     names = trainer.class_names
     if not names:
         classes = np.arange(trainer.student._class_count())
@@ -210,7 +210,7 @@ def _of_trainer(trainer: Trainer) -> Description:
 
 
 def _is_written_number(name: str) -> bool:
-    """Whether a name is what a whole number of 64 bits is written as."""
+    """Whether a name is a whole number of 64 bits as Python writes it."""
     digits = name[1:] if name.startswith("-") else name
     return digits.isascii() and digits.isdigit() and len(digits) < 19 and str(int(name)) == name
 

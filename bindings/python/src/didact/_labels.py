@@ -18,7 +18,7 @@ from ._errors import DidactWarning
 from ._frames import is_missing, masked_place, near
 
 # Sources/Didact/Data/LabelText.swift has the same three lists; a change is made in both.
-# This text is no label, and nothing is said.
+# This text is no label; no warning says so.
 EMPTY = ""
 # These texts are no label, with a warning.
 NO_LABEL = ("?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null")
@@ -28,7 +28,7 @@ UNCLEAR_IN_ANY_CASE = ("unlabeled", "unlabelled")
 
 
 class Rule(NamedTuple):
-    """What stands for "no label" in one array, as `rule_of` decided.
+    """The rule by which labels are told from "no label", as `rule_of` decided it.
 
     Attributes
     ----------

@@ -89,7 +89,7 @@ class PseudoLabelAccuracy(Callback):
         self._names = column_names(X, "X")
         self._rows = np.asarray(plain(X, "X", self._names), np.float64)
         labels = as_array(y_true, "y_true")
-        # Which class a text is, only the trainer knows.
+        # Only the trainer knows which class a text is.
         self._has_text = any(map(is_text, labels.ravel().tolist()))
         if not self._has_text:
             labels = positions(labels, name="y_true", missing_allowed=True)

@@ -283,6 +283,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         ------
         OSError
             Where the file cannot be written.
+        TypeError, ValueError
+            Where ``trainer_`` was given other names than the classifier has, or a parameter is of a type that no file
+            holds.
 
         Notes
         -----
@@ -292,7 +295,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         _classifier_file.write(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """What `save` writes."""
+        """Returns the bytes that `save` writes."""
         check_is_fitted(self, "trainer_")
         parameters = self.get_params(deep=False)
         parameters["callback"] = None
@@ -303,7 +306,10 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             parameters, self.classes_, None if names is None else [str(name) for name in names],
             getattr(self, "image_shape_", None), self._rule,
         )  # fmt: skip
-        return _classifier_file.with_description(self.trainer_._as_bytes(), description)
+        content = _classifier_file.with_description(self.trainer_._as_bytes(), description)
+        # What `load` would refuse is not saved, such as names that were set to others on ``trainer_``.
+        _classifier_file.read(_classifier_file.header_of(content), self.trainer_, self._get_param_names())
+        return content
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> SemiSupervisedClassifier:
@@ -333,7 +339,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SemiSupervisedClassifier:
-        """What `load` makes of a file with these bytes."""
+        """Makes a classifier of the bytes of a file, as `load` does."""
         data = bytes(memoryview(data))
         return cls._of_file(Trainer._from_bytes(data), _classifier_file.header_of(data))
 
@@ -425,12 +431,14 @@ def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
     ValueError
         Where a value is masked, missing or not finite, naming row and column; for other columns than those of `fit`.
     TypeError
-        For structured arrays, and column names of which only some are text.
+        For structured arrays, sparse columns, and column names of which only some are text.
     """
     # scikit-learn takes what is under a mask, and two columns of one name.
     columns = column_names(X, "X")
     if getattr(getattr(X, "dtype", None), "names", None) is not None or masked_place(X) is not None:
         plain_array(X, "X", columns)
+    if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2 and any(type(each).__name__ == "SparseDtype" for each in X.dtypes):
+        raise TypeError("X is a data frame with sparse columns, and dense data is required; give X.sparse.to_dense()")
     try:
         return _validated(estimator, X, **options)
     except (TypeError, ValueError) as error:
@@ -443,8 +451,8 @@ def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
 
 
 def _unusable(X: Any, columns: list[str] | None) -> str | None:
-    """Where the first value is that is missing, not finite or no number, for the end of scikit-learn's error; None
-    without such a value."""
+    """Says where the first value is that is missing, not finite or no number, for the end of scikit-learn's error. Returns
+    None where there is no such value."""
     try:
         array = np.asarray(X)
     except ValueError:
@@ -550,5 +558,5 @@ def _network_changes(given: dict[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _label_array(y: Any) -> np.ndarray:
-    """One dimension, as `as_array` makes it; a column of a table is taken too, with scikit-learn's warning."""
+    """Makes labels an array of one dimension. A column of a table is taken too, with scikit-learn's warning."""
     return column_or_1d(as_array(y), warn=True)

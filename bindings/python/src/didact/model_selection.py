@@ -80,7 +80,7 @@ def labeled_scorer(scoring: str | Callable) -> Callable[..., float]:
 
 
 class _LabeledScorer:
-    """What `labeled_scorer` returns."""
+    """The scorer that `labeled_scorer` returns."""
 
     def __init__(self, scoring: str | Callable):
         self.scoring = scoring
@@ -133,7 +133,7 @@ def _classes(estimator: Any) -> list[Any]:
 
 
 def _innermost(estimator: Any) -> Any:
-    """The fitted estimator at the end of pipelines and within searches and wrappers."""
+    """Returns the fitted estimator at the end of pipelines and within searches and wrappers."""
     # No chain of estimators is longer in earnest.
     for _ in range(20):
         if isinstance(getattr(estimator, "_rule", None), Rule):
@@ -177,7 +177,7 @@ class LabeledKFold(BaseCrossValidator):
     """
 
     def __init__(self, n_splits: int = 5, *, shuffle: bool = False, random_state: Any = None, unlabeled: Any = "auto"):
-        # Made for its checks.
+        # This is made for its checks alone.
         StratifiedKFold(n_splits, shuffle=shuffle, random_state=random_state)
         self.n_splits = n_splits
         self.shuffle = shuffle

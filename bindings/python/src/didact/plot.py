@@ -497,7 +497,7 @@ def _class_indices(model: Any, y: Any, classes: list[Any], name: str) -> np.ndar
     if not hasattr(model, "classes_"):
         # A trainer's classes have names too.
         position.update({text: index for index, text in enumerate(getattr(model, "class_names", None) or ())})
-    # A fitted estimator has decided what means no label. A class is one in any case.
+    # A fitted estimator has decided what means no label. What is a class stays one.
     rule = getattr(model, "_rule", Rule(-1, True))
     gone = without_label(values, rule, name, classes=position, has_parameter=hasattr(model, "_rule"))
 

@@ -469,7 +469,7 @@ class Trainer:
                     each.begin(self)
                     ends.callback(each.end, self)
             status = self._fit(X, y, X_unlabeled, steps, callbacks)
-            # Before the ends, whose calls of the engine would replace the message.
+            # This comes before the ends, whose calls of the engine would replace the message.
             if status != _ffi.DIDACT_ECANCELLED:
                 check(status)
         return self
@@ -611,7 +611,7 @@ class Trainer:
         return self._names("class")
 
     def _in_order(self, **given: Any) -> tuple[list[Any], list[str] | None]:
-        """Arrays whose columns are in the order of the features, and the names that training on them would set.
+        """Returns arrays whose columns are in the order of the features, and the names that training on them would set.
 
         Where the trainer knows no names, the first data frame says the order for the others.
         """
