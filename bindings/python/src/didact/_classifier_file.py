@@ -82,7 +82,7 @@ def _described(description: Description) -> dict[str, Any]:
 
 
 def _plain(value: Any, name: str) -> Any:
-    """Turns a parameter into what JSON has. A tuple becomes an object with the one key ``tuple``, so that it comes back as a tuple."""
+    """Turns a parameter into what JSON has. A tuple becomes an object with the one key ``tuple``, and so comes back as one."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
