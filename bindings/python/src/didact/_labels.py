@@ -7,6 +7,7 @@ arrays and files turn markers into text: see the three lists.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
@@ -244,8 +245,11 @@ def _warn(taken: dict[str, list[int]], name: str, has_parameter: bool) -> None:
     else:
         ways = "pass None in their place to say so and silence this; unlabeled=None makes classes of them"
     warning = DidactWarning(f"{name}: the text {counts} is taken for no label; {ways}", "label_text")
-    # The warning names the line of the user's code, which called an estimator, or by two steps more a trainer.
-    warnings.warn(warning, stacklevel=4 if has_parameter else 6)
+    # The warning names the line of the first caller outside of this package.
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(warning, stacklevel=level)
 
 
 def describe(rule: Rule) -> str:
