@@ -349,6 +349,23 @@ public func didact_trainer_roles(
   }
 }
 
+/// What the last fit found that its user should know, though it ended well: a JSON array of objects with "code", which is
+/// one of "poor_on_labels", "class_shares", "class_never_predicted", "few_labels" and "rows_far_from_labels", and
+/// "message", which says what was seen and what can be done. Empty while a fit is at work, and after one that was
+/// cancelled or made only some of the steps.
+@_cdecl("didact_trainer_warnings")
+public func didact_trainer_warnings(
+  _ out: UnsafeMutablePointer<CChar>?, _ capacity: Int64, _ length: UnsafeMutablePointer<Int64>?,
+  _ trainer: didact_trainer?
+) -> didact_status {
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    let warnings = trainer.reading { trainer.warnings }
+    let json = warnings.map { JSON.object(["code": .string($0.code.rawValue), "message": .string($0.message)]) }
+    try copyOut(JSON.array(json).serialized(), out, capacity, length)
+  }
+}
+
 /// The role of the network that predicts now: "finetuned" once there is one, else "best", else "average", else
 /// "student". Lives as long as the process.
 @_cdecl("didact_trainer_predictor_role")

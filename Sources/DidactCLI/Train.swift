@@ -317,6 +317,7 @@ struct Train: ParsableCommand {
 
     // Saved first: nothing that follows may cost the model.
     if let model { try trainer.save(to: model) }
+    for warning in trainer.warnings { writeError("didact: warning: \(warning)\n") }
     var accuracies: [AccuracyReport] = []
     if !isInterrupted, let features = dataset.testFeatures, let labels = dataset.testLabels {
       accuracies = [try AccuracyReport("test", trainer, features, labels)]
@@ -360,6 +361,8 @@ struct Train: ParsableCommand {
       "method": .string(trainer.methodName), "data": .string(data), "seed": .integer(Int64(clamping: trainer.seed)),
       "steps": JSON(trainer.steps), "seconds": .number(seconds), "interrupted": .boolean(isInterrupted),
       "model": model.map { .string($0) } ?? .null,
+      "warnings": .array(
+        trainer.warnings.map { ["code": .string($0.code.rawValue), "message": .string($0.message)] }),
     ]
     for report in accuracies { result[report.part] = report.json() }
     return ["result": .object(result)]

@@ -5,6 +5,9 @@ public struct InputScaling: Sendable {
     case none
     /// Mean 0 and standard deviation 1 in every column; a constant column is only centred.
     case standard
+    /// The same, but columns of 0 and 1 alone, such as those of categories, stay as they are: standardised, a rare
+    /// category would be a giant.
+    case table
     /// The same over all pixels of each channel of an image.
     case channel
     /// All columns divided by the largest absolute value of all, for features that share a unit, such as pixels.
@@ -29,11 +32,13 @@ public struct InputScaling: Sendable {
     let mean = try Tensor(Shape(inputs), .float64), scale = try Tensor(Shape(inputs), .float64)
     // Of a column, or of a channel: the first ones stand for all pixels until the end.
     let period = kind == .channel ? extent.channels : inputs, count = Double(rows * (inputs / period))
-    var largest = 0.0
+    var largest = 0.0, isIndicator = Array(repeating: kind == .table, count: period)
     try forEachBlock { block in
       for i in 0..<block.count {
-        mean[i % period] += block[i] / count
-        largest = max(largest, abs(block[i]))
+        let value = block[i]
+        mean[i % period] += value / count
+        largest = max(largest, abs(value))
+        if value != 0, value != 1 { isIndicator[i % period] = false }
       }
     }
     switch kind {
@@ -42,7 +47,7 @@ public struct InputScaling: Sendable {
         mean[c] = 0
         scale[c] = largest > 0 ? largest : 1
       }
-    case .standard, .channel:
+    case .standard, .table, .channel:
       try forEachBlock { block in
         for i in 0..<block.count {
           let difference = block[i] - mean[i % period]
@@ -53,6 +58,7 @@ public struct InputScaling: Sendable {
         let deviation = scale[c].squareRoot()
         // Rounding leaves a constant column a deviation of about 1e-16 of its mean.
         scale[c] = deviation > 1e-12 * abs(mean[c]) ? deviation : 1
+        if isIndicator[c] { (mean[c], scale[c]) = (0, 1) }
       }
       for c in period..<inputs { (mean[c], scale[c]) = (mean[c % period], scale[c % period]) }
     }

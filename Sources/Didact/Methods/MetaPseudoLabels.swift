@@ -29,8 +29,13 @@ final class MetaPseudoLabels: TwoStepMethod {
         "rows count where the sharpened target's largest probability is at least this",
         source: "Google's CIFAR-10 command"),
       Field(
-        "uda_warmup_steps", .number(.atLeast(0)), 0, "steps over which the consistency loss's factor rises from 0",
+        "uda_wait_steps", .integer(.atLeast(0)), 0,
+        "first steps without the consistency loss, in which the teacher learns from labels"),
+      Field(
+        "uda_warmup_steps", .number(.atLeast(0)), 0,
+        "steps over which the consistency loss's factor rises from 0, after uda_wait_steps",
         source: "Google's Meta Pseudo Labels code"),
+      ShareGuard.field,
       Field(
         "teacher_burn_in_steps", .integer(.atLeast(0)), 0,
         "first steps in which the teacher learns alone, without labelling or feedback"),
@@ -60,7 +65,9 @@ final class MetaPseudoLabels: TwoStepMethod {
   let student, teacher: Network
   private let studentOptimizer, teacherOptimizer: Optimizer
   let supervisedWeight, udaWeight, udaTemperature, udaThreshold: Double
+  private let udaWaitSteps: Int
   private let udaRamp: Ramp
+  private let shareGuard: ShareGuard?
   private let burnInSteps: UInt64
   let pseudoLabelView: View
   let isJoint, eman: Bool
@@ -103,7 +110,6 @@ final class MetaPseudoLabels: TwoStepMethod {
     kernels = student.kernels
     objectives = Objectives(kernels)
     feedback = try StudentFeedback(objectives, configuration, seed: seed)
-    scalars = feedback.scalars
     supervisedWeight = try configuration.number("supervised_weight")
     udaWeight = try configuration.number("uda_weight")
     udaTemperature = try configuration.number("uda_temperature")
@@ -120,7 +126,18 @@ final class MetaPseudoLabels: TwoStepMethod {
     studentOptimizer = learners[0].optimizer
     teacherOptimizer = learners[1].optimizer
     termGradient = try Tensor(teacher.parameters.shape, teacher.elementType)
+    udaWaitSteps = try configuration.integer("uda_wait_steps")
     udaRamp = Ramp(steps: try configuration.number("uda_warmup_steps"))
+    shareGuard = try configuration.optionalNumber("share_limit").map {
+      try ShareGuard(classes: teacher.classes, limit: $0, objectives)
+    }
+    scalars = feedback.scalars + (shareGuard?.scalars ?? [])
+    guard shareGuard == nil || udaWaitSteps > 0 else {
+      throw DidactError(
+        .invalidArgument,
+        "trainer: \"share_limit\" needs \"uda_wait_steps\": steps in which the teacher learns from labels alone, such as "
+          + "100")
+    }
     burnInSteps = UInt64(try configuration.integer("teacher_burn_in_steps"))
   }
 
@@ -174,10 +191,14 @@ final class MetaPseudoLabels: TwoStepMethod {
       let term = try objectives.crossEntropy(logits: view.logits, targets: targets)
       try add(term, .supervised, weight: supervisedWeight, through: view, to: &metrics, &terms, draw: draw)
     }
-    let udaWeight = udaWeight * udaRamp.factor(at: Int(draw))
+    if Int(draw) < udaWaitSteps, let weak = views.weak {
+      try shareGuard?.support(objectives.softmax(weak.logits, temperature: udaTemperature))
+    }
+    let udaWeight = udaWeight * consistencyFactor(at: Int(draw))
     if udaWeight != 0, let weak = views.weak, let strong = views.strong {
       let (term, maskRate) = try objectives.udaConsistency(
-        weakLogits: weak.logits, strongLogits: strong.logits, temperature: udaTemperature, threshold: udaThreshold)
+        weakLogits: weak.logits, strongLogits: strong.logits, temperature: udaTemperature, threshold: udaThreshold,
+        shares: shareGuard)
       try add(term, .uda, weight: udaWeight, through: strong, to: &metrics, &terms, draw: draw)
       metrics["mask_rate"] = maskRate
     }
@@ -189,6 +210,10 @@ final class MetaPseudoLabels: TwoStepMethod {
     metrics["learning_rate/teacher"] = teacherOptimizer.scheduledRate
     try stepOptimizer(teacherOptimizer, of: "teacher", draw: draw)
     metrics.fillWithZeros()
+  }
+
+  private func consistencyFactor(at step: Int) -> Double {
+    step < udaWaitSteps ? 0 : udaRamp.factor(at: step - udaWaitSteps)
   }
 
   /// A term of the teacher's objective and its metrics.

@@ -178,11 +178,13 @@ final class Objectives {
   /// detached prediction on the weak view, where that is confident; the mean is over all rows.
   ///
   /// As in Meta Pseudo Labels' released code, the mask looks at the sharpened prediction.
+  /// - Parameter shares: what holds the shares of the classes among the targets; nil for nothing.
   /// - Returns: loss and cotangent on the strong logits, and the share of rows that count.
   func udaConsistency(
-    weakLogits: Tensor, strongLogits: Tensor, temperature: Double, threshold: Double
+    weakLogits: Tensor, strongLogits: Tensor, temperature: Double, threshold: Double, shares: ShareGuard? = nil
   ) throws -> (term: LossGradient, maskRate: Double) {
-    let target = try softmax(weakLogits, temperature: temperature)
+    let sharpened = try softmax(weakLogits, temperature: temperature)
+    let target = try shares?.held(sharpened) ?? sharpened
     let mask = try confidenceMask(target, threshold: threshold)
     let term = try crossEntropy(logits: strongLogits, targets: target, weights: mask)
     return (term, rate(mask))

@@ -33,6 +33,8 @@ extension Trainer {
   ///   - steps: how many to make now; nil for what is left of the configured `steps` and `finetune_steps`.
   ///   - progress: called after every step; false stops.
   /// - Throws: `DidactError.data` where labels are missing, out of range or of a single class.
+  ///
+  /// At its end a fit looks at what it made: see `warnings`.
   @discardableResult
   public func fit(
     _ features: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, steps: Int? = nil,
@@ -65,7 +67,11 @@ extension Trainer {
         try method.prepare(
           UnlabeledRows(count: data.pool.count, isNew: isNewData, digest: rowsDigest.value, classNames: classNames))
       }
-      try writing { dataDigest = digest }
+      try writing {
+        dataDigest = digest
+        warnings = []
+        validationRowCount = data.validation?.inputs.rows
+      }
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity
       let firstStep = self.steps, start = secondsOfClock()
       let end = count.map { firstStep + $0 } ?? .max
@@ -96,6 +102,11 @@ extension Trainer {
             metrics: lastMetrics)
           guard try progress(report) else { return .cancelled }
         }
+      }
+      // A fit of a few steps of many says nothing yet.
+      if count == nil || self.steps >= plannedSteps {
+        let found = try FitReview(self, data).warnings()
+        try writing { warnings = found }
       }
       return .completed
     }

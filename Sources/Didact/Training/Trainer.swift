@@ -28,6 +28,10 @@ public final class Trainer: @unchecked Sendable {
   }
   /// The rows of the history, one after the other.
   var historyValues: [Double] = []
+  /// What the last fit that came to its end found that its user should know; none while one is at work.
+  public internal(set) var warnings: [Warning] = []
+  /// Labelled rows that the last fit set aside to choose the best network by; nil where it set none aside.
+  var validationRowCount: Int?
   /// Tells the data of the last fit from others; nil before the first.
   public internal(set) var dataDigest: UInt64?
   /// The metrics of the last step, or of its halves as they were called.
@@ -83,9 +87,9 @@ public final class Trainer: @unchecked Sendable {
         "fit: seconds after which a fit makes no more steps; it makes at least one"),
       Field("labeled_batch_size", .integer(.atLeast(1)), 64, "fit: labelled rows a step, at most all of them"),
       Field(
-        "input_scaling", .choice(["standard", "channel", "unit", "none"]), "standard",
-        "fit: mean 0 and deviation 1 by column; or by channel of an image; or all divided by the largest absolute value; "
-          + "or as they are"),
+        "input_scaling", .choice(["standard", "table", "channel", "unit", "none"]), "standard",
+        "fit: mean 0 and deviation 1 by column; or of those columns that hold more than 0 and 1; or by channel of an "
+          + "image; or all divided by the largest absolute value; or as they are"),
     ] + View.fields("weak", noise: 0.05, featureDropout: 0) + Finetuning.fields + Selection.fields
 
   /// The names of all methods.

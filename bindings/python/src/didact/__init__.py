@@ -10,7 +10,15 @@ the labelled data teaches the teacher.
 """
 
 from . import callbacks, datasets
-from ._errors import DidactError, DidactWarning
+from ._errors import (
+    DidactError,
+    DidactFileError,
+    DidactMemoryError,
+    DidactRuntimeError,
+    DidactTypeError,
+    DidactValueError,
+    DidactWarning,
+)
 from ._version import __version__
 from .augmentation import augment, augmentations
 from .gradient_check import GradientCheck, gradcheck
@@ -23,6 +31,11 @@ from .versions import build_info, show_versions
 __all__ = [
     "AdamW",
     "DidactError",
+    "DidactFileError",
+    "DidactMemoryError",
+    "DidactRuntimeError",
+    "DidactTypeError",
+    "DidactValueError",
     "DidactWarning",
     "GradientCheck",
     "MovingAverage",
@@ -48,9 +61,10 @@ __all__ = [
     "reproduce",
     "resnet",
     "sequential",
-    "small_cnn",
-    "wide_resnet",
     "show_versions",
+    "small_cnn",
+    "study",
+    "wide_resnet",
 ]
 
 
@@ -63,6 +77,8 @@ def __getattr__(name: str):
     if name == "model_selection":
         # Not in __all__: `import *` would ask for scikit-learn.
         return importlib.import_module(".model_selection", __name__)
+    if name == "study":
+        return importlib.import_module(".studies", __name__).study
     if name == "reproduce":
         return importlib.import_module(".reproduction", __name__).reproduce
     if name == "SemiSupervisedClassifier":

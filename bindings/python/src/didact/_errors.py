@@ -46,20 +46,20 @@ def _kind(name: str, base: type) -> type:
     return type(name, (DidactError, base), {"__module__": "didact", "__doc__": DidactError.__doc__})
 
 
-_VALUE = _kind("DidactValueError", ValueError)
-_TYPE = _kind("DidactTypeError", TypeError)
-_FILE = _kind("DidactFileError", OSError)
-_MEMORY = _kind("DidactMemoryError", MemoryError)
-_RUNTIME = _kind("DidactRuntimeError", RuntimeError)
+DidactValueError = _kind("DidactValueError", ValueError)
+DidactTypeError = _kind("DidactTypeError", TypeError)
+DidactFileError = _kind("DidactFileError", OSError)
+DidactMemoryError = _kind("DidactMemoryError", MemoryError)
+DidactRuntimeError = _kind("DidactRuntimeError", RuntimeError)
 
 _KINDS = {
-    _ffi.DIDACT_EINVALID: _VALUE,
-    _ffi.DIDACT_ESHAPE: _VALUE,
-    _ffi.DIDACT_EDTYPE: _TYPE,
-    _ffi.DIDACT_EDATA: _VALUE,
-    _ffi.DIDACT_EFILE: _FILE,
-    _ffi.DIDACT_EFORMAT: _VALUE,
-    _ffi.DIDACT_EMEMORY: _MEMORY,
+    _ffi.DIDACT_EINVALID: DidactValueError,
+    _ffi.DIDACT_ESHAPE: DidactValueError,
+    _ffi.DIDACT_EDTYPE: DidactTypeError,
+    _ffi.DIDACT_EDATA: DidactValueError,
+    _ffi.DIDACT_EFILE: DidactFileError,
+    _ffi.DIDACT_EFORMAT: DidactValueError,
+    _ffi.DIDACT_EMEMORY: DidactMemoryError,
 }
 
 
@@ -67,7 +67,7 @@ def check(status: int) -> None:
     """Raises where a call did not return ``DIDACT_OK``."""
     if status == _ffi.DIDACT_OK:
         return
-    error = _KINDS.get(status, _RUNTIME)(library.didact_last_error_message().decode("utf-8", "replace"))
+    error = _KINDS.get(status, DidactRuntimeError)(library.didact_last_error_message().decode("utf-8", "replace"))
     error.status = status
     error.status_name = library.didact_status_name(status).decode()
     try:

@@ -207,10 +207,12 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         trainer.class_names = [str(label) for label in classes.tolist()]
         trainer.feature_names = list(getattr(self, "feature_names_in_", []))
         try:
-            trainer.fit(X, codes, X_unlabeled, callback=self.callback, verbose=self.verbose)
+            trainer._train(X, codes, X_unlabeled, callback=self.callback, verbose=self.verbose)
         finally:
             if trainer.steps > 0:
                 self._adopt(trainer, classes, rule, codes, [X] if X_unlabeled is None else [X, X_unlabeled])
+        for warning in trainer.warnings:
+            warnings.warn(warning, stacklevel=2)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from warnings import warn
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from ._arrays import (
     to_json,
     whole_number,
 )
-from ._errors import DidactError, check
+from ._errors import DidactError, DidactWarning, check
 from ._frames import column_names, ordered
 from ._labels import positions
 from ._library import library
@@ -339,6 +340,15 @@ class Trainer:
             else:
                 return {name: table[:, column].copy() for column, name in enumerate(self._columns)}
 
+    @property
+    def warnings(self) -> list[DidactWarning]:
+        """What the last `fit` found that you should know; each has a ``code`` and says what can be done.
+
+        `fit` shows them too, as Python's warnings. None after a fit that was stopped or made only some of its steps.
+        """
+        found = json.loads(text(library.didact_trainer_warnings, self._handle.value))
+        return [DidactWarning(warning["message"], warning["code"]) for warning in found]
+
     # The meta-gradient
 
     def meta_gradient(
@@ -449,6 +459,15 @@ class Trainer:
         Trainer
             This one.
         """
+        self._train(X, y, X_unlabeled, steps, callback, verbose)
+        for warning in self.warnings:
+            warn(warning, stacklevel=2)
+        return self
+
+    def _train(
+        self, X: Any, y: Any, X_unlabeled: Any, steps: int | None = None, callback: Any = None, verbose: int = 0
+    ) -> None:
+        """`fit` without a word."""
         (X, X_unlabeled), named = self._in_order(X=X, X_unlabeled=X_unlabeled)
         self._check_pixels(X, "X")
         self._check_pixels(X_unlabeled, "X_unlabeled")
@@ -472,7 +491,6 @@ class Trainer:
             # This comes before the ends, whose calls of the engine would replace the message.
             if status != _ffi.DIDACT_ECANCELLED:
                 check(status)
-        return self
 
     def _check_pixels(self, X: Any, name: str) -> None:
         """The engine would take true and false for the pixels 1 and 0, next to black."""

@@ -1,0 +1,179 @@
+/// What a fit that has ended says of itself: whether the student can be trusted with the rows that it was made for.
+///
+/// The review looks at all labelled rows and at up to `mostRows` of all rows, as they are, in no view.
+struct FitReview {
+  private static let mostRows = 1000
+  /// Below this share of its own labels a student has not learned them: those that do well have nearly all.
+  private static let leastOwnAccuracy = 0.75
+  /// Shares of classes that differ by more, in total variation, are far from each other.
+  private static let farShares = 0.25
+  /// Rows are far from labelled ones where they are this many times as far as labelled rows are from each other.
+  private static let farFactor = 2.0
+  /// And it is worth a warning where so many of the rows are.
+  private static let farShare = 0.25
+
+  private let trainer: Trainer
+  private let classes: Int
+  private let classNames: [String]
+  /// A class for each labelled row.
+  private let labels: [Int]
+  /// Scaled rows: the labelled ones, and a sample of all.
+  private let labeled, sample: Tensor
+
+  init(_ trainer: Trainer, _ data: FitData) throws {
+    self.trainer = trainer
+    classes = trainer.student.classes
+    classNames = trainer.classNames
+    let memory = TensorPool()
+    func rows(_ indices: [Int]) throws -> Tensor {
+      try data.pool.rows(indices, trainer.elementType, trainer.student.kernels, trainer.scaling, in: memory)
+    }
+    let kept = FitReview.spread(data.labeledRows.count)
+    labels = kept.map { data.labels[$0] }
+    labeled = try rows(kept.map { data.labeledRows[$0] })
+    sample = try rows(FitReview.spread(data.pool.count))
+  }
+
+  /// Indices of at most `mostRows` of `count` rows, evenly spread.
+  private static func spread(_ count: Int) -> [Int] {
+    let kept = min(count, mostRows)
+    return (0..<kept).map { $0 * count / kept }
+  }
+
+  func warnings() throws -> [Warning] {
+    let ownPredictions = try predictions(of: labeled, by: trainer.predictorRole)
+    var warnings = [fewLabels(), poorOnLabels(ownPredictions)]
+    if trainer.method.needsUnlabeled {
+      let predicted = try predictions(of: sample, by: trainer.predictorRole)
+      warnings += [classNeverPredicted(predicted), try classShares(predicted), try rowsFarFromLabels()]
+    }
+    return warnings.compactMap { $0 }
+  }
+
+  // MARK: - The checks
+
+  private func fewLabels() -> Warning? {
+    let counts = counts(of: labels)
+    let single = counts.indices.filter { counts[$0] == 1 }
+    if !single.isEmpty {
+      return Warning(
+        .fewLabels,
+        "\(single.count) of \(classes) classes have a single label: \(list(single)); one row does not show how far its "
+          + "class reaches. Label a second row of each")
+    }
+    if let validation = trainer.validationRowCount, validation < 10 {
+      return Warning(
+        .fewLabels,
+        "the best network was chosen on \(validation) labelled rows, so that chance decided; label more rows, or set "
+          + "validation_fraction to 0")
+    }
+    return nil
+  }
+
+  private func poorOnLabels(_ predictions: [Int]) -> Warning? {
+    let right = zip(labels, predictions).count { $0 == $1 }
+    let accuracy = Double(right) / Double(labels.count)
+    guard accuracy < FitReview.leastOwnAccuracy else { return nil }
+    return Warning(
+      .poorOnLabels,
+      "the \(trainer.predictorRole) gets \(right) of the \(labels.count) labels right that it was trained with. "
+        + (trainer.method.needsUnlabeled
+          ? "Compare with the method \"supervised\"; lower strong_noise or the weight of the unlabelled rows, train "
+            + "longer, and look for labels that contradict each other"
+          : "Train longer, and look for labels that contradict each other"))
+  }
+
+  private func classNeverPredicted(_ predicted: [Int]) -> Warning? {
+    let shares = counts(of: predicted), known = counts(of: labels)
+    let missing = (0..<classes).filter { shares[$0] == 0 && known[$0] > 0 }
+    guard !missing.isEmpty else { return nil }
+    return Warning(
+      .classNeverPredicted,
+      "of \(predicted.count) rows looked at none is predicted to be \(list(missing)), of which there are labels. Compare "
+        + "with the method \"supervised\", and label more rows of \(missing.count == 1 ? "this class" : "these classes")")
+  }
+
+  /// Labels may be balanced on purpose where rows are not, so that predictions that are far from the labels' shares are
+  /// suspicious only where what the labels alone say of the rows is far from them too.
+  private func classShares(_ predicted: [Int]) throws -> Warning? {
+    let shares = shares(of: predicted), given = self.shares(of: labels)
+    let supported = self.shares(of: try nearestLabels())
+    guard FitReview.distance(shares, given) > FitReview.farShares,
+      FitReview.distance(shares, supported) > FitReview.farShares
+    else { return nil }
+    let label = (0..<classes).max { shares[$0] - supported[$0] < shares[$1] - supported[$1] } ?? 0
+    func percent(_ share: Double) -> String { "\(Int((100 * share).rounded())) %" }
+    return Warning(
+      .classShares,
+      "\(percent(shares[label])) of the rows are predicted to be \(name(label)), which has \(percent(given[label])) of the "
+        + "labels and \(percent(supported[label])) of the rows by their nearest label. Compare with the method "
+        + "\"supervised\"; lower strong_noise or the weight of the unlabelled rows, or label more rows")
+  }
+
+  private func rowsFarFromLabels() throws -> Warning? {
+    guard labels.count > 1 else { return nil }
+    let distances = try squaredDistances(sample, labeled).map { $0.min() ?? 0 }
+    // The nearest other row: a row is at distance 0 from itself and from its copies.
+    let apart = try squaredDistances(labeled, labeled).compactMap { $0.filter { $0 > 0 }.min() }
+    guard let farthest = apart.max() else { return nil }
+    let limit = farthest * FitReview.farFactor * FitReview.farFactor
+    let far = distances.count { $0 > limit }
+    guard Double(far) > FitReview.farShare * Double(distances.count) else { return nil }
+    return Warning(
+      .rowsFarFromLabels,
+      "\(far) of \(sample.rows) rows looked at are more than twice as far from every labelled row as any labelled row is "
+        + "from its nearest: what is predicted for them is a guess. See that all rows have the same columns and units, and "
+        + "label some of these rows")
+  }
+
+  // MARK: - What they look at
+
+  private func predictions(of rows: Tensor, by role: String) throws -> [Int] {
+    let network = try trainer.predictingNetwork(role)
+    let probabilities = try Tensor(Shape(rows.rows, classes), trainer.elementType)
+    try withExtendedLifetime((rows, probabilities)) {
+      try network.predict(BorrowedArray(probabilities), BorrowedArray(rows), scaling: nil) { _ in }
+    }
+    return try trainer.mostProbable(probabilities)
+  }
+
+  /// The label of the nearest labelled row, for each row of the sample.
+  private func nearestLabels() throws -> [Int] {
+    try squaredDistances(sample, labeled).map { distances in
+      labels[distances.indices.min { distances[$0] < distances[$1] } ?? 0]
+    }
+  }
+
+  /// ‖a_i − b_j‖² by row of `a` [M, inputs] and of `b` [N, inputs].
+  private func squaredDistances(_ a: Tensor, _ b: Tensor) throws -> [[Double]] {
+    let products = try Tensor(Shape(a.rows, b.rows), trainer.elementType), kernels = trainer.student.kernels
+    kernels.dense(products, a, weight: b, bias: nil)
+    let lengthsOfA = (0..<a.rows).map { kernels.dot(a.rows($0..<$0 + 1), a.rows($0..<$0 + 1)) }
+    let lengthsOfB = (0..<b.rows).map { kernels.dot(b.rows($0..<$0 + 1), b.rows($0..<$0 + 1)) }
+    let values = products.values
+    return lengthsOfA.enumerated().map { row, length in
+      lengthsOfB.enumerated().map { max(0, length + $0.element - 2 * values[row * b.rows + $0.offset]) }
+    }
+  }
+
+  private func counts(of labels: [Int]) -> [Int] {
+    var counts = Array(repeating: 0, count: classes)
+    for label in labels { counts[label] += 1 }
+    return counts
+  }
+
+  private func shares(of labels: [Int]) -> [Double] {
+    counts(of: labels).map { Double($0) / Double(max(1, labels.count)) }
+  }
+
+  /// Total variation, in [0, 1].
+  private static func distance(_ a: [Double], _ b: [Double]) -> Double {
+    zip(a, b).reduce(0) { $0 + abs($1.0 - $1.1) } / 2
+  }
+
+  private func name(_ label: Int) -> String { classNames.isEmpty ? "class \(label)" : "\"\(classNames[label])\"" }
+
+  private func list(_ labels: [Int]) -> String {
+    labels.prefix(10).map(name).joined(separator: ", ") + (labels.count > 10 ? " and \(labels.count - 10) more" : "")
+  }
+}

@@ -1,0 +1,48 @@
+"""``python -m didact.studies NAME``: see scripts/study."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import CHOOSING_SEEDS, REPORTING_SEEDS, arguments_of_command, names, study
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/study", description="Measures a study run by run, and makes its tables.")
+    parser.add_argument("name", choices=names())
+    parser.add_argument("--resume", action="store_true", help="keep the runs that are finished; without it all are made anew")
+    parser.add_argument("--seeds", default="reporting", help="choosing (100 to 109), reporting (1000 to 1039), or FIRST-LAST")
+    parser.add_argument("--only", action="append", default=[], metavar="KEY=VALUES", help="such as data=Vehicle,Sonar")
+    parser.add_argument("--lines", help="the file of lines; build/studies/NAME.jsonl by default")
+    parser.add_argument("--tables", help="where to write the tables; standard output by default")
+    options = parser.parse_args()
+    try:
+        known = {"choosing": CHOOSING_SEEDS, "reporting": REPORTING_SEEDS}
+        seeds = known.get(options.seeds) or _range(options.seeds)
+        only = arguments_of_command(options.only)
+        tables = study(options.name, seeds, output=options.lines, resume=options.resume, only=only, report=_say)
+    except (RuntimeError, ValueError) as error:
+        sys.exit(f"scripts/study: {error}")
+    except KeyboardInterrupt:
+        sys.exit("scripts/study: interrupted; --resume goes on")
+    if options.tables:
+        Path(options.tables).write_text(tables, encoding="utf-8")
+    else:
+        print(tables)
+
+
+def _range(text: str) -> range:
+    first, _, last = text.partition("-")
+    if not first.isdigit() or not (last or first).isdigit():
+        raise ValueError(f"--seeds {text}: give choosing, reporting, or two numbers such as 1000-1009")
+    return range(int(first), int(last or first) + 1)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""What a fit says of itself: each warning comes where it is deserved, and not where all is well."""
+
+import json
+import subprocess
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import didact
+from support import CHECKOUT
+
+pytest.importorskip("sklearn", minversion="1.3")
+
+import sklearn.datasets  # noqa: E402
+
+SEEDS = range(10)
+
+
+def fit(features, labels, seed, more=None, **parameters):
+    """A classifier, and the codes of the warnings of its fit."""
+    classifier = didact.SemiSupervisedClassifier(random_state=seed, n_jobs=1, **parameters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", didact.DidactWarning)
+        classifier.fit(features, labels, more)
+    return [warning.code for warning in classifier.trainer_.warnings]
+
+
+def hidden(labels, kept):
+    result = np.full(len(labels), -1)
+    result[kept] = labels[kept]
+    return result
+
+
+def split(features, labels, per_class, seed):
+    kept = didact.datasets.split(labels, labels=per_class * len(np.unique(labels)), seed=seed).labeled
+    return features, hidden(labels, kept)
+
+
+# What deserves a warning
+
+
+def contradictory_labels(seed):
+    """Every labelled row is there twice, with two labels."""
+    random = np.random.default_rng(seed)
+    rows = random.normal(size=(10, 4))
+    features = np.concatenate([rows, rows, random.normal(size=(300, 4))])
+    return features, hidden(np.repeat([0, 1, 0], [10, 10, 300]), np.arange(20))
+
+
+def class_under_another(seed):
+    """The rows of the third class are rows of the first, which has more labels."""
+    random = np.random.default_rng(seed)
+    centres = np.array([[-3.0, 0, 0], [3.0, 0, 0]])
+    positions = np.arange(300) % 2
+    features = centres[positions] + random.normal(size=(300, 3))
+    features[[10, 20]] = features[[0, 2]]
+    features[[30, 40, 50, 60]] = features[[0, 2, 0, 2]]
+    labels = positions.copy()
+    labels[[10, 20]] = 2
+    kept = [0, 2, 30, 40, 50, 60, 10, 20, 1, 3, 5]
+    return features, hidden(labels, kept)
+
+
+def single_labels(seed):
+    random = np.random.default_rng(seed)
+    positions = np.arange(200) % 4
+    return 4 * np.eye(4)[positions] + random.normal(size=(200, 4)), hidden(positions, np.arange(4))
+
+
+def other_units(seed):
+    """The rows without labels are in other units, those of the labels in a corner of them."""
+    random = np.random.default_rng(seed)
+    positions = np.arange(40) % 2
+    features = np.array([[-2.0, 0, 0], [2.0, 0, 0]])[positions] + random.normal(size=(40, 3))
+    return features, positions, 100 * random.normal(size=(400, 3))
+
+
+@pytest.mark.parametrize(
+    "code, make, parameters",
+    [
+        ("poor_on_labels", contradictory_labels, {}),
+        ("class_never_predicted", class_under_another, {}),
+        ("few_labels", single_labels, {}),
+        ("rows_far_from_labels", other_units, {}),
+        # Features from other rows leave nothing of a row, so that all become the class that has a little more.
+        (
+            "class_shares",
+            lambda seed: split(*sklearn.datasets.make_moons(600, noise=0.1, random_state=seed), 10, seed),
+            {"configuration": {"strong_feature_mix": 0.6, "uda_weight": 20.0, "uda_threshold": 0.0, "uda_temperature": 0.5}},
+        ),
+    ],
+)
+def test_warning_comes_where_it_is_deserved(code, make, parameters):
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda seed: fit(*_arguments(make(seed), seed), **parameters), SEEDS))
+    assert sum(code in codes for codes in found) >= 9, found
+
+
+def _arguments(data, seed):
+    features, labels, *more = data
+    return (features, labels, seed, *more)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda seed: split(*didact.datasets.load_digits(), 4, seed),
+        lambda seed: split(*didact.datasets.make_two_moons(seed=seed), 3, seed),
+        lambda seed: split(*sklearn.datasets.load_breast_cancer(return_X_y=True), 5, seed),
+    ],
+    ids=["digits", "two moons", "breast cancer"],
+)
+def test_no_warning_where_all_is_well(make):
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda seed: fit(*make(seed), seed), SEEDS))
+    for code in {code for codes in found for code in codes}:
+        assert sum(code in codes for codes in found) <= 1, found
+
+
+# How they come
+
+
+def test_warnings_are_python_warnings_with_a_code_and_are_kept():
+    features, labels = single_labels(0)
+    trainer = didact.Trainer("supervised", didact.mlp(4, [8], 4), steps=5)
+    with pytest.warns(didact.DidactWarning, match="single label") as caught:
+        trainer.fit(features, labels)
+    assert "few_labels" in [warning.message.code for warning in caught]
+    assert [warning.code for warning in trainer.warnings] == [warning.message.code for warning in caught]
+    # They point at the line that called fit.
+    assert caught[0].filename == __file__
+    again = didact.Trainer("supervised", didact.mlp(4, [8], 4), steps=5)
+    again.class_names = ["red", "green", "blue", "grey"]
+    with pytest.warns(didact.DidactWarning, match='"red", "green", "blue", "grey"'):
+        again.fit(features, labels)
+
+
+def test_a_warning_turned_into_an_error_leaves_a_fitted_model():
+    features, labels = single_labels(0)
+    classifier = didact.SemiSupervisedClassifier("supervised", steps=5, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", didact.DidactWarning)
+        with pytest.raises(didact.DidactWarning, match="single label"):
+            classifier.fit(features, labels)
+    assert classifier.predict(features).shape == (200,)
+
+
+def test_part_of_a_fit_says_nothing_yet():
+    features, labels = single_labels(0)
+    trainer = didact.Trainer("supervised", didact.mlp(4, [8], 4), steps=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trainer.fit(features, labels, steps=5)
+        trainer.fit(features, labels, callback=lambda progress: True)
+    assert trainer.warnings == []
+    with pytest.warns(didact.DidactWarning):
+        trainer.fit(features, labels)
+
+
+def test_a_copy_and_a_pickle_keep_a_warnings_code():
+    import pickle
+
+    warning = pickle.loads(pickle.dumps(didact.DidactWarning("few", "few_labels")))
+    assert (str(warning), warning.code) == ("few", "few_labels")
+
+
+def test_the_command_writes_warnings_to_standard_error(tmp_path):
+    features, labels = single_labels(0)
+    lines = ["a,b,c,d,label"]
+    lines += [",".join(map(str, row)) + "," + (f"c{label}" if label >= 0 else "") for row, label in zip(features, labels)]
+    (tmp_path / "few.csv").write_text("\n".join(lines))
+    command = [CHECKOUT / "build/bin/didact", "train", "--data", tmp_path / "few.csv", "--steps", "5"]
+    result = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert "didact: warning: 4 of 4 classes have a single label" in result.stderr
+    final = json.loads(result.stdout.splitlines()[-1])["result"]
+    assert "few_labels" in [warning["code"] for warning in final["warnings"]]
+
+
+def test_the_classifiers_warnings_point_at_its_fit():
+    features, labels = single_labels(0)
+    with pytest.warns(didact.DidactWarning, match="single label") as caught:
+        didact.SemiSupervisedClassifier("supervised", steps=5).fit(features, labels)
+    assert {warning.filename for warning in caught} == {__file__}
