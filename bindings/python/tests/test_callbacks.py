@@ -147,3 +147,13 @@ def test_what_the_recorder_refuses():
     with pytest.raises(ValueError, match="y_true: 2 is none of the 2 classes"):
         trainer.fit(x, y, steps=1, callback=PseudoLabelAccuracy(x, classes + 1))
     assert trainer.steps == 0
+
+
+def test_the_end_of_a_callback_does_not_take_the_error_of_a_fit():
+    class Asks(didact.callbacks.Callback):
+        def end(self, trainer):
+            trainer.steps  # noqa: B018
+
+    trainer = didact.Trainer("supervised", didact.mlp(2, [4], 2))
+    with pytest.raises(ValueError, match="5 labels for X of shape"):
+        trainer.fit(np.zeros((6, 2)), [0, 1, 0, 1, 0], callback=Asks())

@@ -74,15 +74,18 @@ def __getattr__(name: str):
 
     if name == "plot":
         return importlib.import_module(".plot", __name__)
+    if name == "model_selection":
+        # Not in __all__: `import *` would ask for scikit-learn.
+        return importlib.import_module(".model_selection", __name__)
     if name == "study":
         return importlib.import_module(".studies", __name__).study
     if name == "reproduce":
         return importlib.import_module(".reproduction", __name__).reproduce
     if name == "SemiSupervisedClassifier":
-        # Not in __all__: `import *` would ask for scikit-learn.
+        # Not in __all__ either.
         return importlib.import_module(".estimators", __name__).SemiSupervisedClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "SemiSupervisedClassifier"})
+    return sorted({*globals(), *__all__, "SemiSupervisedClassifier", "model_selection"})

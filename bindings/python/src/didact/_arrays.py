@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _ffi
 from ._errors import check
+from ._frames import plain, positional
 
 _CODES = {
     np.dtype(np.float32): _ffi.DIDACT_FLOAT32,
@@ -38,16 +39,16 @@ class Borrowed:
     """A C description of an array, and what must stay alive while C reads it.
 
     Arrays of the four dtypes of the interface are passed as they lie in memory, strides included;
-    others are converted, which copies.
+    others are converted, which copies. Masked values and data frames with named columns are refused: see `positional`.
     """
 
     __slots__ = ("array", "struct", "_shape", "_strides")
 
-    def __init__(self, values: Any):
-        array = np.asarray(values)
+    def __init__(self, values: Any, name: str = "the array"):
+        array = values if type(values) is np.ndarray else positional(values, name)
         code = _CODES.get(array.dtype)
         if code is None:
-            array = _converted(array)
+            array = _converted(array, name)
             code = _CODES[array.dtype]
         self.array = array
         rank = array.ndim
@@ -71,16 +72,16 @@ class Slot:
     def __init__(self):
         self._shape = None
 
-    def borrow(self, values: Any):
+    def borrow(self, values: Any, name: str = "the array"):
         """What to pass to C; valid until `release` or the next call."""
         if values is None:
             return None
-        array = np.asarray(values)
+        array = values if type(values) is np.ndarray else positional(values, name)
         if array.shape == self._shape and array.dtype == self._dtype and array.flags.c_contiguous:
             self.array = array
             self._borrowed.struct.data = _address(array)
             return self.pointer
-        self._borrowed = borrowed = Borrowed(array)
+        self._borrowed = borrowed = Borrowed(array, name)
         self.array, self.pointer = borrowed.array, borrowed.pointer
         is_plain = borrowed.array is array and array.flags.c_contiguous
         self._shape, self._dtype = (array.shape, array.dtype) if is_plain else (None, None)
@@ -92,15 +93,21 @@ class Slot:
         self.array = None
 
 
-def borrow(values: Any) -> Borrowed:
-    return Borrowed(values)
+def borrow(values: Any, name: str = "the array") -> Borrowed:
+    return Borrowed(values, name)
+
+
+def optional(values: Any, name: str) -> Borrowed | None:
+    return None if values is None else Borrowed(values, name)
 
 
 def optional_pointer(borrowed: Borrowed | None):
     return None if borrowed is None else borrowed.pointer
 
 
-def _converted(array: np.ndarray) -> np.ndarray:
+def _converted(array: np.ndarray, name: str) -> np.ndarray:
+    # Structured arrays and objects that are no numbers are refused here.
+    array = plain(array, name)
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind == "b":
         return array.astype(np.uint8)
@@ -109,37 +116,9 @@ def _converted(array: np.ndarray) -> np.ndarray:
     if kind == "f" and size <= 4:
         # float16; also other byte orders.
         return array.astype(np.float32)
-    if kind in "fuO":
-        try:
-            return array.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"expected an array of numbers: {error}") from None
-    raise TypeError(f"expected an array of numbers, got dtype {array.dtype}")
-
-
-def labels(values: Any, *, name: str, missing: bool = False) -> np.ndarray:
-    """Whole numbers as int64; with ``missing``, None and NaN become -1."""
-    array = np.asarray(values)
-    if array.dtype == np.int64 and array.ndim == 1:
-        return array
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.dtype.kind == "O" and missing:
-        array = np.array([-1 if _is_missing(value) else value for value in array.ravel()])
-    if array.dtype.kind == "f":
-        if missing:
-            array = np.where(np.isnan(array), -1.0, array)
-        whole = array.astype(np.int64) if (np.abs(array) < 2.0**63).all() else None
-        if whole is None or (whole != array).any():
-            raise ValueError(f"{name}: labels must be whole numbers")
-        array = whole
-    if array.dtype.kind == "b":
-        array = array.astype(np.int64)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name}: labels must be whole numbers, got dtype {array.dtype}")
-    if array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
-        raise ValueError(f"{name}: labels must fit into 64 bits with a sign")
-    return array.astype(np.int64, copy=False)
+    if kind in "fu":
+        return array.astype(np.float64)
+    raise TypeError(f"expected an array of numbers: {name} has dtype {array.dtype}")
 
 
 def whole_number(value: Any, name: str, bits: int = 63) -> int:
@@ -151,10 +130,6 @@ def whole_number(value: Any, name: str, bits: int = 63) -> int:
     if not 0 <= number < 1 << bits:
         raise ValueError(f"{name} must be in [0, 2^{bits}), got {number}")
     return number
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value)
 
 
 class Handle:
@@ -279,7 +254,7 @@ class ArrayMapping(Mapping):
         return found
 
     def __setitem__(self, key: str, values: Any) -> None:
-        array = np.asarray(values)
+        array = positional(values, key)
         target = self[key]
         if array.shape not in (target.shape, ()):
             raise ValueError(f"{key} has shape {target.shape}, got {array.shape}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from ._arrays import borrow, text, to_json, whole_number
 from ._errors import check
+from ._frames import positional
 from ._library import library
 
 # Bytes of images that are changed in one call of the engine. Between calls Python looks for Ctrl-C.
@@ -37,7 +38,7 @@ def augment(images: Any, policy: Any, seed: int = 0, draw: int = 0, threads: int
     -------
     uint8 array of the shape of `images`.
     """
-    images = np.asarray(images)
+    images = positional(images, "images")
     if images.dtype == bool:
         raise TypeError("images are bool; augmentation changes uint8 images, pixels of 0 to 255")
     result = np.empty(images.shape, np.uint8)

@@ -9,7 +9,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._arrays import labels, whole_number
+from ._arrays import whole_number
+from ._frames import column_names, in_order, plain
+from ._labels import as_array, is_text, missing, positions
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -69,10 +71,10 @@ class PseudoLabelAccuracy(Callback):
     Parameters
     ----------
     X : array [N, inputs]
-        Rows as `Trainer.fit` takes them, such as the unlabelled ones.
+        Rows as `Trainer.fit` takes them, such as the unlabelled ones; a data frame too.
     y_true : array [N]
-        The class of each row, 0 to classes - 1; -1, None or NaN where it is unknown, which counts for the confidence
-        alone.
+        The class of each row, 0 to classes - 1, or its name in `Trainer.class_names`; -1, None or NaN where it is
+        unknown, which counts for the confidence alone.
     every : int
         How many steps apart records are. The first and the last step have one too, unless the fit was stopped before.
 
@@ -84,15 +86,20 @@ class PseudoLabelAccuracy(Callback):
     """
 
     def __init__(self, X: Any, y_true: Any, every: int = 50):
-        self._X = np.asarray(X, np.float64)
-        self._y = labels(y_true, name="y_true", missing=True)
+        self._names = column_names(X, "X")
+        self._rows = np.asarray(plain(X, "X", self._names), np.float64)
+        labels = as_array(y_true, "y_true")
+        # Only the trainer knows which class a text is.
+        self._has_text = any(map(is_text, labels.ravel().tolist()))
+        if not self._has_text:
+            labels = positions(labels, name="y_true", missing_allowed=True)
+            if (labels < -1).any():
+                raise ValueError(f"y_true: {labels.min()} is neither a class nor -1")
+        self._labels = labels
         self._every = _period(every)
-        if self._y.shape != self._X.shape[:1]:
-            raise ValueError(f"y_true has shape {self._y.shape}, but X has {len(self._X)} rows")
-        if (self._y < -1).any():
-            raise ValueError(f"y_true: {self._y.min()} is neither a class nor -1")
-        self._known = self._y >= 0
-        if not self._known.any():
+        if labels.shape != self._rows.shape[:1]:
+            raise ValueError(f"y_true has shape {labels.shape}, but X has {len(self._rows)} rows")
+        if (missing(labels) if self._has_text else labels < 0).all():
             raise ValueError("y_true: at least one row must have a class")
         self._records: list[dict[str, float]] = []
 
@@ -103,6 +110,15 @@ class PseudoLabelAccuracy(Callback):
 
     def begin(self, trainer: Trainer) -> None:
         classes = trainer.student._class_count()
+        self._y = positions(
+            self._labels, name="y_true", missing_allowed=True, class_names=lambda: trainer.class_names
+        )
+        self._known = self._y >= 0
+        if not self._known.any():
+            raise ValueError("y_true: at least one row must have a class")
+        expected = trainer.feature_names
+        is_named = self._names is not None and expected
+        self._X = in_order(self._rows, self._names, expected, "X") if is_named else self._rows
         if self._y.max() >= classes:
             raise ValueError(f"y_true: {self._y.max()} is none of the {classes} classes, 0 to {classes - 1}")
         self._trainer = trainer

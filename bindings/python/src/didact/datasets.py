@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _ffi
-from ._arrays import _DTYPES, borrow, labels as _labels, make_handle, path_bytes, text, to_json, view, whole_number
+from ._arrays import _DTYPES, borrow, make_handle, path_bytes, text, to_json, view, whole_number
 from ._errors import check
+from ._labels import positions
 from ._library import library
 
 
@@ -183,7 +184,7 @@ def split(y: Any, labels: int, test_fraction: float = 0.25, seed: int = 0) -> Sp
     test_fraction : float
         In [0, 1); 0 for no test part.
     """
-    y = borrow(_labels(y, name="y"))
+    y = borrow(positions(y, name="y"))
     parts = np.empty(y.array.shape, np.int64)
     check(
         library.didact_dataset_split(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
@@ -22,6 +22,9 @@ except ImportError as error:
         f"didact.SemiSupervisedClassifier needs scikit-learn 1.3 or newer: pip install didact[sklearn] ({error})"
     ) from error
 
+from . import _classifier_file
+from ._frames import column_names, masked_place, plain as plain_array, positional, where
+from ._labels import Rule, as_array, describe, plain, rule_of, without_label
 from .trainer import Trainer, preset
 
 try:
@@ -62,8 +65,10 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         Training steps, each on a batch of labelled and one of unlabelled rows; None for the preset's, 1000, of images
         1500.
     unlabeled : "auto", None, int or str, default="auto"
-        What stands for "no label" in ``y`` beside None and NaN, which always do. ``"auto"``: -1, unless the labels are
-        exactly -1 and 1, which is a problem of two classes. None: nothing else. Any other value: that value.
+        What stands for "no label" in ``y`` beside None, NaN, NA and masked entries, which always do. ``"auto"``: -1,
+        unless the labels are exactly -1 and 1, which is a problem of two classes. None: nothing else. Any other value:
+        that value. Unless it is None, empty text and texts such as ``"nan"`` and ``"?"`` are no label either, the latter
+        with a `DidactWarning`, and texts that may mean either, such as ``"None"``, are an error.
     configuration : dict, default=None
         Keys of `didact.Trainer` in place of those of ``didact.preset("table", ...)``, or ``"images"``, such as
         ``{"uda_weight": 4.0, "student_optimizer": {"learning_rate": 0.1}, "network": {"dropout": 0.2}}``;
@@ -87,7 +92,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         The labels, sorted, in the type of ``y``.
     transduction_ : array [rows]
         A label for every training row, those of ``X_unlabeled`` after those of ``X``: the given one, else the
-        predicted one.
+        predicted one. A classifier that was loaded from a file has none.
     history_ : dict of str to float64 array [n_iter_]
         The metrics of every step, by name; see `didact.Trainer.step`.
     n_iter_ : int
@@ -99,8 +104,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     feature_names_in_ : array [n_features_in_] of str
         Names of the columns, where ``X`` was a data frame with text as column names.
     trainer_ : didact.Trainer
-        Networks, optimisers and settings. Its classes are positions in ``classes_``. ``trainer_.save(path)`` writes a
-        model file that later versions read; pickles are promised to be read only by the version that wrote them.
+        Networks, optimisers and settings. Its classes are positions in ``classes_``. `save` writes a model file that
+        later versions read; pickles are promised to be read only by the version that wrote them.
 
     Notes
     -----
@@ -152,7 +157,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             it holds arrays of uint8 or floating point.
         y : array [rows]
             A label for each row: text, whole numbers or booleans. None, NaN and what ``unlabeled`` says stand for no
-            label. Text beside -1 needs ``dtype=object``: NumPy would turn -1 into text.
+            label, and so do masked entries. Text beside -1 needs ``dtype=object``: NumPy would turn -1 into text.
         X_unlabeled : array [more rows, columns], or images, default=None
             More rows without labels.
 
@@ -164,7 +169,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Where data are not finite, do not fit each other, or where fewer than two classes have a label; where a
+            Where data are masked or not finite, do not fit each other, or where fewer than two classes have a label; where a
             parameter or a key of the configuration is wrong.
         """
         self._check_parameters()
@@ -173,11 +178,11 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         X = _checked(self, X)
         y = _label_array(y)
         check_consistent_length(X, y)
-        marker = _marker(y, self.unlabeled)
-        labelled = ~_is_unlabelled(y, marker)
+        rule = rule_of(y, self.unlabeled)
+        labelled = ~without_label(y, rule)
         if not labelled.any():
-            raise ValueError(f"no row of y has a label; {_describe(marker)} means none")
-        known = _plain(y[labelled])
+            raise ValueError(f"no row of y has a label; {describe(rule)} means none")
+        known = plain(y[labelled])
         if known.dtype.kind == "f" and np.isinf(known).any():
             raise ValueError(f"y, row {np.flatnonzero(labelled)[np.isinf(known).argmax()]}: the label is infinite")
         check_classification_targets(known)
@@ -185,7 +190,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         if len(classes) < 2:
             raise ValueError(
                 f"y has labels of one class only, {classes.tolist()[0]!r}, and training needs at least two; "
-                f"{_describe(marker)} means no label"
+                f"{describe(rule)} means no label"
             )
         codes = np.full(len(y), -1, np.int64)
         codes[labelled] = positions
@@ -195,7 +200,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             more = 0 if X_unlabeled is None else len(X_unlabeled)
             print(
                 f"{len(y)} rows, {labelled.sum()} of them with a label of {len(classes)} classes"
-                f" ({_describe(marker)} means none); {more} more without"
+                f" ({describe(rule)} means none); {more} more without"
             )
 
         trainer = self._new_trainer(X, len(classes))
@@ -205,7 +210,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             trainer._train(X, codes, X_unlabeled, callback=self.callback, verbose=self.verbose)
         finally:
             if trainer.steps > 0:
-                self._adopt(trainer, classes, marker, codes, [X] if X_unlabeled is None else [X, X_unlabeled])
+                self._adopt(trainer, classes, rule, codes, [X] if X_unlabeled is None else [X, X_unlabeled])
         for warning in trainer.warnings:
             warnings.warn(warning, stacklevel=2)
         return self
@@ -258,12 +263,99 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "trainer_")
         y = _label_array(y)
         check_consistent_length(X, y, sample_weight)
-        labelled = ~_is_unlabelled(y, self._marker)
+        labelled = ~without_label(y, self._rule, classes=self.classes_.tolist())
         if not labelled.any():
             raise ValueError("score: no row of y has a label")
         if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight)[labelled]
-        return accuracy_score(_plain(y[labelled]), self.predict(X)[labelled], sample_weight=sample_weight)
+            sample_weight = positional(sample_weight, "sample_weight")[labelled]
+        return accuracy_score(plain(y[labelled]), self.predict(X)[labelled], sample_weight=sample_weight)
+
+    # Files
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes one safetensors file, from which `load` makes this classifier again. Completes or leaves the old file.
+
+        `didact.Trainer.load` and the command ``didact predict`` read it too.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        OSError
+            Where the file cannot be written.
+        TypeError, ValueError
+            Where ``trainer_`` was given other names than the classifier has, or a parameter is of a type that no file
+            holds.
+
+        Notes
+        -----
+        ``callback`` is not written, nor a ``random_state`` that is no number: they come back as None. Nor is
+        ``transduction_``, which is about the rows of `fit`, not about the model.
+        """
+        _classifier_file.write(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Returns the bytes that `save` writes."""
+        check_is_fitted(self, "trainer_")
+        parameters = self.get_params(deep=False)
+        parameters["callback"] = None
+        if not isinstance(parameters["random_state"], (type(None), Integral)):
+            parameters["random_state"] = None
+        names = getattr(self, "feature_names_in_", None)
+        description = _classifier_file.Description(
+            parameters, self.classes_, None if names is None else [str(name) for name in names],
+            getattr(self, "image_shape_", None), self._rule,
+        )  # fmt: skip
+        content = _classifier_file.with_description(self.trainer_._as_bytes(), description)
+        # What `load` would refuse is not saved, such as names that were set to others on ``trainer_``.
+        _classifier_file.read(_classifier_file.header_of(content), self.trainer_, self._get_param_names())
+        return content
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> SemiSupervisedClassifier:
+        """Reads a file that `save`, `didact.Trainer.save` or the command wrote.
+
+        A trainer's file has no types of labels: where every class name is a whole number, such as ``"0"`` and ``"1"``,
+        or where there are no names, the labels are whole numbers, else text.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        SemiSupervisedClassifier
+            Fitted. It predicts the same bits.
+
+        Raises
+        ------
+        OSError
+            Where the file cannot be read.
+        ValueError
+            Where it is damaged. Nothing of a file is executed.
+        """
+        trainer = Trainer.load(path)
+        return cls._of_file(trainer, _classifier_file.header_of_file(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SemiSupervisedClassifier:
+        """Makes a classifier of the bytes of a file, as `load` does."""
+        data = bytes(memoryview(data))
+        return cls._of_file(Trainer._from_bytes(data), _classifier_file.header_of(data))
+
+    @classmethod
+    def _of_file(cls, trainer: Trainer, header: bytes) -> SemiSupervisedClassifier:
+        found = _classifier_file.read(header, trainer, cls._get_param_names())
+        self = cls(**found.parameters)
+        self.n_features_in_ = trainer.student._input_count()
+        if found.feature_names is not None:
+            self.feature_names_in_ = np.array(found.feature_names, dtype=object)
+        if found.image_shape is not None:
+            self.image_shape_ = found.image_shape
+        self._take(trainer, found.classes, found.rule)
+        return self
 
     def _check_parameters(self) -> None:
         if self.steps is not None and not (isinstance(self.steps, Integral) and self.steps >= 1):
@@ -318,20 +410,69 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             own["steps"] = self.steps
         return Trainer(**{**defaults, **own, **given})
 
-    def _adopt(self, trainer: Trainer, classes: np.ndarray, marker: Any, codes: np.ndarray, rows: list) -> None:
+    def _adopt(self, trainer: Trainer, classes: np.ndarray, rule: Rule, codes: np.ndarray, rows: list) -> None:
         predicted = np.concatenate([_probabilities(trainer, part).argmax(axis=1) for part in rows])
         predicted[: len(codes)] = np.where(codes >= 0, codes, predicted[: len(codes)])
+        self.transduction_ = classes[predicted]
+        self._take(trainer, classes, rule)
+
+    def _take(self, trainer: Trainer, classes: np.ndarray, rule: Rule) -> None:
         self.trainer_ = trainer
         self.classes_ = classes
-        self.transduction_ = classes[predicted]
         self.history_ = trainer.history
         self.n_iter_ = trainer.steps
-        # A real class may be what the marker would be elsewhere: labels -1 and 1.
-        self._marker = marker
+        # `score` follows it: a real class may be what the marker would be elsewhere, as of the labels -1 and 1.
+        self._rule = rule
 
 
 def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
-    """A matrix, or images of three or four dimensions."""
+    """A matrix, or images of three or four dimensions.
+
+    Raises
+    ------
+    ValueError
+        Where a value is masked, missing or not finite, naming row and column; for other columns than those of `fit`.
+    TypeError
+        For structured arrays, sparse columns, and column names of which only some are text.
+    """
+    # scikit-learn takes what is under a mask, and two columns of one name.
+    columns = column_names(X, "X")
+    if getattr(getattr(X, "dtype", None), "names", None) is not None or masked_place(X) is not None:
+        plain_array(X, "X", columns)
+    if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2 and any(type(each).__name__ == "SparseDtype" for each in X.dtypes):
+        raise TypeError("X is a data frame with sparse columns, and dense data is required; give X.sparse.to_dense()")
+    try:
+        return _validated(estimator, X, **options)
+    except (TypeError, ValueError) as error:
+        place = _unusable(X, columns)
+        if place is None:
+            raise
+        # scikit-learn has a TypeError for NA.
+        is_value = isinstance(error, ValueError) or "missing value" in place
+        raise (ValueError if is_value else TypeError)(f"{error}\n{place}") from None
+
+
+def _unusable(X: Any, columns: list[str] | None) -> str | None:
+    """Says where the first value is that is missing, not finite or no number, for the end of scikit-learn's error. Returns
+    None where there is no such value."""
+    try:
+        array = np.asarray(X)
+    except ValueError:
+        return None
+    if array.ndim < 2:
+        return None
+    if array.dtype.kind == "O":
+        try:
+            array = plain_array(array, "X", columns)
+        except (TypeError, ValueError) as error:
+            return str(error)
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return None
+    place = np.argwhere(~np.isfinite(array))[0]
+    return f"{where('X', place, columns)} is {array[tuple(place)]}"
+
+
+def _validated(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
     if not hasattr(X, "ndim") and isinstance(X, (list, tuple)) and len(X):
         X = _listed(X)
     is_fit = options.get("reset", True)
@@ -349,7 +490,7 @@ def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
         if shape[0] in (1, 3) and shape[0] < shape[1] == shape[2]:
             warnings.warn(
                 f"X is taken as images of {_lengths(shape)}; where its channels come first, give X.transpose(0, 2, 3, 1)",
-                stacklevel=3,
+                stacklevel=4,
             )
         estimator.image_shape_, estimator.n_features_in_ = shape, math.prod(shape)
     elif fitted is None:
@@ -419,80 +560,5 @@ def _network_changes(given: dict[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _label_array(y: Any) -> np.ndarray:
-    """One dimension; Python's values where they are of several types, so that -1 beside text stays a number."""
-    array = np.asarray(y)
-    if array.dtype.kind in "US" and not hasattr(y, "dtype"):
-        values = np.empty(array.shape, object)
-        values[...] = y
-        if not all(isinstance(value, str) for value in values.ravel()):
-            array = values
-    if array.dtype.kind not in "biufUO":
-        raise TypeError(f"y: labels must be text, whole numbers or booleans, got dtype {array.dtype}")
-    return column_or_1d(array, warn=True)
-
-
-def _is_missing(value: Any) -> bool:
-    # pandas.NA is equal to nothing, and asking it is an error.
-    pandas = sys.modules.get("pandas")
-    if value is None or (pandas is not None and value is pandas.NA):
-        return True
-    return isinstance(value, (float, np.floating)) and value != value
-
-
-def _missing(y: np.ndarray) -> np.ndarray:
-    if y.dtype.kind == "f":
-        return np.isnan(y)
-    if y.dtype.kind == "O":
-        return np.array([_is_missing(value) for value in y], bool)
-    return np.zeros(len(y), bool)
-
-
-def _equal(y: np.ndarray, marker: Any) -> np.ndarray:
-    """Where labels are the marker. Text is never equal to a number."""
-    if y.dtype.kind == "O":
-        return np.array([isinstance(value, str) == isinstance(marker, str) and value == marker for value in y], bool)
-    if (y.dtype.kind == "U") != isinstance(marker, str):
-        return np.zeros(len(y), bool)
-    return y == marker
-
-
-def _is_unlabelled(y: np.ndarray, marker: Any) -> np.ndarray:
-    missing = _missing(y)
-    return missing if marker is None else missing | _equal(y, marker)
-
-
-def _marker(y: np.ndarray, unlabeled: Any) -> Any:
-    """What stands for "no label" beside None and NaN; None if nothing does."""
-    if isinstance(unlabeled, bool) or not isinstance(unlabeled, (type(None), str, Integral)):
-        raise TypeError(f'unlabeled must be "auto", None, a whole number or text, got {unlabeled!r}')
-    if not (isinstance(unlabeled, str) and unlabeled == "auto"):
-        return unlabeled
-    if _equal(y, "-1").any() and not _are_only(y, "-1", "1"):
-        raise ValueError(
-            "y holds the text '-1'. If it means no label, pass None or -1 in an array of dtype=object, or "
-            "unlabeled='-1'; if it is a class, pass unlabeled=None"
-        )
-    return None if _are_only(y, -1, 1) else -1
-
-
-def _are_only(y: np.ndarray, one: Any, other: Any) -> bool:
-    """Whether the labels are exactly these two, missing ones aside."""
-    first, second = _equal(y, one), _equal(y, other)
-    return bool(first.any() and second.any() and (first | second | _missing(y)).all())
-
-
-def _describe(marker: Any) -> str:
-    return "None or NaN" if marker is None else f"{marker!r}, None or NaN"
-
-
-def _plain(known: np.ndarray) -> np.ndarray:
-    """Labels of an object array as an array of their own type. Text stays as it is."""
-    if known.dtype.kind != "O":
-        return known
-    for types, dtype in (((bool, np.bool_), np.bool_), (Integral, np.int64), (Real, np.float64), (str, object)):
-        if all(isinstance(value, types) for value in known):
-            if dtype is np.int64 and not all(-(2**63) <= value < 2**63 for value in known):
-                raise ValueError("y: a label has more than 64 bits; write such labels as text")
-            return known.astype(dtype)
-    names = sorted({type(value).__name__ for value in known})
-    raise TypeError(f"y: labels must all be text, all whole numbers or all booleans, got {' and '.join(names)}")
+    """Makes labels an array of one dimension. A column of a table is taken too, with scikit-learn's warning."""
+    return column_or_1d(as_array(y), warn=True)

@@ -16,6 +16,7 @@ from ._arrays import (
     borrow,
     make_handle,
     names,
+    optional,
     optional_pointer,
     path_bytes,
     text,
@@ -24,6 +25,7 @@ from ._arrays import (
     whole_number,
 )
 from ._errors import check
+from ._frames import positional
 from ._library import library
 from .prediction import Predictions
 
@@ -303,7 +305,7 @@ class Network:
         and dropout draws its next masks. NaN and infinities go through as through any arithmetic;
         `Trainer.predict_proba` refuses them.
         """
-        x = borrow(x)
+        x = borrow(x, "x")
         logits = self._empty(x.array)
         check(
             library.didact_network_forward(
@@ -313,7 +315,11 @@ class Network:
         return logits
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """Class probabilities [rows, classes], with running statistics and no dropout."""
+        """Class probabilities [rows, classes], with running statistics and no dropout.
+
+        A network knows no names of columns: here, in `forward` and in `record`, a data frame with named columns is a
+        TypeError, and ``frame.to_numpy()`` states their order.
+        """
         return self._predictions(x)
 
     def record(self, x: Any, training: bool = True, draw: int | None = None) -> Pass:
@@ -327,7 +333,7 @@ class Network:
         draw : int, optional
             Which dropout masks; the network's next ones by default.
         """
-        x = borrow(x)
+        x = borrow(x, "x")
         handle = make_handle(
             library.didact_network_record,
             library.didact_pass_free,
@@ -398,7 +404,7 @@ class Network:
             raise KeyError(f"{what}: no parameter {unknown[0]!r}; there are {', '.join(self._parameters)}")
         parts = []
         for name, parameter in self._parameters.items():
-            part = np.asarray(values.get(name, 0), self._dtype)
+            part = np.asarray(positional(values.get(name, 0), name), self._dtype)
             if part.shape not in (parameter.shape, ()):
                 raise ValueError(f"{what}: {name} has shape {parameter.shape}, got {part.shape}")
             parts.append(np.broadcast_to(part, parameter.shape).ravel())
@@ -445,7 +451,7 @@ class Pass:
         input_gradient : bool
             Also return the gradient of the input [rows, inputs].
         """
-        cotangent = borrow(cotangent)
+        cotangent = borrow(cotangent, "cotangent")
         gradient = borrow(np.empty(self._input_shape, self.network.dtype)) if input_gradient else None
         check(
             library.didact_pass_backward(
@@ -466,7 +472,7 @@ class Pass:
         """
         tangent = np.empty((self._input_shape[0], self.network._class_count()), self.network.dtype)
         flat = borrow(self.network._flat(direction, "direction"))
-        input_direction = None if input_direction is None else borrow(input_direction)
+        input_direction = optional(input_direction, "input_direction")
         check(
             library.didact_pass_tangent(
                 borrow(tangent).pointer, self._handle.value, flat.pointer, optional_pointer(input_direction)

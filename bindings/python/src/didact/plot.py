@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._arrays import _is_missing, whole_number
+from ._arrays import whole_number
+from ._frames import column_names, in_order, is_missing, plain, positional
+from ._labels import Rule, as_array, without_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,11 +44,13 @@ def decision_regions(model: Any, X: Any, y: Any, ax: Axes | None = None, resolut
     X : array [N, 2]
         Rows to draw: labelled ones large, in the colour of their class, others small.
     y : array [N]
-        The class of each row; -1, None or NaN for none. Classes are 0, 1, …, or those of ``model.classes_``.
+        The class of each row; -1, None or NaN for none. Classes are 0, 1, …, or their names in ``model.class_names``; of
+        an estimator those of ``model.classes_``.
     resolution : int
         Into how many parts each axis is divided.
     """
-    rows = np.asarray(X, np.float64)
+    columns = column_names(X, "X")
+    rows = np.asarray(plain(X, "X", columns), np.float64)
     if rows.ndim != 2 or rows.shape[1] != 2:
         raise ValueError(f"decision_regions draws two features; X has shape {rows.shape}")
     if not len(rows) or not np.isfinite(rows).all():
@@ -60,12 +64,14 @@ def decision_regions(model: Any, X: Any, y: Any, ax: Axes | None = None, resolut
     axes = [low[i] + (high[i] - low[i]) * (np.arange(resolution) + 0.5) / resolution for i in range(2)]
     grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
     if hasattr(X, "iloc"):
-        # A data frame, whose column names an estimator expects again.
+        # A data frame of pandas, whose column names an estimator expects again.
         grid = type(X)(grid, columns=X.columns)
+    elif columns is not None:
+        grid = in_order(grid, columns, _known_names(model) or columns, "X")
     probabilities = _probabilities(model, grid).reshape(resolution, resolution, -1)
     count = probabilities.shape[2]
     classes = _classes(model, count)
-    indices = _class_indices(y, classes, "y")
+    indices = _class_indices(model, y, classes, "y")
     if len(indices) != len(rows):
         raise ValueError(f"y has {len(indices)} entries, but X has {len(rows)} rows")
 
@@ -133,7 +139,7 @@ def confidence(model: Any, X: Any, y_true: Any = None, ax: Axes | None = None, b
     if y_true is None:
         return ax
 
-    indices = _class_indices(y_true, _classes(model, count), "y_true")
+    indices = _class_indices(model, y_true, _classes(model, count), "y_true")
     if len(indices) != len(largest):
         raise ValueError(f"y_true has {len(indices)} entries, but X has {len(largest)} rows")
     known = indices >= 0
@@ -233,7 +239,7 @@ def augmentations(
     """
     from .augmentation import augment
 
-    images = np.asarray(images)
+    images = positional(images, "images")
     copies = whole_number(copies, "copies")
     if images.ndim == 3:
         images = images[..., None]
@@ -255,7 +261,7 @@ def _confusion_matrix(model: Any, X: Any, y: Any) -> tuple[np.ndarray, list[str]
     probabilities = _probabilities(model, X)
     count = probabilities.shape[1]
     classes = _classes(model, count)
-    indices = _class_indices(y, classes, "y")
+    indices = _class_indices(model, y, classes, "y")
     if len(indices) != len(probabilities):
         raise ValueError(f"y has {len(indices)} entries, but X has {len(probabilities)} rows")
     known = indices >= 0
@@ -480,23 +486,37 @@ def _classes(model: Any, count: int) -> list[Any]:
     return list(range(count)) if classes is None else np.asarray(classes).tolist()
 
 
-def _class_indices(y: Any, classes: list[Any], name: str) -> np.ndarray:
+def _class_indices(model: Any, y: Any, classes: list[Any], name: str) -> np.ndarray:
     """The position of each label among the classes, -1 for none."""
-    values = np.asarray(y)
+    values = as_array(y, name)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
         raise ValueError(f"{name} must have one entry a row, got shape {values.shape}")
     position = {value: index for index, value in enumerate(classes)}
+    if not hasattr(model, "classes_"):
+        # A trainer's classes have names too.
+        position.update({text: index for index, text in enumerate(getattr(model, "class_names", None) or ())})
+    # A fitted estimator has decided what means no label. What is a class stays one.
+    rule = getattr(model, "_rule", Rule(-1, True))
+    gone = without_label(values, rule, name, classes=position, has_parameter=hasattr(model, "_rule"))
 
     def index(row: int, value: Any) -> int:
-        if value in position:
+        if not is_missing(value) and value in position:
             return position[value]
-        if _is_missing(value) or value == -1:
+        if gone[row]:
             return -1
-        raise ValueError(f"{name}: {value!r} in row {row} is none of the classes {', '.join(map(str, classes))}")
+        raise ValueError(f"{name}: {value!r} in row {row} is none of the classes {', '.join(map(str, position))}")
 
     return np.array([index(row, value) for row, value in enumerate(values.tolist())], np.int64)
+
+
+def _known_names(model: Any) -> list[str]:
+    """The names of the features that a model was trained on."""
+    for names in (getattr(model, "feature_names_in_", None), getattr(model, "feature_names", None)):
+        if names is not None and len(names):
+            return [str(name) for name in names]
+    return []
 
 
 def _class_names(model: Any, classes: list[Any]) -> list[str]:

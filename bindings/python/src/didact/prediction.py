@@ -9,6 +9,7 @@ import numpy as np
 
 from ._arrays import Handle, borrow, make_handle
 from ._errors import check
+from ._frames import positional
 from ._library import library
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ class Predictor:
         if not hasattr(network, "predict_proba") or not hasattr(network, "_empty"):
             raise TypeError(f"expected a didact.Network, got {type(network).__name__}; a trainer has .student")
         if probabilities is None:
-            probabilities = network._empty(np.asarray(x))
+            probabilities = network._empty(positional(x, "x"))
         for name, array in (("x", x), ("probabilities", probabilities)):
-            if not isinstance(array, np.ndarray) or borrow(array).array is not array:
+            if not isinstance(array, np.ndarray) or borrow(array, name).array is not array:
                 raise TypeError(f"{name} must be an array of float32, float64, int64 or uint8, which is not copied")
         if not probabilities.flags.writeable:
             raise ValueError("probabilities must be writable")
@@ -86,7 +87,7 @@ class Predictions:
         self._idle: list[list[_Bound]] = [[] for _ in range(_FEW_ROWS + 1)]
 
     def __call__(self, x: Any) -> np.ndarray:
-        array = np.asarray(x)
+        array = x if type(x) is np.ndarray else positional(x, "x")
         if array.dtype != self._dtype or array.ndim != 2 or not 0 < array.shape[0] <= _FEW_ROWS:
             return self._call(array)
         rows, columns = array.shape
@@ -106,7 +107,7 @@ class Predictions:
         return probabilities
 
     def _call(self, array: np.ndarray) -> np.ndarray:
-        x = borrow(array)
+        x = borrow(array, "x")
         rows = array.shape[0] if array.ndim else 0
         probabilities = np.empty((rows, self._classes), self._dtype)
         check(self._predict(borrow(probabilities).pointer, self._handle.value, x.pointer))

@@ -20,10 +20,10 @@ from ._arrays import (
     Handle,
     Slot,
     borrow,
-    labels,
     make_handle,
     names,
     number,
+    optional,
     optional_pointer,
     path_bytes,
     text,
@@ -31,6 +31,8 @@ from ._arrays import (
     whole_number,
 )
 from ._errors import DidactError, DidactWarning, check
+from ._frames import column_names, ordered
+from ._labels import positions
 from ._library import library
 from .callbacks import Callback
 from .network import Network
@@ -232,9 +234,10 @@ class Trainer:
         Parameters
         ----------
         xl : array [N, inputs]
-            Labelled rows.
+            Labelled rows. The named columns of a data frame are put into the order of `feature_names`, which are
+            those of the first frame; this holds for the other rows too.
         yl : array [N]
-            A class for each of them.
+            A class for each of them: its position, or its name in `class_names`.
         xu : array [M, inputs], optional
             Unlabelled rows, for methods that use them.
         xu_strong : array [M, inputs], optional
@@ -248,6 +251,14 @@ class Trainer:
             labelled loss), ``mask_rate``, ``learning_rate/<student|teacher>``. A term of weight 0 is
             not computed and reads 0.
         """
+        named = None
+        if (
+            type(xl) is not np.ndarray
+            or not (xu is None or type(xu) is np.ndarray)
+            or not (xu_strong is None or type(xu_strong) is np.ndarray)
+        ):
+            (xl, xu, xu_strong), named = self._in_order(xl=xl, xu=xu, xu_strong=xu_strong)
+        yl = positions(yl, name="yl", class_names=self._class_names)
         # A thread takes the descriptions out while it uses them.
         idle = self._idle_arguments
         try:
@@ -256,13 +267,15 @@ class Trainer:
             arguments = _StepArguments(len(self._columns))
         status = library.didact_trainer_step(
             self._handle.value,
-            arguments.xl.borrow(xl),
-            arguments.yl.borrow(labels(yl, name="yl")),
-            arguments.xu.borrow(xu),
-            arguments.xu_strong.borrow(xu_strong),
+            arguments.xl.borrow(xl, "xl"),
+            arguments.yl.borrow(yl, "yl"),
+            arguments.xu.borrow(xu, "xu"),
+            arguments.xu_strong.borrow(xu_strong, "xu_strong"),
         )
         if status:
             check(status)
+        if named is not None:
+            self._keep_names(named)
         metrics = self._read_metrics(arguments)
         arguments.release()
         idle.append(arguments)
@@ -270,13 +283,14 @@ class Trainer:
 
     def student_step(self, xu: Any, xu_strong: Any = None) -> dict[str, float]:
         """The student's half of a step: the teacher labels, the student learns."""
-        xu = borrow(xu)
-        xu_strong = None if xu_strong is None else borrow(xu_strong)
+        (xu, xu_strong), named = self._in_order(xu=xu, xu_strong=xu_strong)
+        xu, xu_strong = borrow(xu, "xu"), optional(xu_strong, "xu_strong")
         check(
             library.didact_trainer_student_step(
                 self._handle.value, xu.pointer, optional_pointer(xu_strong)
             )
         )
+        self._keep_names(named)
         return self.metrics
 
     def teacher_step(self, xl: Any, yl: Any) -> dict[str, float]:
@@ -284,8 +298,10 @@ class Trainer:
 
         Where it fails, but by divergence, nothing has changed, and it can be called again.
         """
-        xl, yl = borrow(xl), borrow(labels(yl, name="yl"))
+        (xl,), named = self._in_order(xl=xl)
+        xl, yl = borrow(xl, "xl"), borrow(positions(yl, name="yl", class_names=self._class_names))
         check(library.didact_trainer_teacher_step(self._handle.value, xl.pointer, yl.pointer))
+        self._keep_names(named)
         return self.metrics
 
     def update_average(self) -> None:
@@ -381,10 +397,11 @@ class Trainer:
         return out.value
 
     def _meta(self, call, out, xl, yl, xu, xu_strong, pseudo_labels, draw) -> None:
-        xl, yl, xu = borrow(xl), borrow(labels(yl, name="yl")), borrow(xu)
-        xu_strong = None if xu_strong is None else borrow(xu_strong)
+        (xl, xu, xu_strong), _ = self._in_order(xl=xl, xu=xu, xu_strong=xu_strong)
+        xl, xu, xu_strong = borrow(xl, "xl"), borrow(xu, "xu"), optional(xu_strong, "xu_strong")
+        yl = borrow(positions(yl, name="yl", class_names=self._class_names))
         if pseudo_labels is not None:
-            pseudo_labels = borrow(labels(pseudo_labels, name="pseudo_labels"))
+            pseudo_labels = borrow(positions(pseudo_labels, name="pseudo_labels", class_names=self._class_names))
         check(
             call(
                 out,
@@ -418,10 +435,13 @@ class Trainer:
         Parameters
         ----------
         X : array [N, inputs]
+            The column names of a data frame are kept as `feature_names`, unless there are some; then its columns are put
+            into their order. A column that is missing, or one too many, is a ValueError.
         y : array [N]
-            A class for each row; -1, None or NaN for none.
+            A class for each row: its position, or its name in `class_names`. -1, None, NaN, NA and masked entries are
+            none; of text docs/python.md says what is.
         X_unlabeled : array [M, inputs], optional
-            More rows without labels.
+            More rows without labels. Named columns are put into the order of those of ``X``.
         steps : int, optional
             How many to make now; what is left of the configured ``steps`` and ``finetune_steps`` by default.
         callback : callable or sequence of callables, optional
@@ -448,23 +468,29 @@ class Trainer:
         self, X: Any, y: Any, X_unlabeled: Any, steps: int | None = None, callback: Any = None, verbose: int = 0
     ) -> None:
         """`fit` without a word."""
+        (X, X_unlabeled), named = self._in_order(X=X, X_unlabeled=X_unlabeled)
         self._check_pixels(X, "X")
         self._check_pixels(X_unlabeled, "X_unlabeled")
-        X, y = borrow(X), borrow(labels(y, name="y", missing=True))
-        X_unlabeled = None if X_unlabeled is None else borrow(X_unlabeled)
+        y = borrow(positions(y, name="y", missing_allowed=True, class_names=self._class_names))
+        X, X_unlabeled = borrow(X, "X"), optional(X_unlabeled, "X_unlabeled")
         steps = -1 if steps is None else whole_number(steps, "steps")
         callbacks = _callbacks(callback)
         report = reporter(verbose)
         if report is not None:
             callbacks.insert(0, report)
         with contextlib.ExitStack() as ends:
+            # Callbacks may give frames too, so the names come first; a fit without a step takes them back.
+            if self._keep_names(named):
+                before = self.steps
+                ends.callback(lambda: self.steps == before and self._set_names("feature", []))
             for each in callbacks:
                 if isinstance(each, Callback):
                     each.begin(self)
                     ends.callback(each.end, self)
             status = self._fit(X, y, X_unlabeled, steps, callbacks)
-        if status != _ffi.DIDACT_ECANCELLED:
-            check(status)
+            # This comes before the ends, whose calls of the engine would replace the message.
+            if status != _ffi.DIDACT_ECANCELLED:
+                check(status)
 
     def _check_pixels(self, X: Any, name: str) -> None:
         """The engine would take true and false for the pixels 1 and 0, next to black."""
@@ -513,14 +539,16 @@ class Trainer:
         Parameters
         ----------
         X : array [rows, inputs]
-            Unscaled, as `fit` takes it.
+            Unscaled, as `fit` takes it; the named columns of a data frame are put into the order of `feature_names`.
         role : str, optional
             ``"student"``, ``"teacher"``, ``"average"``, ``"best"`` or ``"finetuned"``; the network of
             `predictor_role` by default.
         """
+        if type(X) is not np.ndarray:
+            (X,), _ = self._in_order(X=X)
         if role is None:
             return self._predictions(X)
-        x = borrow(X)
+        x = borrow(X, "X")
         rows = x.array.shape[0] if x.array.ndim else 0
         probabilities = np.empty((rows, self.student._class_count()), self.student.dtype)
         check(
@@ -551,8 +579,8 @@ class Trainer:
         role : str, optional
             Of the network, as in `predict_proba`.
         """
-        X = borrow(X)
-        X_unlabeled = None if X_unlabeled is None else borrow(X_unlabeled)
+        (X, X_unlabeled), _ = self._in_order(X=X, X_unlabeled=X_unlabeled)
+        X, X_unlabeled = borrow(X, "X"), optional(X_unlabeled, "X_unlabeled")
         check(
             library.didact_trainer_store_distributions(
                 self._handle.value,
@@ -587,6 +615,8 @@ class Trainer:
     def feature_names(self) -> list[str]:
         """Names of the features, kept in model files; empty if none were given.
 
+        Training on a data frame sets them where there are none.
+
         Those of a model that ``didact train`` made from a table come from its columns: it is not saved with others.
         """
         return self._names("feature")
@@ -594,6 +624,34 @@ class Trainer:
     @feature_names.setter
     def feature_names(self, values: Sequence[str]) -> None:
         self._set_names("feature", values)
+
+    def _class_names(self) -> list[str]:
+        return self._names("class")
+
+    def _in_order(self, **given: Any) -> tuple[list[Any], list[str] | None]:
+        """Returns arrays whose columns are in the order of the features, and the names that training on them would set.
+
+        Where the trainer knows no names, the first data frame says the order for the others.
+        """
+        expected: list[str] | None = None
+        is_known = False
+        arrays = []
+        for name, X in given.items():
+            if X is not None and type(X) is not np.ndarray:
+                found = column_names(X, name)
+                if found is not None and not is_known:
+                    kept = self.feature_names
+                    expected, is_known = kept or found, True
+                X = ordered(X, expected, name)
+            arrays.append(X)
+        return arrays, expected
+
+    def _keep_names(self, names: list[str] | None) -> bool:
+        """Sets the names of the features where there are none yet. Returns whether it did."""
+        if names is None or len(names) != self.student._input_count() or self.feature_names:
+            return False
+        self.feature_names = names
+        return True
 
     def _names(self, kind: str) -> list[str]:
         return json.loads(text(library.didact_trainer_names, self._handle.value, kind.encode()))
@@ -632,10 +690,13 @@ class Trainer:
 
     def __reduce__(self) -> tuple:
         """A pickle holds what a file holds."""
+        return self._from_bytes, (self._as_bytes(),)
+
+    def _as_bytes(self) -> bytes:
         with _temporary_file() as path:
             self.save(path)
             with open(path, "rb") as file:
-                return self._from_bytes, (file.read(),)
+                return file.read()
 
     @classmethod
     def _from_bytes(cls, data: bytes) -> Trainer:
