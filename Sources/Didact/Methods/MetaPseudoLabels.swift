@@ -128,9 +128,8 @@ final class MetaPseudoLabels: TwoStepMethod {
     termGradient = try Tensor(teacher.parameters.shape, teacher.elementType)
     udaWaitSteps = try configuration.integer("uda_wait_steps")
     udaRamp = Ramp(steps: try configuration.number("uda_warmup_steps"))
-    shareGuard = try configuration.optionalNumber("share_limit").map {
-      try ShareGuard(classes: teacher.classes, limit: $0, objectives)
-    }
+    let shareLimit = try configuration.optionalNumber("share_limit")
+    shareGuard = if let shareLimit { try ShareGuard(classes: teacher.classes, limit: shareLimit, objectives) } else { nil }
     scalars = feedback.scalars + (shareGuard?.scalars ?? [])
     guard shareGuard == nil || udaWaitSteps > 0 else {
       throw DidactError(

@@ -7,9 +7,7 @@ struct FitReview {
   private static let leastOwnAccuracy = 0.75
   /// Shares of classes that differ by more, in total variation, are far from each other.
   private static let farShares = 0.25
-  /// Rows are far from labelled ones where they are this many times as far as labelled rows are from each other.
-  private static let farFactor = 2.0
-  /// And it is worth a warning where so many of the rows are.
+  /// Rows that are far from all labels are worth a warning where so many of all rows are.
   private static let farShare = 0.25
 
   private let trainer: Trainer
@@ -111,19 +109,14 @@ struct FitReview {
   }
 
   private func rowsFarFromLabels() throws -> Warning? {
-    guard labels.count > 1 else { return nil }
-    let distances = try squaredDistances(sample, labeled).map { $0.min() ?? 0 }
-    // The nearest other row: a row is at distance 0 from itself and from its copies.
-    let apart = try squaredDistances(labeled, labeled).compactMap { $0.filter { $0 > 0 }.min() }
-    guard let farthest = apart.max() else { return nil }
-    let limit = farthest * FitReview.farFactor * FitReview.farFactor
-    let far = distances.count { $0 > limit }
-    guard Double(far) > FitReview.farShare * Double(distances.count) else { return nil }
+    let apart = try squaredDistances(labeled, labeled).map { $0.max() ?? 0 }.max() ?? 0
+    let far = try squaredDistances(sample, labeled).count { ($0.min() ?? 0) > apart }
+    guard Double(far) > FitReview.farShare * Double(sample.rows) else { return nil }
     return Warning(
       .rowsFarFromLabels,
-      "\(far) of \(sample.rows) rows looked at are more than twice as far from every labelled row as any labelled row is "
-        + "from its nearest: what is predicted for them is a guess. See that all rows have the same columns and units, and "
-        + "label some of these rows")
+      "\(far) of \(sample.rows) rows looked at are farther from every labelled row than any two labelled rows are from each "
+        + "other: what is predicted for them is a guess. See that all rows have the same columns and units, and label some "
+        + "of these rows")
   }
 
   // MARK: - What they look at
