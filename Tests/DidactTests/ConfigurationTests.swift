@@ -72,7 +72,7 @@ import Testing
     let noises = try [1, 4, 16, 200].map { columns in
       try Preset(data: "table", columns: columns).configuration(method: "uda")["strong_noise"]
     }
-    #expect(noises == [0.15, 0.3, 0.6, 0.6])
+    #expect(noises == [0.15, 0.3, 0.3, 0.3])
   }
 }
 

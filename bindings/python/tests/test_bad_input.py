@@ -4,6 +4,7 @@ import ctypes
 import gc
 import json
 import os
+import pickle
 import struct
 import subprocess
 import sys
@@ -529,9 +530,12 @@ def test_freed_and_foreign_handles():
 def test_errors_are_those_of_the_language_too():
     for kind, base in (("Value", ValueError), ("Type", TypeError), ("File", OSError), ("Memory", MemoryError),
                        ("Runtime", RuntimeError)):  # fmt: skip
-        error = getattr(_errors, f"_{kind.upper()}")
+        error = getattr(didact, f"Didact{kind}Error")
         assert issubclass(error, base) and issubclass(error, didact.DidactError)
         assert error.__name__ == f"Didact{kind}Error"
+        # A process pool sends errors as pickles.
+        again = pickle.loads(pickle.dumps(error("what was wrong")))
+        assert type(again) is error and str(again) == "what was wrong"
 
 
 def test_an_error_keeps_nothing_alive():

@@ -242,15 +242,15 @@ def test_options_win_over_the_file_and_the_file_over_the_preset(tmp_path):
 def test_tables_start_from_the_preset_for_their_columns(tmp_path, method):
     import didact as package
 
-    names = ["a", "b", "c", "d", "e"]
+    names = ["a", "b", "c"]
     table, model = write_table(tmp_path / "table.csv", names=names), tmp_path / "model.safetensors"
     didact("train", "--data", table, "--label-column", "kind", "--method", method, "--steps", 3, "--model", model)
     data = model.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     configuration = json.loads(header["__metadata__"]["didact.description"])["configuration"]
-    expected = {**package.preset("table", method, 5, 2), "steps": 3}
+    expected = {**package.preset("table", method, 3, 2), "steps": 3}
     network = expected.pop("network")
-    assert configuration["strong_noise"] < package.preset("table", method, 6, 2)["strong_noise"]
+    assert configuration["strong_noise"] < package.preset("table", method, 4, 2)["strong_noise"]
     assert {key: configuration[key] for key in expected if key != "method"} == {
         key: value for key, value in expected.items() if key != "method"
     }

@@ -50,17 +50,16 @@ def contradictory_labels(seed):
 
 
 def class_under_another(seed):
-    """The rows of the third class are rows of the first, which has more labels."""
+    """Wherever there is a row of the third class, there are four of the first."""
     random = np.random.default_rng(seed)
-    centres = np.array([[-3.0, 0, 0], [3.0, 0, 0]])
     positions = np.arange(300) % 2
-    features = centres[positions] + random.normal(size=(300, 3))
-    features[[10, 20]] = features[[0, 2]]
-    features[[30, 40, 50, 60]] = features[[0, 2, 0, 2]]
+    features = np.array([[-3.0, 0, 0], [3.0, 0, 0]])[positions] + random.normal(size=(300, 3))
     labels = positions.copy()
-    labels[[10, 20]] = 2
-    kept = [0, 2, 30, 40, 50, 60, 10, 20, 1, 3, 5]
-    return features, hidden(labels, kept)
+    # Five copies of each of eight rows of the first class, one of them with the label of the third.
+    kept = np.arange(100, 180, 2)
+    features[kept] = np.repeat(features[0:16:2], 5, axis=0)
+    labels[kept[::5]] = 2
+    return features, hidden(labels, [*kept, *range(1, 20, 2)])
 
 
 def single_labels(seed):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 from . import _ffi
 from ._library import library
 
@@ -40,6 +43,14 @@ class DidactWarning(UserWarning):
 
     def __reduce__(self) -> tuple:
         return type(self), (str(self), self.code)
+
+
+def warn_caller(warning: DidactWarning) -> None:
+    """Warns of the line of the first caller outside of this package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(warning, stacklevel=level)
 
 
 def _kind(name: str, base: type) -> type:

@@ -7,15 +7,13 @@ arrays and files turn markers into text: see the three lists.
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._errors import DidactWarning
+from ._errors import DidactWarning, warn_caller
 from ._frames import is_missing, masked_place, near
 
 # Sources/Didact/Data/LabelText.swift has the same three lists; a change is made in both.
@@ -244,12 +242,7 @@ def _warn(taken: dict[str, list[int]], name: str, has_parameter: bool) -> None:
         ways = f"unlabeled={next(iter(taken))!r} says so and silences this, unlabeled=None makes it a class"
     else:
         ways = "pass None in their place to say so and silence this; unlabeled=None makes classes of them"
-    warning = DidactWarning(f"{name}: the text {counts} is taken for no label; {ways}", "label_text")
-    # The warning names the line of the first caller outside of this package.
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(warning, stacklevel=level)
+    warn_caller(DidactWarning(f"{name}: the text {counts} is taken for no label; {ways}", "label_text"))
 
 
 def describe(rule: Rule) -> str:

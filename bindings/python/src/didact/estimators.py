@@ -23,6 +23,7 @@ except ImportError as error:
     ) from error
 
 from . import _classifier_file
+from ._errors import warn_caller
 from ._frames import column_names, masked_place, plain as plain_array, positional, where
 from ._labels import Rule, as_array, describe, plain, rule_of, without_label
 from .trainer import Trainer, preset
@@ -212,7 +213,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             if trainer.steps > 0:
                 self._adopt(trainer, classes, rule, codes, [X] if X_unlabeled is None else [X, X_unlabeled])
         for warning in trainer.warnings:
-            warnings.warn(warning, stacklevel=2)
+            warn_caller(warning)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -10,7 +10,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-from warnings import warn
 
 import numpy as np
 
@@ -30,7 +29,7 @@ from ._arrays import (
     to_json,
     whole_number,
 )
-from ._errors import DidactError, DidactWarning, check
+from ._errors import DidactError, DidactWarning, check, warn_caller
 from ._frames import column_names, ordered
 from ._labels import positions
 from ._library import library
@@ -461,7 +460,7 @@ class Trainer:
         """
         self._train(X, y, X_unlabeled, steps, callback, verbose)
         for warning in self.warnings:
-            warn(warning, stacklevel=2)
+            warn_caller(warning)
         return self
 
     def _train(
