@@ -87,7 +87,10 @@ def other_units(seed):
         (
             "class_shares",
             lambda seed: split(*sklearn.datasets.make_moons(600, noise=0.1, random_state=seed), 10, seed),
-            {"configuration": {"strong_feature_mix": 0.6, "uda_weight": 20.0, "uda_threshold": 0.0, "uda_temperature": 0.5}},
+            {
+                "method": "fixmatch",
+                "configuration": {"strong_feature_mix": 0.6, "unlabeled_weight": 20.0, "pseudo_label_threshold": 0.0},
+            },
         ),
     ],
 )
