@@ -213,11 +213,11 @@ def _commit() -> str:
 
 
 def arguments_of_command(values: Iterable[str]) -> dict[str, list[str]]:
-    """`only` from texts such as ``data=Vehicle,Sonar``."""
+    """`only` from texts such as ``data=Vehicle``, of which there may be several of one name."""
     only: dict[str, list[str]] = {}
     for value in values:
-        key, separator, listed = value.partition("=")
+        key, separator, chosen = value.partition("=")
         if not separator:
-            raise ValueError(f"--only {value}: give a name and values, such as data=Vehicle,Sonar")
-        only[key] = listed.split(",")
+            raise ValueError(f"--only {value}: give a name and a value, such as data=Vehicle")
+        only.setdefault(key, []).append(chosen)
     return only

@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("name", choices=names())
     parser.add_argument("--resume", action="store_true", help="keep the runs that are finished; without it all are made anew")
     parser.add_argument("--seeds", default="reporting", help="choosing (100 to 109), reporting (1000 to 1039), or FIRST-LAST")
-    parser.add_argument("--only", action="append", default=[], metavar="KEY=VALUES", help="such as data=Vehicle,Sonar")
+    parser.add_argument("--only", action="append", default=[], metavar="KEY=VALUE", help="such as data=Vehicle; give it again for more")
     parser.add_argument("--lines", help="the file of lines; build/studies/NAME.jsonl by default")
     parser.add_argument("--tables", help="where to write the tables; standard output by default")
     options = parser.parse_args()
