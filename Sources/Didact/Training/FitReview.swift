@@ -1,8 +1,8 @@
 /// What a fit that has ended says of itself: whether the student can be trusted with the rows that it was made for.
 ///
-/// The review looks at all labelled rows and at up to `mostRows` of all rows, as they are, in no view.
+/// The review looks at labelled rows and at a sample of all rows, as they are, in no view: at up to 1,000 of each, fewer
+/// where rows are long.
 struct FitReview {
-  private static let mostRows = 1000
   /// Below this share of its own labels a student has not learned them: those that do well have nearly all.
   private static let leastOwnAccuracy = 0.75
   /// Shares of classes that differ by more, in total variation, are far from each other.
@@ -22,18 +22,18 @@ struct FitReview {
     self.trainer = trainer
     classes = trainer.student.classes
     classNames = trainer.classNames
-    let memory = TensorPool()
+    let memory = TensorPool(), mostRows = max(50, min(1000, 16_000_000 / trainer.student.inputs))
     func rows(_ indices: [Int]) throws -> Tensor {
       try data.pool.rows(indices, trainer.elementType, trainer.student.kernels, trainer.scaling, in: memory)
     }
-    let kept = FitReview.spread(data.labeledRows.count)
+    let kept = FitReview.spread(data.labeledRows.count, atMost: mostRows)
     labels = kept.map { data.labels[$0] }
     labeled = try rows(kept.map { data.labeledRows[$0] })
-    sample = try rows(FitReview.spread(data.pool.count))
+    sample = try rows(FitReview.spread(data.pool.count, atMost: mostRows))
   }
 
-  /// Indices of at most `mostRows` of `count` rows, evenly spread.
-  private static func spread(_ count: Int) -> [Int] {
+  /// Indices of some of `count` rows, evenly spread.
+  private static func spread(_ count: Int, atMost mostRows: Int) -> [Int] {
     let kept = min(count, mostRows)
     return (0..<kept).map { $0 * count / kept }
   }
@@ -95,10 +95,9 @@ struct FitReview {
   /// suspicious only where what the labels alone say of the rows is far from them too.
   private func classShares(_ predicted: [Int]) throws -> Warning? {
     let shares = shares(of: predicted), given = self.shares(of: labels)
+    guard FitReview.distance(shares, given) > FitReview.farShares else { return nil }
     let supported = self.shares(of: try nearestLabels())
-    guard FitReview.distance(shares, given) > FitReview.farShares,
-      FitReview.distance(shares, supported) > FitReview.farShares
-    else { return nil }
+    guard FitReview.distance(shares, supported) > FitReview.farShares else { return nil }
     let label = (0..<classes).max { shares[$0] - supported[$0] < shares[$1] - supported[$1] } ?? 0
     func percent(_ share: Double) -> String { "\(Int((100 * share).rounded())) %" }
     return Warning(
@@ -124,8 +123,16 @@ struct FitReview {
   private func predictions(of rows: Tensor, by role: String) throws -> [Int] {
     let network = try trainer.predictingNetwork(role)
     let probabilities = try Tensor(Shape(rows.rows, classes), trainer.elementType)
-    try withExtendedLifetime((rows, probabilities)) {
-      try network.predict(BorrowedArray(probabilities), BorrowedArray(rows), scaling: nil) { _ in }
+    do {
+      try withExtendedLifetime((rows, probabilities)) {
+        try network.predict(BorrowedArray(probabilities), BorrowedArray(rows), scaling: nil) { _ in }
+      }
+    } catch let error as DidactError where error.code == .data {
+      // The rows are finite, or the fit would not have begun.
+      throw DidactError(
+        .diverged,
+        "after step \(trainer.steps - 1): what the \(role) says of the training rows is not finite; it cannot predict. Lower "
+          + "the learning rate or set clip_norm")
     }
     return try trainer.mostProbable(probabilities)
   }
