@@ -65,7 +65,10 @@ extension Trainer {
         try method.prepare(
           UnlabeledRows(count: data.pool.count, isNew: isNewData, digest: rowsDigest.value, classNames: classNames))
       }
-      try writing { dataDigest = digest }
+      try writing {
+        dataDigest = digest
+        self.rowsDigest = rowsDigest.value
+      }
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity
       let firstStep = self.steps, start = secondsOfClock()
       let end = count.map { firstStep + $0 } ?? .max
@@ -151,6 +154,13 @@ extension Trainer {
   public static func digest(_ features: Tensor, _ labels: [Int], _ unlabeled: Tensor?) -> UInt64 {
     withExtendedLifetime((features, unlabeled)) {
       digest(digest([features, unlabeled].compactMap { $0 }.map { BorrowedArray($0) }), labels)
+    }
+  }
+
+  /// A number that differs, but for chance, where rows do, whatever their labels are.
+  public static func rowsDigest(_ features: Tensor, _ unlabeled: Tensor?) -> UInt64 {
+    withExtendedLifetime((features, unlabeled)) {
+      digest([features, unlabeled].compactMap { $0 }.map { BorrowedArray($0) }).value
     }
   }
 
