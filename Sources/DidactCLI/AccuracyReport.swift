@@ -2,8 +2,8 @@ import Didact
 
 /// How well a trainer's networks do on some rows.
 struct AccuracyReport {
-  /// What rows: `test`, for instance.
-  let part: String
+  /// What the rows are, such as "test rows".
+  private let subject: String
   /// By the network that predicts.
   let predictor: Evaluation
   private let predictorRole: String
@@ -11,8 +11,9 @@ struct AccuracyReport {
   /// By every network that there is.
   private let byRole: [(role: String, evaluation: Evaluation)]
 
-  init(_ part: String, _ trainer: Trainer, _ features: Tensor, _ labels: [Int]) throws {
-    self.part = part
+  /// - Parameter subject: what the rows are, such as "test rows".
+  init(on subject: String, _ trainer: Trainer, _ features: Tensor, _ labels: [Int]) throws {
+    self.subject = subject
     byRole = try trainer.networkRoles.map { ($0, try trainer.evaluate(features, labels, by: $0)) }
     predictorRole = trainer.predictorRole
     predictor = try trainer.evaluate(features, labels)
@@ -21,7 +22,7 @@ struct AccuracyReport {
 
   /// One line.
   func text() -> String {
-    var line = "accuracy on \(predictor.rows) \(part) rows: \(percent(predictor.accuracy)) by the \(predictorRole)"
+    var line = "accuracy on \(predictor.rows) \(subject): \(percent(predictor.accuracy)) by the \(predictorRole)"
     for (role, evaluation) in byRole where role != predictorRole {
       line += ", \(percent(evaluation.accuracy)) by the \(role)"
     }

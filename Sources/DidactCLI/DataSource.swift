@@ -82,22 +82,13 @@ enum DataSource {
   func trainingData(
     labels: Int?, table: TableOptions? = nil, categorical: [String] = [], for trainer: Trainer? = nil, seed: UInt64
   ) throws -> Dataset {
-    let dataset = try complete(seed: seed, table) { path in
-      if let trainer { return try self.table(path, for: trainer, table) }
-      return try Dataset(
-        csv: path, labelColumn: table?.labelColumn, ignoring: table?.ignored ?? [], categorical: categorical)
-    }
-    if case .csv = self, dataset.classNames.count > 2, dataset.classNames.contains("-1") {
-      writeError(
-        "didact: warning: \(name): -1 is taken for a class; where it means that there is no label, leave the cell empty\n"
-      )
-    }
+    let dataset = try complete(seed: seed, table, categorical: categorical, for: trainer)
     if case .csv = self, dataset.encoding?.hasHeader == false, let first = dataset.labels.first, first >= 0,
       dataset.labels.count(where: { $0 == first }) == 1
     {
-      writeError(
-        "didact: warning: \(name): the first line is taken for a row, but no other has its label "
-          + "\"\(dataset.classNames[first])\"; if it is a header, give the label column by name\n")
+      warn(
+        "the first line is taken for a row, but no other has its label \"\(dataset.classNames[first])\"; if it is a header, "
+          + "give the label column by name", in: name)
     }
     guard let labels else { return dataset }
     do {
@@ -107,8 +98,22 @@ enum DataSource {
     }
   }
 
-  /// All data with all its labels, the built-in sets split.
-  private func complete(seed: UInt64, _ options: TableOptions?, readCSV: (String) throws -> Dataset) throws -> Dataset {
+  /// All data with all its labels, the built-in sets split. Says on standard error what reading it found.
+  /// - Parameters:
+  ///   - trainer: whose classes and columns the data has; nil where training is to learn them.
+  ///   - readsLabels: whether labels are of use; if not, those of tables and `.npz` files may be anything.
+  private func complete(
+    seed: UInt64, _ options: TableOptions?, categorical: [String] = [], for trainer: Trainer?, readsLabels: Bool = true
+  ) throws -> Dataset {
+    let dataset = try read(seed: seed, options, categorical: categorical, for: trainer, readsLabels: readsLabels)
+    dataset.showWarnings(in: name)
+    return dataset
+  }
+
+  private func read(
+    seed: UInt64, _ options: TableOptions?, categorical: [String], for trainer: Trainer?, readsLabels: Bool
+  ) throws -> Dataset {
+    let classes = trainer?.namesOfClasses
     switch self {
     case .twoMoons:
       var dataset = try Dataset.twoMoons(perMoon: 1000, noise: 0.1, seed: seed)
@@ -118,13 +123,15 @@ enum DataSource {
       return dataset
     case .digits(let asImages):
       return try Dataset.digits(asImages: asImages).stratifiedSplit(testFraction: 0.25, seed: seed)
-    case .csv(let path): return try readCSV(path)
-    case .npz(let path): return try Dataset(npz: path)
-    case .npy(let path): return try Dataset(npy: path, labels: options?.labelFile)
+    case .csv(let path):
+      if let trainer { return try table(path, for: trainer, options, readsLabels: readsLabels) }
+      return try Dataset(
+        csv: path, labelColumn: options?.labelColumn, ignoring: options?.ignored ?? [], categorical: categorical)
+    case .npz(let path): return try Dataset(npz: path, knownClasses: classes, readsLabels: readsLabels)
+    case .npy(let path):
+      return try Dataset(npy: path, labels: readsLabels ? options?.labelFile : nil, knownClasses: classes)
     case .images(let path, let format, let options):
-      let dataset = try Dataset(images: path, format: format, options: options)
-      warn(of: dataset.skippedFiles, in: name)
-      return dataset
+      return try Dataset(images: path, format: format, options: options)
     }
   }
 
@@ -138,7 +145,7 @@ enum DataSource {
     if case .digits(let asImages) = self {
       dataset = try Dataset.digits(asImages: asImages)
     } else {
-      dataset = try complete(seed: seed, options) { try table($0, for: trainer, options) }
+      dataset = try complete(seed: seed, options, for: trainer, readsLabels: false)
     }
     try check(dataset, for: trainer)
     return (dataset.features, dataset.imageFiles)
@@ -146,13 +153,12 @@ enum DataSource {
 
   /// Rows with labels, by the number of the class in the model: the test part where the data has one, else all rows
   /// with a label.
-  func rowsToEvaluate(
-    for trainer: Trainer, _ options: TableOptions, seed: UInt64
-  ) throws -> (features: Tensor, labels: [Int]) {
-    let dataset = try complete(seed: seed, options) { try table($0, for: trainer, options) }
+  /// - Throws: `DidactError.data` where no row has a label, or none a class that the model knows.
+  func rowsToEvaluate(for trainer: Trainer, _ options: TableOptions, seed: UInt64) throws -> EvaluationRows {
+    let dataset = try complete(seed: seed, options, for: trainer)
     try check(dataset, for: trainer)
     if let features = dataset.testFeatures, let labels = dataset.testLabels {
-      return (features, try dataset.labels(labels, asIn: trainer, source: self))
+      return try EvaluationRows(features, labels, of: dataset, .test, for: trainer, self)
     }
     let rows = dataset.labels.indices.filter { dataset.labels[$0] >= 0 }
     guard !rows.isEmpty else {
@@ -161,20 +167,33 @@ enum DataSource {
       if case .npy = self { hint = "; --label-file names the file that has them" }
       throw DidactError(.data, "\(name): no row has a label to compare with\(hint)")
     }
-    let labels = try dataset.labels(rows.map { dataset.labels[$0] }, asIn: trainer, source: self)
-    return (try dataset.features.selectingRows(rows), labels)
+    return try EvaluationRows(
+      dataset.features.selectingRows(rows), rows.map { dataset.labels[$0] }, of: dataset,
+      part(of: dataset, for: trainer),
+      for: trainer, self)
+  }
+
+  /// Whether the model was trained on these rows, and with these labels.
+  private func part(of dataset: Dataset, for trainer: Trainer) -> EvaluationRows.Part {
+    if trainer.dataDigest == Trainer.digest(dataset.features, dataset.labels, dataset.unlabeled) {
+      return .training(isWithLabels: true)
+    }
+    if let rowsDigest = trainer.rowsDigest, rowsDigest == Trainer.rowsDigest(dataset.features, dataset.unlabeled) {
+      return .training(isWithLabels: false)
+    }
+    return .labeled
   }
 
   /// A CSV file as the model takes it. A model that was not trained on one takes numbers, by name where its features
   /// have names.
-  private func table(_ path: String, for trainer: Trainer, _ options: TableOptions?) throws -> Dataset {
+  private func table(
+    _ path: String, for trainer: Trainer, _ options: TableOptions?, readsLabels: Bool
+  ) throws -> Dataset {
     let inputs = trainer.student.inputs
     let names = trainer.featureNames.isEmpty ? (0..<inputs).map { "x\($0)" } : trainer.featureNames
-    let dataset = try Dataset(
+    return try Dataset(
       csv: path, encoding: trainer.table ?? TableEncoding(numericColumns: names), labelColumn: options?.labelColumn,
-      ignoring: options?.ignored ?? [])
-    warn(of: dataset.unseenCategories, in: name)
-    return dataset
+      ignoring: options?.ignored ?? [], knownClasses: trainer.namesOfClasses, readsLabels: readsLabels)
   }
 
   /// - Throws: `DidactError.data` where the data does not have the columns that the model takes, or images of other lengths.
@@ -189,22 +208,6 @@ enum DataSource {
     guard dataset.columns == trainer.student.inputs else {
       throw DidactError(.data, "\(name): \(dataset.columns) columns; the model takes \(trainer.student.inputs)")
     }
-  }
-}
-
-extension Dataset {
-  /// Class indices of this data as the model's, which match by name.
-  /// - Throws: `DidactError.data` naming a class that the model does not know.
-  func labels(_ labels: [Int], asIn trainer: Trainer, source: DataSource) throws -> [Int] {
-    let known = trainer.namesOfClasses
-    let indices = try classNames.enumerated().map { index, name in
-      if let known = known.firstIndex(of: name) { return known }
-      // A class that no row has does no harm.
-      guard labels.contains(index) else { return -1 }
-      throw DidactError(
-        .data, "\(source.name): the model does not know class \"\(name)\".\(suggestion(for: name, among: known))")
-    }
-    return labels.map { $0 < 0 ? -1 : indices[$0] }
   }
 }
 

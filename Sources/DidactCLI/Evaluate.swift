@@ -8,8 +8,10 @@ struct Evaluate: ParsableCommand {
     abstract: "Compares predictions with labels: accuracy and confusion.",
     discussion: """
       Measures on the test part where the data has one (two-moons, digits, X_test and y_test of an .npz file, the test \
-      part of image data), else on all rows with a label. Built-in data is split by the model's own seed, so that no row is tested that was learned \
-      from. Labels are matched by class name, columns of a CSV file as by didact predict.
+      part of image data), else on all rows with a label, and says so where the model was trained on these rows. \
+      Built-in data is split by the model's own seed, so that no row is tested that was learned from. Labels are \
+      matched by class name; rows of classes that the model does not know are counted apart. Columns of a CSV file are \
+      matched as by didact predict.
 
       EXAMPLES:
         didact evaluate --model digits.safetensors --data digits
@@ -49,19 +51,25 @@ struct Evaluate: ParsableCommand {
     let rows = try source.rowsToEvaluate(for: trainer, table, seed: seed)
     let report: AccuracyReport
     do {
-      report = try AccuracyReport("test", trainer, rows.features, rows.labels)
+      report = try AccuracyReport(
+        on: rows.part.description(of: source.name), trainer, rows.features, rows.labels)
     } catch let error as DidactError {
       throw error.at(source.name)
     }
     let hidden = try hiddenReport(trainer, source, seed: seed)
 
     guard json else {
-      try writeOutput(report.text() + (hidden?.text() ?? "") + report.confusionText())
+      try writeOutput(
+        report.text() + rows.unknownLine(report.predictor.accuracy) + (hidden?.text() ?? "") + report.confusionText())
       return
     }
     var object = report.json().members ?? [:]
     object["classes"] = .array(trainer.namesOfClasses.map { .string($0) })
     object["confusion"] = report.confusionJSON()
+    object["measured_on"] = .string(rows.part.name)
+    object["unknown_rows"] = JSON(rows.unknownRows)
+    object["unknown_classes"] = .object(JSONObject(rows.unknown.map { ($0.name, JSON($0.rows)) }))
+    object["accuracy_with_unknown"] = .number(rows.accuracyWithUnknown(report.predictor.accuracy))
     if let hidden { object["unlabeled"] = hidden.json() }
     try writeOutput(JSON.object(object).serialized() + "\n")
   }
@@ -78,7 +86,9 @@ struct Evaluate: ParsableCommand {
     let kept = try source.trainingData(labels: labels, seed: seed)
     let rows = kept.labels.indices.filter { kept.labels[$0] < 0 }
     guard !rows.isEmpty else { return nil }
-    let hidden = try complete.labels(rows.map { complete.labels[$0] }, asIn: trainer, source: source)
-    return try AccuracyReport("unlabelled training", trainer, complete.features.selectingRows(rows), hidden)
+    let hidden = try EvaluationRows(
+      complete.features.selectingRows(rows), rows.map { complete.labels[$0] }, of: complete, .labeled, for: trainer,
+      source)
+    return try AccuracyReport(on: "unlabelled training rows", trainer, hidden.features, hidden.labels)
   }
 }

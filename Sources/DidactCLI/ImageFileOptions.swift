@@ -23,10 +23,3 @@ struct ImageFileOptions: ParsableArguments {
     return options
   }
 }
-
-/// Says on standard error which files were left out.
-func warn(of skipped: [Dataset.SkippedFile], in name: String) {
-  guard let first = skipped.first else { return }
-  let files = skipped.count == 1 ? "1 file is" : "\(skipped.count) files are"
-  writeError("didact: warning: \(name): \(files) left out; the first is \(first.path): \(first.reason)\n")
-}

@@ -29,14 +29,3 @@ struct TableOptions: ParsableArguments {
     list.map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) } ?? []
   }
 }
-
-/// Says on standard error what a table holds that the model has no feature for.
-func warn(of categories: [Dataset.UnseenCategories], in name: String) {
-  for unseen in categories {
-    let first = unseen.firstCategory.isEmpty ? "a missing value" : "\"\(unseen.firstCategory.prefix(40))\""
-    let cells = unseen.cells == 1 ? "1 cell" : "\(unseen.cells) cells"
-    writeError(
-      "didact: warning: \(name): column \"\(unseen.column)\" has \(cells) that training did not see, taken for none of "
-        + "its categories; the first is \(first), line \(unseen.firstLine)\n")
-  }
-}

@@ -171,6 +171,12 @@ struct Train: ParsableCommand {
     let classCount = dataset.classNames.count
     let labeled = Set(dataset.labels)
     if classCount > 1, let empty = (0..<classCount).first(where: { !labeled.contains($0) }) {
+      if let labels, labels < classCount {
+        throw DidactError(
+          .data,
+          "--labels \(labels), \(source.name): \(labels) labels for \(classCount) classes leave none for class "
+            + "\"\(dataset.classNames[empty])\"; keep at least \(classCount), one a class")
+      }
       throw DidactError(
         .data, "\(source.name): no training row has the label \"\(dataset.classNames[empty])\", which the test part has"
       )
@@ -317,16 +323,16 @@ struct Train: ParsableCommand {
 
     // Saved first: nothing that follows may cost the model.
     if let model { try trainer.save(to: model) }
-    for warning in trainer.warnings { writeError("didact: warning: \(warning)\n") }
-    var accuracies: [AccuracyReport] = []
+    for warning in trainer.warnings { warn(warning.message, in: source.name) }
+    var report: AccuracyReport?
     if !isInterrupted, let features = dataset.testFeatures, let labels = dataset.testLabels {
-      accuracies = [try AccuracyReport("test", trainer, features, labels)]
+      report = try AccuracyReport(on: "test rows", trainer, features, labels)
     }
     if json {
-      try writeOutput(result(trainer, accuracies, seconds: seconds, isInterrupted: isInterrupted).serialized() + "\n")
+      try writeOutput(result(trainer, report, seconds: seconds, isInterrupted: isInterrupted).serialized() + "\n")
     } else if !isInterrupted {
       try writeOutput(formatted("trained to step %ld in %.2f s\n", trainer.steps, seconds))
-      for report in accuracies { try writeOutput(report.text()) }
+      if let report { try writeOutput(report.text()) }
       if let model { try writeOutput("wrote \(model)\n") }
     }
     if isInterrupted {
@@ -355,7 +361,7 @@ struct Train: ParsableCommand {
   }
 
   private func result(
-    _ trainer: Trainer, _ accuracies: [AccuracyReport], seconds: Double, isInterrupted: Bool
+    _ trainer: Trainer, _ report: AccuracyReport?, seconds: Double, isInterrupted: Bool
   ) -> JSON {
     var result: JSONObject = [
       "method": .string(trainer.methodName), "data": .string(data), "seed": .integer(Int64(clamping: trainer.seed)),
@@ -364,7 +370,7 @@ struct Train: ParsableCommand {
       "warnings": .array(
         trainer.warnings.map { ["code": .string($0.code.rawValue), "message": .string($0.message)] }),
     ]
-    for report in accuracies { result[report.part] = report.json() }
+    if let report { result["test"] = report.json() }
     return ["result": .object(result)]
   }
 

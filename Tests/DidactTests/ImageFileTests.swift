@@ -209,6 +209,45 @@ import Testing
     }
   }
 
+  @Test(arguments: [
+    "Unlabeled", "unlabelled", "un-labeled", "unlabled", "UNLABELED", "unlabeld", "no_label", "not labelled",
+  ])
+  func foldersCalledNearlyUnlabeledAreNoClasses(name: String) throws {
+    let directory = try TemporaryDirectory()
+    for folder in ["cat", "dog", name] {
+      _ = try directory.folder(folder)
+      try copy("gray.png", to: directory.path("\(folder)/1.png"))
+    }
+    expectError(.data, containing: directory.path, "\"\(name)\"", "Did you mean \"unlabeled\"?") {
+      _ = try Dataset(imageFolder: directory.path)
+    }
+  }
+
+  @Test func foldersCalledNearlyAsAPartAreNamed() throws {
+    func read(_ folders: [String]) throws -> Dataset {
+      let directory = try TemporaryDirectory()
+      var outer = Set<Substring>()
+      for folder in folders {
+        let name = folder.prefix { $0 != "/" }
+        if name != folder, outer.insert(name).inserted { _ = try directory.folder(String(name)) }
+        _ = try directory.folder(folder)
+        try copy("gray.png", to: directory.path("\(folder)/1.png"))
+      }
+      return try Dataset(imageFolder: directory.path)
+    }
+    for (folders, name) in [
+      (["Train/a", "Train/b", "Test/a"], "train"), (["TRAIN/a", "test/a"], "train"),
+      (["training/a", "training/b"], "train"),
+      (["train/a", "train/b", "Test/a"], "test"), (["train/a", "train/b", "Unlabelled"], "unlabeled"),
+      (["train/a", "train/b", "train/Unlabeled"], "unlabeled"),
+    ] {
+      expectError(.data, containing: "Did you mean \"\(name)\"?") { _ = try read(folders) }
+    }
+    // A railway among cars, and what is no slip.
+    #expect(try read(["Train", "car"]).classNames == ["Train", "car"])
+    #expect(try read(["labeled", "enabled", "tests", "trains"]).classNames.count == 4)
+  }
+
   @Test func refusesOptionsOutOfRange() {
     for options in [
       ImageOptions(size: (0, 1)), ImageOptions(size: (1, 70_000)), ImageOptions(threads: -1),

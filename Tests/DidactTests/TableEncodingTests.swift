@@ -143,13 +143,84 @@ import Testing
     func rows(_ count: Int) -> String {
       "key,name,x\n" + (0..<count).map { "k\($0),n\($0),\($0)\n" }.joined()
     }
-    #expect(try read(rows(1000)).columns == 2001)
+    #expect(try read(rows(1000), categorical: ["key", "name"]).columns == 2001)
     expectError(.data, containing: "more than 1000 categories", "1001 rows", "\"key\", \"name\"", "--ignore key,name") {
       _ = try read(rows(1001))
     }
     let long = String(repeating: "long ", count: 1000)
     expectError(.data, containing: "names of columns and categories", "\"name\"", "1000") {
-      _ = try read("name\n" + (0..<1000).map { "\(long)\($0)\n" }.joined())
+      _ = try read("name\n" + (0..<1000).map { "\(long)\($0)\n" }.joined(), categorical: ["name"])
+    }
+  }
+
+  @Test func textsThatNearlyAllDifferAreNoFeatures() throws {
+    func rows(_ count: Int, distinct: Int) -> String {
+      "key,note,x\n" + (0..<count).map { "k\($0 % distinct),n\($0 % distinct),\($0)\n" }.joined()
+    }
+    expectError(
+      .data, containing: "column \"key\" has 21 different texts in 40 cells", "--ignore key,note", "--categorical"
+    ) {
+      _ = try read(rows(40, distinct: 21))
+    }
+    #expect(try read(rows(40, distinct: 21), categorical: ["0", "1"]).columns == 43)
+    #expect(try read(rows(40, distinct: 21), ignoring: ["key", "note"]).columns == 1)
+    // Few rows may all differ, and half of many.
+    #expect(try read(rows(20, distinct: 20)).columns == 41)
+    #expect(try read(rows(42, distinct: 21)).columns == 43)
+    // Missing cells do not count.
+    expectError(.data, containing: "21 different texts in 40 cells") {
+      _ = try read(rows(40, distinct: 21) + ",,1\nNA,,2\n?,,3\n")
+    }
+  }
+
+  // MARK: Numbers in another notation
+
+  static let notations: [(name: String, cell: @Sendable (Int) -> String, advice: String)] = [
+    ("decimal comma", { "\"\($0),\($0)5\"" }, "write 0.05"),
+    ("separators between thousands", { "\"\($0 + 1),234.5\"" }, "write 1234.5"),
+    ("per cent", { "\($0) %" }, "write 0"), ("currency", { "$\($0).50" }, "write 0.50"),
+    ("dates", { "2024-03-\($0 + 10)" }, "the days since a day"), ("times", { "12:\($0 + 10)" }, "the seconds or hours"),
+    ("unit", { "\($0) kg" }, "write 0"), ("minus sign", { "\u{2212}\($0)" }, "write -0"),
+  ]
+
+  @Test(arguments: TableEncodingTests.notations.indices)
+  func numbersInAnotherNotationAreRefused(index: Int) throws {
+    let (name, cell, advice) = Self.notations[index]
+    func rows(_ count: Int, distinct: Int) -> String {
+      "a,x\n" + (0..<count).map { "\(cell($0 % distinct)),\($0)\n" }.joined()
+    }
+    let first = cell(0).filter { $0 != "\"" }
+    for text in [rows(12, distinct: 12), rows(100, distinct: 11), rows(4, distinct: 3)] {
+      expectError(
+        .data, containing: "a.csv: line 2, column \"a\": \"\(first)\"", name, advice, "--ignore a", "--categorical a"
+      ) { _ = try read(text) }
+      #expect(try read(text, categorical: ["a"]).featureNames.contains("a=\(first)"))
+    }
+    // Few texts that come often are categories.
+    #expect(try read(rows(100, distinct: 10)).columns == 11)
+    // Half of the texts may be something else, and no more.
+    let words = (0..<12).map { "word\($0),1\n" }.joined()
+    expectError(.data, containing: name) { _ = try read(rows(12, distinct: 12) + words) }
+    expectError(.data, containing: "25 different texts") { _ = try read(rows(12, distinct: 12) + words + "more,1\n") }
+  }
+
+  @Test func aNumberInAnotherNotationAmongNumbersSaysHowToWriteIt() throws {
+    expectError(.data, containing: "\"0,5\" is not a number", "decimal comma: write 0.5") {
+      _ = try read("a\n1\n2\n\"0,5\"\n")
+    }
+    let encoding = try #require(try read("a\n1\n2\n").encoding)
+    expectError(.data, containing: "line 2", "per cent sign: write 12") { _ = try read("a\n12%\n", as: encoding) }
+  }
+
+  @Test func allColumnsInAnotherNotationAreNamed() throws {
+    let rows = (0..<12).map { "\($0)%,1,\($0) cm\n" }.joined()
+    expectError(.data, containing: "column \"a\"", "The same goes for column \"c\"") { _ = try read("a,b,c\n" + rows) }
+  }
+
+  @Test func bandsAndCodesAreCategories() throws {
+    for cell: (Int) -> String in [{ "\($0)0-\($0)9" }, { "v1.\($0).0" }, { "\($0)\(["A", "B", "C", "D"][$0 % 4])" }] {
+      let rows = (0..<60).map { "\(cell($0 % 15)),\($0)\n" }.joined()
+      #expect(try read("a,x\n" + rows).columns == 16)
     }
   }
 
@@ -209,6 +280,41 @@ import Testing
     }
     let numbers = TableEncoding(numericColumns: ["a"])
     expectError(.data, containing: "line 2", "empty cell", "no mean") { _ = try read("a,label\n,\n", as: numbers) }
+  }
+
+  @Test func aColumnCalledNearlyAsTheLabelsIsNamed() throws {
+    for name in ["Label", "labels", "LABEL", "lable", "labl", "\" label\"", "Labels"] {
+      expectError(.data, containing: "no column is called \"label\"", "--label-column", "--ignore") {
+        _ = try read("a,\(name)\n1,x\n2,y\n")
+      }
+    }
+    #expect(try read("a,Label\n1,x\n2,y\n", labelColumn: "Label").classNames == ["x", "y"])
+    #expect(try read("a,Label\n1,x\n2,y\n", ignoring: ["Label"]).columns == 1)
+    #expect(try read("a,Label,label\n1,3,x\n2,4,y\n").classNames == ["x", "y"])
+    #expect(try read("a,lapel,labour\n1,3,4\n2,4,4\n", labelColumn: "a").columns == 2)
+    // With a model, the name that its labels had.
+    let encoding = try #require(try read("a,kind\n1,x\n2,y\n", labelColumn: "kind").encoding)
+    for name in ["Kind", "kinds", "knid", "Label"] {
+      expectError(.data, containing: "no column \"\(name)\"", "Did you mean --label-column \(name)?") {
+        _ = try read("a,\(name)\n1,x\n", as: encoding)
+      }
+    }
+    expectError(.data, containing: "Did you mean --label-column Label?") {
+      _ = try read("x0,Label\n1,x\n", as: TableEncoding(numericColumns: ["x0"]))
+    }
+  }
+
+  @Test func otherSeparatorsThanCommasAreNamed() throws {
+    for (text, name) in [
+      ("a;b;label\n1;2;x\n", "semicolons"), ("a\tb\tlabel\r\n1\t2\tx\r\n", "tabs"), ("a|b\n1|2\n", "vertical bars"),
+      ("1 2 3\n4 5 6\n", "blanks"), ("a;b;label\n1,5;2,5;x\n", "semicolons"), ("1,5;2,5\n3,5;4,5\n", "semicolons"),
+    ] {
+      expectError(.data, containing: "cells a line have \(name) between them, not commas") { _ = try read(text) }
+    }
+    // Texts of one column, or within cells.
+    #expect(try read("tags\na;b\nc;d\na;b\n").columns == 2)
+    #expect(try read("full name\na b\nc d\n").columns == 2)
+    #expect(try read("a;b,c\nx;y,1\nx;z,2\n").columns == 3)
   }
 
   // MARK: JSON

@@ -3,12 +3,16 @@ extension Dataset {
   /// become features: see `encoding`.
   ///
   /// The first line is a header if any cell of it outside the label column is neither a number nor missing. Features
-  /// are float64. A missing label is none; the classes are the distinct labels, sorted by value where all are integers,
-  /// else by character. Blank lines are skipped, and so are blanks around cells without quotes.
+  /// are float64. Blank lines are skipped, and so are blanks around cells without quotes.
+  ///
+  /// The classes are the distinct labels, sorted by value where all are integers, else by character. An empty cell is no
+  /// label. The words for a missing value below are none either, which `warnings` says. Other texts that may mean "no
+  /// label" are an error: `None`, `<NA>`, `NaT`, `unlabeled`, `unlabelled`, and −1 unless the classes are −1 and 1.
   ///
   /// A column of numbers is numeric. A column with text is categorical, unless half of its values or more are numbers:
-  /// then the text is taken for an error. Missing are empty cells and those of `?`, `NA`, `N/A`, `n/a`, `NaN`, `nan`,
-  /// `NULL` and `null`; numeric columns then have the mean of the others, over all rows.
+  /// then the text is taken for an error. So are numbers in another notation, such as a decimal comma, and texts that
+  /// nearly all differ. Missing are empty cells and those of `?`, `NA`, `N/A`, `n/a`, `NaN`, `nan`, `NULL` and `null`;
+  /// numeric columns then have the mean of the others, over all rows.
   /// - Parameters:
   ///   - path: the file.
   ///   - labelColumn: a name in the header, or an index counted from zero. Nil means the column named `label` if the
@@ -16,15 +20,18 @@ extension Dataset {
   ///   - ignored: columns that are no features, by name or index.
   ///   - categorical: columns that are categorical whatever they hold, by name or index.
   /// - Throws: `DidactError.file`; `.invalidArgument` for an unknown column; `.data` with line and column for text
-  ///   among numbers, infinity, rows of different lengths and quotes out of place, and for columns without a value, without a
-  ///   name, of one name, or with more than `TableEncoding.maximumCategories` categories.
+  ///   among numbers, numbers in another notation, infinity, rows of different lengths and quotes out of place; for
+  ///   columns without a value, without a name, of one name, of texts that nearly all differ, or with more than
+  ///   `TableEncoding.maximumCategories` categories; for labels that may mean "no label", that are numbers but not whole,
+  ///   or that nearly all differ; for a column called nearly `label`; and for a table without commas.
   public init(
     csv path: String, labelColumn: String? = nil, ignoring ignored: [String] = [], categorical: [String] = []
   ) throws {
     self = try Dataset.readTable(path) { bytes in
       let table = try CSVTable(bytes, labelColumn: labelColumn, ignoring: ignored)
+      try table.checkLabelColumnIsThere(ignoring: ignored)
       let (encoding, rows) = try table.fittedEncoding(categorical: categorical)
-      return try table.dataset(encoding, rows: rows)
+      return try table.dataset(encoding, rows: rows, .classes)
     }
   }
 
@@ -37,16 +44,19 @@ extension Dataset {
   ///   - labelColumn: as above; nil means the column that had the labels in training, or one named `label` that is no
   ///     feature.
   ///   - ignored: columns to leave out, beside those of the encoding.
+  ///   - knownClasses: names of the model's classes, which are labels whatever they look like.
+  ///   - readsLabels: whether labels are read; if not, no row has one, and the label column may hold anything.
   /// - Throws: as above; `.data` for columns missing from or unknown to the encoding, and with line and column for text
-  ///   in a numeric column.
+  ///   in a numeric column. Labels that are no classes are not refused: the model knows its classes.
   public init(
-    csv path: String, encoding: TableEncoding, labelColumn: String? = nil, ignoring ignored: [String] = []
+    csv path: String, encoding: TableEncoding, labelColumn: String? = nil, ignoring ignored: [String] = [],
+    knownClasses: [String] = [], readsLabels: Bool = true
   ) throws {
     self = try Dataset.readTable(path) { bytes in
       let table = try CSVTable(bytes, labelColumn: labelColumn, ignoring: ignored, encoding: encoding)
       var rows = 0
       try table.forEachRow { _, _ in rows += 1 }
-      return try table.dataset(encoding, rows: rows)
+      return try table.dataset(encoding, rows: rows, readsLabels ? .labels(knownClasses: knownClasses) : .none)
     }
   }
 
@@ -58,6 +68,16 @@ extension Dataset {
       throw error.at(path)
     }
   }
+}
+
+/// What the cells of a label column are read for.
+private enum LabelUse {
+  /// No row gets a label.
+  case none
+  /// Training learns these classes.
+  case classes
+  /// A model, with classes of these names, is measured on the labels or goes on learning from them.
+  case labels(knownClasses: [String])
 }
 
 /// What the first line of a file says, and where its features stand.
@@ -79,6 +99,7 @@ private struct CSVTable {
     }
     var reader = CSVReader(bytes), first: [CSVCell] = []
     guard let line = try reader.readRecord(into: &first) else { throw DidactError(.data, "the file is empty") }
+    try CSVTable.checkSeparator(bytes)
     let cells = try first.map { try $0.text(line: line) }
     guard cells.count <= Dataset.maximumColumns else { throw DidactError(.data, "\(cells.count) columns are too many") }
     let usual = [encoding?.labelColumn, "label"].compactMap(\.self).filter { name in
@@ -103,13 +124,62 @@ private struct CSVTable {
     let columns = cells.indices.filter { $0 != label && !others.contains($0) }
     guard !columns.isEmpty else { throw DidactError(.data, "there is no feature column") }
     if let encoding {
-      featureColumns = try CSVTable.columns(of: encoding, header, among: columns)
+      featureColumns = try CSVTable.columns(of: encoding, header, among: columns, labelColumn: label)
     } else {
       featureColumns = columns
     }
   }
 
+  /// - Throws: `DidactError.data` where the first lines have cells, but other separators than commas between them.
+  private static func checkSeparator(_ bytes: UnsafeRawBufferPointer) throws {
+    let start = bytes.prefix(1 << 16)
+    let lines = start.split(separator: UInt8(ascii: "\n"), maxSplits: 2)
+      .prefix(2).map { String(decoding: $0.filter { $0 != UInt8(ascii: "\r") }, as: UTF8.self) }
+    guard lines.count == 2, !lines[0].contains("\"") else { return }
+    let separators: [(character: Character, name: String)] = [
+      (";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars"), (" ", "blanks"),
+    ]
+    for (separator, name) in separators {
+      let rows = lines.map { $0.split(separator: separator, omittingEmptySubsequences: separator != " ") }
+      guard rows[0].count > 1, rows[0].count == rows[1].count else { continue }
+      let hasComma = lines[0].contains(",")
+      // A comma in the first line may be that of a decimal number.
+      let hasDecimals = rows.allSatisfy { cells in
+        cells.contains { NumberNotation.readings(of: String($0)).first?.notation == .decimalComma }
+      }
+      // Words with blanks between may be one text.
+      let hasNumbers = separator != " " || rows[1].contains { LabelTexts.number(String($0)) != nil }
+      guard hasNumbers, !hasComma || hasDecimals && separator != " " else { continue }
+      throw DidactError(
+        .data,
+        "its \(rows[0].count) cells a line have \(name) between them, not commas; write it with commas between cells and "
+          + "points in numbers")
+    }
+  }
+
   // MARK: Columns
+
+  /// A column called nearly `label`, where none is called so, would become a feature.
+  /// - Throws: `DidactError.data` for such a column.
+  func checkLabelColumnIsThere(ignoring ignored: [String]) throws {
+    guard labelColumn == nil, let header, !ignored.contains("label") else { return }
+    guard let column = featureColumns.first(where: { CSVTable.isNear(header[$0], "label") }) else { return }
+    throw DidactError(
+      .data,
+      "no column is called \"label\", but one is called \(name(column)). If it has the labels: --label-column "
+        + "\(option(column)). If not, rename it or leave it out: --ignore \(option(column))")
+  }
+
+  /// Whether a name is another but for capitals, blanks and a slip or a plural.
+  private static func isNear(_ name: String, _ other: String) -> Bool {
+    func plain(_ name: String) -> String { String(name.lowercased().filter { $0.isLetter || $0.isNumber }) }
+    let name = plain(name), other = plain(other)
+    if name == other { return true }
+    // One letter makes another word of a short name.
+    guard other.count > 3 else { return false }
+    let isSwapped = name.count == other.count && name.sorted() == other.sorted() && editDistance(name, other) == 2
+    return isSwapped || editDistance(name, other) <= 1
+  }
 
   /// Whether the first line is a header, and which column has the labels.
   /// - Parameters:
@@ -166,14 +236,24 @@ private struct CSVTable {
   }
 
   /// Where the columns of an encoding stand.
-  private static func columns(of encoding: TableEncoding, _ header: [String]?, among columns: [Int]) throws -> [Int] {
+  private static func columns(
+    of encoding: TableEncoding, _ header: [String]?, among columns: [Int], labelColumn: Int?
+  ) throws -> [Int] {
     let names = encoding.columns.map(\.name)
+    /// Says which of these columns may have the labels.
+    func labelHint(_ columns: [Int]) -> String {
+      guard labelColumn == nil, let header else { return "" }
+      let column = columns.first { column in
+        isNear(header[column], "label") || encoding.labelColumn.map { isNear(header[column], $0) } ?? false
+      }
+      return column.map { ". Did you mean --label-column \(option($0, in: header))?" } ?? ""
+    }
     guard let header, encoding.hasHeader else {
       guard columns.count == names.count else {
         throw DidactError(
           .data,
           "\(columns.count) columns; the model takes \(names.count), beside a label column that --label-column "
-            + "names and others that --ignore names")
+            + "names and others that --ignore names\(labelHint(columns))")
       }
       return columns
     }
@@ -187,12 +267,12 @@ private struct CSVTable {
       guard places.count == 1 else { throw DidactError(.data, "two columns are called \"\(name)\"") }
       return places[0]
     }
-    let known = Set(found), extra = columns.filter { !known.contains($0) }.map { "\"\(header[$0])\"" }
+    let known = Set(found), extra = columns.filter { !known.contains($0) }
     guard extra.isEmpty else {
       throw DidactError(
         .data,
-        "the model knows no column \(extra.joined(separator: ", ")): leave it out with --ignore, or name it as the "
-          + "label column")
+        "the model knows no column \(extra.map { "\"\(header[$0])\"" }.joined(separator: ", ")): leave it out with "
+          + "--ignore, or name it as the label column\(labelHint(extra))")
     }
     return found
   }
@@ -201,14 +281,16 @@ private struct CSVTable {
   private func name(_ column: Int) -> String { header.map { "\"\($0[column])\"" } ?? "\(column)" }
 
   /// For an option: the name where it needs no quotes and means this column, else the index.
-  private func word(_ column: Int) -> String {
+  private static func option(_ column: Int, in header: [String]?) -> String {
     guard let name = header?[column], !name.isEmpty, name.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "_" }) else {
       return "\(column)"
     }
     return name
   }
 
-  private func words(_ columns: [Int]) -> String { columns.map(word).joined(separator: ",") }
+  private func option(_ column: Int) -> String { CSVTable.option(column, in: header) }
+
+  private func options(_ columns: [Int]) -> String { columns.map(option).joined(separator: ",") }
 
   // MARK: Rows
 
@@ -227,7 +309,7 @@ private struct CSVTable {
   }
 
   /// The table with its columns as features.
-  func dataset(_ encoding: TableEncoding, rows: Int) throws -> Dataset {
+  func dataset(_ encoding: TableEncoding, rows: Int, _ use: LabelUse) throws -> Dataset {
     let columns = encoding.featureCount
     let features: Tensor
     do {
@@ -237,41 +319,44 @@ private struct CSVTable {
     }
     var encoder = CSVEncoder(self, encoding)
     // Labels are numbered as they come, and renumbered once all are known.
-    var provisional: [String: Int] = [:]
+    var texts = LabelTexts(.column(labelColumn.map { "column \(name($0))" } ?? ""))
     var labels: [Int] = []
     labels.reserveCapacity(rows)
+    let readColumn = if case .none = use { nil as Int? } else { labelColumn }
     var values = features.address.assumingMemoryBound(to: Double.self)
     try forEachRow { line, cells in
       try encoder.encode(cells, line: line, into: values)
       values += columns
-      if let cell = labelColumn.map({ cells[$0] }), !cell.isMissing {
-        let label = try cell.text(line: line)
-        let next = provisional.count
-        labels.append(provisional[label, default: next])
-        provisional[label] = labels[labels.count - 1]
-      } else {
-        labels.append(-1)
-      }
+      labels.append(try readColumn.map { texts.add(try cells[$0].text(line: line), at: line) } ?? -1)
+    }
+    var warnings = texts.warnings
+    switch use {
+    case .none: break
+    case .classes:
+      try texts.checkNoneIsDoubtful(among: texts.names, knownClasses: [])
+      try texts.checkAreNoMeasurements(among: texts.names)
+      if let warning = try texts.checkRepeat(rows: rows) { warnings.append(warning) }
+    case .labels(let knownClasses): try texts.checkNoneIsDoubtful(among: texts.names, knownClasses: knownClasses)
     }
 
-    let classNames = TableEncoding.sorted(provisional.keys)
-    var classIndices = Array(repeating: -1, count: provisional.count)
-    for (classIndex, name) in classNames.enumerated() {
-      if let number = provisional[name] { classIndices[number] = classIndex }
-    }
+    let classNames = TableEncoding.sorted(texts.names)
+    let indices = Dictionary(uniqueKeysWithValues: zip(classNames, classNames.indices))
+    let classIndices = texts.names.map { indices[$0] ?? -1 }
     var dataset = Dataset(
       features: features, labels: labels.map { $0 < 0 ? -1 : classIndices[$0] }, classNames: classNames,
       featureNames: encoding.featureNames)
     dataset.encoding = encoding
     dataset.unseenCategories = encoder.unseen
+    dataset.warnings = warnings
     try dataset.validate()
     return dataset
   }
 
   func cellError(_ cell: CSVCell, _ column: Int, line: Int, _ reason: String) throws -> DidactError {
-    let text = try cell.text(line: line)
-    let subject = text.isEmpty ? "the empty cell" : "\"\(text.prefix(40))\""
-    return DidactError(.data, "line \(line), column \(name(column)): \(subject) \(reason)")
+    let text = try cell.text(line: line), subject = text.isEmpty ? "the empty cell" : "\"\(text.prefix(40))\""
+    let reading = cell.isText ? NumberNotation.readings(of: text).first : nil
+    let hint = reading.map { ". It is one of the \($0.notation.description): \($0.advice)" } ?? ""
+    return DidactError(.data, "line \(line), column \(name(column)): \(subject) \(reason)\(hint)")
   }
 }
 
@@ -285,8 +370,9 @@ extension CSVTable {
     var mean = 0.0
     /// The first cell that is no number, and the first that is no finite one.
     var firstText, firstInfinite: (line: Int, cell: CSVCell)?
+    var notations = NotationCounts()
 
-    mutating func add(_ cell: CSVCell, line: Int) {
+    mutating func add(_ cell: CSVCell, line: Int) throws {
       switch cell.value {
       case .missing: missing += 1
       case .number(let number):
@@ -297,6 +383,7 @@ extension CSVTable {
       case .text:
         texts += 1
         if firstText == nil { firstText = (line, cell) }
+        if cell.bytes.count <= NumberNotation.maximumLength { notations.add(try cell.text(line: line), line: line) }
       }
     }
   }
@@ -311,7 +398,7 @@ extension CSVTable {
     try checkNames()
     var summaries = Array(repeating: Summary(), count: featureColumns.count), rows = 0
     try forEachRow { line, cells in
-      for (index, column) in featureColumns.enumerated() { summaries[index].add(cells[column], line: line) }
+      for (index, column) in featureColumns.enumerated() { try summaries[index].add(cells[column], line: line) }
       rows += 1
     }
     let empty = summaries.indices.filter { summaries[$0].missing == rows }.map { featureColumns[$0] }
@@ -319,11 +406,12 @@ extension CSVTable {
       throw DidactError(
         .data,
         "no row has a value in column \(empty.map(name).joined(separator: ", ")); leave it out: --ignore "
-          + words(empty))
+          + options(empty))
     }
-    let categoricalColumns = try zip(featureColumns, summaries).filter { column, summary in
+    let categoricalColumns = try zip(featureColumns, summaries).compactMap { column, summary in
       try forced.contains(column) || isCategorical(column, summary)
-    }.map(\.0)
+        ? TextColumn(column: column, summary: summary, isForced: forced.contains(column)) : nil
+    }
     let categories = try categories(of: categoricalColumns, rows: rows)
     let columns = featureColumns.enumerated().map { index, column in
       TableEncoding.Column(
@@ -361,7 +449,7 @@ extension CSVTable {
       throw try cellError(
         cell, column, line: line,
         "is not a number, but \(summary.numbers) of the column's \(summary.numbers + summary.texts) values are; "
-          + "correct it, or let each text be a category: --categorical \(word(column))")
+          + "correct it, or let each text be a category: --categorical \(option(column))")
     }
     if let (line, cell) = summary.firstInfinite {
       throw try cellError(cell, column, line: line, "is not a finite number; leave the cell empty if it is unknown")
@@ -369,24 +457,74 @@ extension CSVTable {
     return false
   }
 
+  /// A column that becomes categorical.
+  private struct TextColumn {
+    let column: Int
+    let summary: Summary
+    /// Whether the caller asked for it.
+    let isForced: Bool
+    /// Its distinct texts, empty for a missing value; not all where they are more than may be.
+    var categories = Set<String>()
+
+    var isWide: Bool { categories.count > TableEncoding.maximumCategories }
+    /// Missing cells aside.
+    var cells: Int { summary.texts + summary.numbers }
+    var distinct: Int { categories.count - (categories.contains("") ? 1 : 0) }
+
+    /// Its notation, where it holds so many different numbers in another notation that they are no categories.
+    var notation: (line: Int, text: String, reading: NumberNotation.Reading)? {
+      guard !isForced, distinct > 10 || distinct > 2 && 2 * distinct > cells else { return nil }
+      return summary.notations.notation(ofTexts: summary.texts)
+    }
+
+    /// Whether its texts are so different that they are identifiers or free text.
+    var nearlyAllDiffer: Bool { !isForced && distinct > 20 && 2 * distinct > cells }
+  }
+
   /// The categories of each of these columns, sorted.
-  private func categories(of columns: [Int], rows: Int) throws -> [Int: [String]] {
+  private func categories(of columns: [TextColumn], rows: Int) throws -> [Int: [String]] {
     guard !columns.isEmpty else { return [:] }
-    var found = Array(repeating: Set<String>(), count: columns.count)
+    var columns = columns
     try forEachRow { line, cells in
-      for (index, column) in columns.enumerated() where found[index].count <= TableEncoding.maximumCategories {
-        found[index].insert(cells[column].isMissing ? "" : try cells[column].text(line: line))
+      for index in columns.indices where !columns[index].isWide {
+        let cell = cells[columns[index].column]
+        columns[index].categories.insert(cell.isMissing ? "" : try cell.text(line: line))
       }
     }
-    let wide = columns.indices.filter { found[$0].count > TableEncoding.maximumCategories }.map { columns[$0] }
+    try checkAreNoNumbers(columns)
+    let wide = columns.filter(\.isWide).map(\.column)
     guard wide.isEmpty else {
       throw DidactError(
         .data,
         "more than \(TableEncoding.maximumCategories) categories in the \(rows) rows of column "
           + "\(wide.map(name).joined(separator: ", ")); an identifier or free text is no feature, leave it out: "
-          + "--ignore " + words(wide))
+          + "--ignore " + options(wide))
     }
-    return Dictionary(uniqueKeysWithValues: zip(columns, found.map { TableEncoding.sorted($0) }))
+    let different = columns.filter(\.nearlyAllDiffer)
+    guard different.isEmpty else {
+      let findings = different.map {
+        "column \(name($0.column)) has \($0.distinct) different texts in \($0.cells) cells"
+      }
+      throw DidactError(
+        .data,
+        "\(findings.joined(separator: ", ")); an identifier or free text is no feature, leave it out: --ignore "
+          + "\(options(different.map(\.column))), or, if the texts are categories: --categorical "
+          + options(different.map(\.column)))
+    }
+    return Dictionary(uniqueKeysWithValues: columns.map { ($0.column, TableEncoding.sorted($0.categories)) })
+  }
+
+  /// - Throws: `DidactError.data` for a column of numbers in another notation, with its first cell and what to do.
+  private func checkAreNoNumbers(_ columns: [TextColumn]) throws {
+    let found = columns.filter { $0.notation != nil }
+    guard let column = found.first, let (line, text, reading) = column.notation else { return }
+    let others = found.dropFirst().map { name($0.column) }
+    throw DidactError(
+      .data,
+      "line \(line), column \(name(column.column)): \"\(text)\" is no number to Didact, and the column holds "
+        + "\(reading.notation.description): \(reading.advice), leave the column out by --ignore "
+        + "\(option(column.column)), or let each text be a category: --categorical \(option(column.column))"
+        + (others.isEmpty ? "" : ". The same goes for column \(others.joined(separator: ", "))"))
   }
 
   /// - Throws: `DidactError.data` for features that are too many, of one name, or whose names no model file could hold.

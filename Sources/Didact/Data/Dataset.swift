@@ -24,6 +24,8 @@ public struct Dataset: Sendable {
   public internal(set) var encoding: TableEncoding?
   /// Cells of the table's categorical columns that `encoding` does not know, by column.
   public internal(set) var unseenCategories: [UnseenCategories] = []
+  /// What reading a file found that its user should know: labels that were taken for none, and so on.
+  public internal(set) var warnings: [Warning] = []
 
   /// Cells whose category training did not see: their features are 0.
   public struct UnseenCategories: Sendable, Equatable {
@@ -129,7 +131,9 @@ extension Dataset {
     }
     if let row = testLabels.firstIndex(where: { !classNames.indices.contains($0) }) {
       throw DidactError(
-        .data, "test row \(row): label \(testLabels[row]) is not a class index below \(classNames.count)")
+        .data,
+        "test row \(row): label \(testLabels[row]) is not a class index below \(classNames.count); every test row has one"
+      )
     }
   }
 

@@ -52,16 +52,16 @@ private struct ImageFolder {
     self.path = path
     let entries = try directoryEntries(path), folders = entries.filter(\.isDirectory).map(\.name)
     guard folders.contains(ImageFolder.trainingName) else {
-      guard !folders.contains(ImageFolder.testName) else {
-        throw DidactError(
-          .data, "a folder \"test\" without \"train\" beside it; name them so, or the class otherwise")
-      }
+      try ImageFolder.checkPartsAreNamed(folders)
       try addClasses("", entries)
       return
     }
     let known = [ImageFolder.trainingName, ImageFolder.testName, ImageFolder.unlabeledName]
     if let other = folders.first(where: { !known.contains($0) }) {
-      throw DidactError(.data, "a folder \"\(other)\" beside \"train\"; classes are folders in \"train\" and \"test\"")
+      throw DidactError(
+        .data,
+        "a folder \"\(other)\" beside \"train\"; classes are folders in \"train\" and \"test\""
+          + (ImageFolder.reservedName(near: other).map { ". Did you mean \"\($0)\"?" } ?? ""))
     }
     let training = try directoryEntries("\(path)/\(ImageFolder.trainingName)")
     try addClasses("\(ImageFolder.trainingName)/", training)
@@ -70,10 +70,47 @@ private struct ImageFolder {
     try refuseImages("", entries)
   }
 
+  /// The name with a meaning of its own that a folder's name nearly is, in other capitals or another spelling.
+  private static func reservedName(near name: String) -> String? {
+    guard ![unlabeledName, trainingName, testName].contains(name) else { return nil }
+    let plain = String(name.lowercased().filter { $0.isLetter || $0.isNumber })
+    if ["nolabel", "nolabels", "notlabeled", "notlabelled", "withoutlabel", "withoutlabels"].contains(plain) {
+      return unlabeledName
+    }
+    // "labeled" is two letters away, and means the contrary.
+    let distance = editDistance(plain, unlabeledName)
+    if distance <= 1 || distance == 2 && plain.hasPrefix("un") { return unlabeledName }
+    return switch plain {
+    case "train", "training": trainingName
+    case "test", "testing": testName
+    default: nil
+    }
+  }
+
+  /// A folder that nearly has the name of a part would become a class.
+  /// - Parameter folders: the names of all folders, of which none is `train`.
+  /// - Throws: `DidactError.data` for `test`, and for other spellings of both parts. One of these alone may be a class.
+  private static func checkPartsAreNamed(_ folders: [String]) throws {
+    let training = folders.first { reservedName(near: $0) == trainingName }
+    let test = folders.first { $0 == testName || reservedName(near: $0) == testName }
+    if let training, test != nil {
+      throw DidactError(.data, "a folder \"\(training)\". Did you mean \"\(trainingName)\"?")
+    }
+    guard test != testName else {
+      throw DidactError(
+        .data, "a folder \"test\" without \"train\" beside it; name them so, or the class otherwise")
+    }
+  }
+
   /// The classes of a folder, and what has no label.
   /// - Parameter prefix: the folder, with a slash behind it.
   private mutating func addClasses(_ prefix: String, _ entries: [DirectoryEntry]) throws {
     let folders = entries.filter(\.isDirectory).map(\.name)
+    if let near = folders.first(where: { ImageFolder.reservedName(near: $0) == ImageFolder.unlabeledName }) {
+      throw DidactError(
+        .data,
+        "a folder \"\(prefix)\(near)\". Did you mean \"\(ImageFolder.unlabeledName)\"? If it is a class, rename it")
+    }
     classNames = folders.filter { $0 != ImageFolder.unlabeledName }
     for (label, name) in classNames.enumerated() { try addImages(prefix + name, .training, label: label) }
     if folders.contains(ImageFolder.unlabeledName) {
@@ -108,7 +145,10 @@ private struct ImageFolder {
   private mutating func addImages(_ folder: String, _ part: Part, label: Int) throws {
     let entries = try directoryEntries("\(path)/\(folder)")
     if let inner = entries.first(where: \.isDirectory) {
-      throw DidactError(.data, "\(folder)/\(inner.name) is a folder within that of a class, which has images alone")
+      throw DidactError(
+        .data,
+        "\(folder)/\(inner.name) is a folder within that of a class, which has images alone"
+          + (ImageFolder.reservedName(near: folder).map { ". Did you mean \"\($0)\"?" } ?? ""))
     }
     guard !entries.isEmpty else {
       throw DidactError(.data, "\(folder) is empty; remove the folder, or put its images there")

@@ -40,15 +40,22 @@ public func writeNPY(_ tensor: Tensor, to path: String) throws {
 extension Dataset {
   /// Reads an `.npz` file with the arrays `X`, `y`, `X_unlabeled`, `X_test` and `y_test`, of which only `X` is required.
   ///
-  /// The features are matrices, or images [N, height, width, channels] or [N, height, width]. Labels are integers, −1 for none, or strings, empty for none; the classes are the sorted
-  /// distinct labels of `y` and `y_test`. Other arrays are ignored, unless their name looks like one of these misspelt.
+  /// The features are matrices, or images [N, height, width, channels] or [N, height, width]. Labels are integers, −1 for
+  /// none, or strings, empty for none; the classes are the sorted distinct labels of `y` and `y_test`. Words for a missing
+  /// value, `?`, `NA`, `N/A`, `n/a`, `NaN`, `nan`, `NULL` and `null`, are none too, which `warnings` says. Other strings
+  /// that may mean "no label" are an error: `None`, `<NA>`, `NaT`, `unlabeled`, `unlabelled`, and `-1` unless the classes
+  /// are -1 and 1. Other arrays are ignored, unless their name looks like one of these misspelt.
+  /// - Parameters:
+  ///   - knownClasses: names of a model's classes, which are labels whatever they look like; nil where there is no model,
+  ///     and labels that are numbers but not whole, or that nearly all differ, are refused.
+  ///   - readsLabels: whether `y` and `y_test` are read; if not, no row has a label.
   /// - Throws: `DidactError.file`, `.format` for a malformed archive or array, `.shape`, `.data`; all name file and array.
-  public init(npz path: String) throws {
+  public init(npz path: String, knownClasses: [String]? = nil, readsLabels: Bool = true) throws {
     let content = try readFile(path)
     do {
       let archive = try ZipArchive(content)
       try Dataset.checkNames(of: archive)
-      try self.init(archive)
+      try self.init(archive, knownClasses: knownClasses, readsLabels: readsLabels)
     } catch let error as DidactError {
       throw error.at(path)
     }
@@ -60,7 +67,7 @@ extension Dataset {
 extension Dataset {
   private static let arrayNames = ["X", "y", "X_unlabeled", "X_test", "y_test"]
 
-  private init(_ archive: ZipArchive) throws {
+  private init(_ archive: ZipArchive, knownClasses: [String]?, readsLabels: Bool) throws {
     var extents: [(name: String, extent: Extent?)] = []
     func readMatrix(_ name: String) throws -> Tensor? {
       switch try NumPyArray(named: name, in: archive) {
@@ -76,16 +83,21 @@ extension Dataset {
     guard let features = try readMatrix("X") else {
       throw DidactError(.data, "no array \"X\"; there are \(archive.entries.map(\.name).joined(separator: ", "))")
     }
-    let labels = try LabelColumn(named: "y", in: archive)
-    let testLabels = try LabelColumn(named: "y_test", in: archive)
-    let classes = try LabelColumn.classes(of: [labels, testLabels].compactMap { $0 })
+    let labels = readsLabels ? try LabelColumn(named: "y", in: archive) : nil
+    let testLabels = readsLabels ? try LabelColumn(named: "y_test", in: archive) : nil
+    try testLabels?.checkIsComplete()
+    let columns = [labels, testLabels].compactMap(\.self), classes = try LabelColumn.classes(of: columns)
+    let unlabeled = try readMatrix("X_unlabeled")
+    let warnings = try LabelColumn.check(
+      columns, classes, knownClasses: knownClasses, unlabeledRows: unlabeled?.rows ?? 0)
     self.init(
       features: features,
       labels: labels?.indices(in: classes) ?? Array(repeating: -1, count: features.rows),
-      unlabeled: try readMatrix("X_unlabeled"),
-      testFeatures: try readMatrix("X_test"),
+      unlabeled: unlabeled,
+      testFeatures: readsLabels ? try readMatrix("X_test") : nil,
       testLabels: testLabels?.indices(in: classes),
       classNames: classes.map(\.description), imageExtent: extents[0].extent)
+    self.warnings = warnings
     if let other = extents.first(where: { $0.extent != extents[0].extent }) {
       throw DidactError(
         .shape,
@@ -130,12 +142,14 @@ extension Dataset {
 
   /// Reads features from an `.npy` file, and labels from another.
   ///
-  /// The features, a matrix [rows, columns], or images as in an `.npz` file, of float32, float64 or uint8 in row-major order, stay in the file and are read
-  /// where they are, so that they may be larger than memory: neither file may be shortened meanwhile. Other types and orders
-  /// are converted in memory.
-  /// - Parameter labelPath: integers, −1 for none, or strings, empty for none, one for each row; nil for no labels.
+  /// The features, a matrix [rows, columns], or images as in an `.npz` file, of float32, float64 or uint8 in row-major order,
+  /// stay in the file and are read where they are, so that they may be larger than memory: neither file may be shortened
+  /// meanwhile. Other types and orders are converted in memory.
+  /// - Parameters:
+  ///   - labelPath: integers, −1 for none, or strings, as in an `.npz` file, one for each row; nil for no labels.
+  ///   - knownClasses: as for `.npz` files.
   /// - Throws: as for `.npz` files.
-  public init(npy path: String, labels labelPath: String? = nil) throws {
+  public init(npy path: String, labels labelPath: String? = nil, knownClasses: [String]? = nil) throws {
     let features: Tensor, extent: Extent?
     do {
       guard case .numbers(let tensor) = try NumPyArray(mapFile(path), isShared: true) else {
@@ -145,11 +159,14 @@ extension Dataset {
     } catch let error as DidactError {
       throw error.at(path)
     }
-    var classes: [Label] = [], column: LabelColumn?
+    var classes: [Label] = [], column: LabelColumn?, warnings: [Warning] = []
     if let labelPath {
       do {
-        column = try LabelColumn(NumPyArray(readFile(labelPath)), called: "the array")
-        classes = try LabelColumn.classes(of: [column].compactMap { $0 })
+        let read = try LabelColumn(NumPyArray(readFile(labelPath)), called: "the array")
+        classes = try LabelColumn.classes(of: [read])
+        warnings = try LabelColumn.check([read], classes, knownClasses: knownClasses, unlabeledRows: 0)
+          .map { $0.at(labelPath) }
+        column = read
       } catch let error as DidactError {
         throw error.at(labelPath)
       }
@@ -158,6 +175,7 @@ extension Dataset {
       features: features,
       labels: column?.indices(in: classes) ?? Array(repeating: -1, count: features.shape[0]),
       classNames: classes.map(\.description), imageExtent: extent)
+    self.warnings = warnings
     do {
       try validate()
     } catch let error as DidactError {
@@ -167,15 +185,28 @@ extension Dataset {
 
   /// A misspelt array would silently be left out.
   private static func checkNames(of archive: ZipArchive) throws {
-    for entry in archive.entries {
-      let name = NumPyArray.arrayName(entry)
-      guard !arrayNames.contains(name) else { continue }
-      let isNear = arrayNames.contains { known in
-        name.lowercased() == known.lowercased() || (known.utf8.count > 1 && editDistance(name, known) <= 2)
+    let names = archive.entries.map(NumPyArray.arrayName)
+    for name in names where !arrayNames.contains(name) {
+      let plain = name.lowercased().filter { $0.isLetter || $0.isNumber }
+      let near =
+        arrayNames.first { name.lowercased() == $0.lowercased() }
+        ?? arrayNames.first { $0.utf8.count > 1 && editDistance(name, $0) <= 2 }
+      // The names of other programs are free where the array is there under its own.
+      let foreign = otherNames[plain].flatMap { !names.contains($0) || plain.contains("train") ? $0 : nil }
+      if let meant = near ?? foreign {
+        throw DidactError(
+          .data, "unknown array \"\(name)\". Did you mean \"\(meant)\"? If not, give the array another name")
       }
-      if isNear { throw DidactError(.data, "unknown array \"\(name)\".\(suggestion(for: name, among: arrayNames))") }
     }
   }
+
+  /// What other programs call the arrays, in small letters without underscores.
+  private static let otherNames = [
+    "xtrain": "X", "trainx": "X", "data": "X", "features": "X", "ytrain": "y", "trainy": "y", "label": "y",
+    "labels": "y", "target": "y", "targets": "y", "xunlabelled": "X_unlabeled", "unlabeled": "X_unlabeled",
+    "unlabelled": "X_unlabeled", "testx": "X_test", "testy": "y_test", "testlabels": "y_test", "testdata": "X_test",
+    "testfeatures": "X_test", "testtargets": "y_test",
+  ]
 }
 
 /// A label as it stands in a file. Integers sort by value, strings by their characters.
@@ -194,7 +225,10 @@ private enum Label: Hashable, Comparable, CustomStringConvertible {
 
 /// The labels of one array.
 private struct LabelColumn {
+  let name: String
   let labels: [Label]
+  /// What was found of labels that are texts; nil for integers.
+  let texts: LabelTexts?
 
   /// Nil where the archive has no such array.
   init?(named name: String, in archive: ZipArchive) throws {
@@ -204,20 +238,70 @@ private struct LabelColumn {
 
   init(_ array: NumPyArray, called name: String) throws {
     let shape: Shape
+    self.name = name
     switch array {
     case .text(let strings, let textShape):
-      labels = strings.map(Label.text)
+      var texts = LabelTexts(.array(name))
+      labels = strings.enumerated().map { row, text in .text(texts.add(text, at: row) < 0 ? "" : text) }
+      self.texts = texts
       shape = textShape
     case .numbers(let tensor):
       guard tensor.elementType == .int64 || tensor.elementType == .uint8 else {
         throw DidactError(.data, "\(name) holds \(tensor.elementType); labels are integers, with -1 for none, or text")
       }
       labels = (0..<tensor.count).map { .integer(tensor.integer(at: $0)) }
+      texts = nil
       shape = tensor.shape
     }
     guard shape.rank == 1 else {
       throw DidactError(.shape, "\(name) has shape \(shape); give one label a row, for instance \(name).ravel()")
     }
+  }
+
+  /// - Throws: `DidactError.data` for a row without a label, which cannot be measured.
+  func checkIsComplete() throws {
+    guard let row = labels.firstIndex(where: \.isNone) else { return }
+    let text = texts.map { "\"\($0.firstMissing?.text ?? "")\"" } ?? "-1"
+    throw DidactError(
+      .data, "\(name), row \(row): \(text) is no label to measure with; leave the row out of X_test and y_test")
+  }
+
+  /// Judges what the labels are.
+  /// - Parameters:
+  ///   - classes: the distinct labels of all columns.
+  ///   - knownClasses: those of a model, or nil where there is none and training is to learn the classes.
+  ///   - unlabeledRows: how many rows there are beside those of the columns.
+  /// - Returns: what the user should know.
+  /// - Throws: `DidactError.data` for texts that may mean "no label", and labels that are no classes.
+  static func check(
+    _ columns: [LabelColumn], _ classes: [Label], knownClasses: [String]?, unlabeledRows: Int
+  ) throws -> [Warning] {
+    let names = classes.map(\.description)
+    var warnings: [Warning] = []
+    for column in columns {
+      guard let texts = column.texts else { continue }
+      try texts.checkNoneIsDoubtful(among: names, knownClasses: knownClasses ?? [])
+      warnings += texts.warnings
+    }
+    guard knownClasses == nil else { return warnings }
+    for column in columns { try column.texts?.checkAreNoMeasurements(among: names) }
+    // The labels to learn from repeat; a test part may have one row a class.
+    if let column = columns.first(where: { $0.name != testLabelsName }),
+      let warning = try column.checkRepeat(rows: column.labels.count + unlabeledRows)
+    {
+      warnings.append(warning)
+    }
+    return warnings
+  }
+
+  private static let testLabelsName = "y_test"
+
+  private func checkRepeat(rows: Int) throws -> Warning? {
+    if let texts { return try texts.checkRepeat(rows: rows) }
+    guard let first = labels.firstIndex(where: { !$0.isNone }) else { return nil }
+    let labeled = labels.count { !$0.isNone }, distinct = Set(labels).count { !$0.isNone }
+    return try LabelTexts.checkRepeat(
+      distinct: distinct, labeled: labeled, rows: rows, "\(name): ", first: "\(labels[first]) in row \(first)")
   }
 
   /// The distinct labels, sorted.

@@ -59,6 +59,7 @@ extension Trainer {
         "feature_names": .array(featureNames.map { .string($0) }), "finetune_start": finetuneStart,
         "selection": selection?.description ?? .null,
         "data_digest": dataDigest.map { .integer(Int64(bitPattern: $0)) } ?? .null,
+        "rows_digest": rowsDigest.map { .integer(Int64(bitPattern: $0)) } ?? .null,
       ])
     if let table { file.description["table"] = table.json }
     for learner in method.learners {
@@ -142,6 +143,7 @@ extension Trainer {
       throw DidactError(.format, "table: its features are not those of feature_names")
     }
     dataDigest = file.description["data_digest"]?.int.map { UInt64(bitPattern: Int64($0)) }
+    rowsDigest = file.description["rows_digest"]?.int.map { UInt64(bitPattern: Int64($0)) }
     try readHistory(file)
     let known = Set(try modelFile().tensors.map(\.name))
     if let stranger = file.tensors.first(where: { !known.contains($0.name) }) {

@@ -71,6 +71,7 @@ extension Trainer {
         dataDigest = digest
         warnings = []
         validationRowCount = data.validation?.inputs.rows
+        self.rowsDigest = rowsDigest.value
       }
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity
       let firstStep = self.steps, start = secondsOfClock()
@@ -162,6 +163,13 @@ extension Trainer {
   public static func digest(_ features: Tensor, _ labels: [Int], _ unlabeled: Tensor?) -> UInt64 {
     withExtendedLifetime((features, unlabeled)) {
       digest(digest([features, unlabeled].compactMap { $0 }.map { BorrowedArray($0) }), labels)
+    }
+  }
+
+  /// A number that differs, but for chance, where rows do, whatever their labels are.
+  public static func rowsDigest(_ features: Tensor, _ unlabeled: Tensor?) -> UInt64 {
+    withExtendedLifetime((features, unlabeled)) {
+      digest([features, unlabeled].compactMap { $0 }.map { BorrowedArray($0) }).value
     }
   }
 

@@ -34,6 +34,8 @@ public final class Trainer: @unchecked Sendable {
   var validationRowCount: Int?
   /// Tells the data of the last fit from others; nil before the first.
   public internal(set) var dataDigest: UInt64?
+  /// Tells the rows of the last fit from others, whatever their labels are; nil before the first.
+  public internal(set) var rowsDigest: UInt64?
   /// The metrics of the last step, or of its halves as they were called.
   public private(set) var lastMetrics: Metrics
   /// Of the step at work.

@@ -527,15 +527,102 @@ def test_labels_that_say_none(tmp_path):
     table.write_text("x,label\n1,0\n2,1\n3,?\n4,NA\n" + "5,\n6,1\n" * 2)
     train = ["train", "--method", "supervised", "--steps", 2, "--data", table, "--model", tmp_path / "model.didact"]
     result = didact(*train)
-    assert "2 classes" in result.stdout + result.stderr and not result.stderr.count("warning")
-    # A class as often as not, so that it is no error.
-    table.write_text("x,label\n1,0\n2,1\n3,-1\n4,-1\n")
-    assert "-1 is taken for a class" in didact(*train).stderr
+    (warning,) = [line for line in result.stderr.splitlines() if "warning" in line]
+    assert "2 classes" in result.stdout and warning.startswith(f"didact: warning: {table}: column \"label\": ")
+    assert '"?" (1 row), "NA" (1 row) are taken for no label' in warning
+    table.write_text("x,label\n1,0\n2,1\n3,\n4,1\n")
+    assert "warning" not in didact(*train).stderr
+    for text in ("None", "-1", "Unlabelled"):
+        table.write_text(f"x,label\n1,0\n2,1\n3,{text}\n4,{text}\n")
+        message = failure(*train, code=1)
+        assert f'{table}: column "label": "{text}" is the label of 2 rows, first in line 4' in message
+        assert "leave the cell empty" in message
+    table.write_text("x,label\n1,-1\n2,1\n3,\n4,1\n")
+    assert "2 classes" in didact(*train).stdout
     table.write_text("x,label\r1,0\r2,1\r")
     assert "carriage returns" in failure(*train, code=1)
     table.write_text("2019,2020,cls\n1,2,p\n2,3,q\n4,5,p\n1,5,q\n")
     assert "the first line is taken for a row" in didact(*train, "--label-column", 2).stderr
     assert "warning" not in didact(*train, "--label-column", "cls").stderr
+
+
+def test_labels_in_arrays_follow_the_rule_of_tables(tmp_path):
+    data, model = tmp_path / "data.npz", tmp_path / "model.safetensors"
+    train = ["train", "--method", "supervised", "--steps", 2, "--data", data, "--model", model]
+    X = np.random.default_rng(0).normal(size=(6, 2))
+    np.savez(data, X=X, y=np.array(["r", "b", "", "nan", "r", "NA"]))
+    result = didact(*train)
+    (warning,) = [line for line in result.stderr.splitlines() if "warning" in line]
+    assert f'{data}: y: "NA" (1 row), "nan" (1 row) are taken for no label' in warning
+    assert "3 with labels" in result.stdout and "2 classes" in result.stdout
+    for text in ("None", "<NA>", "NaT", "unlabeled", "-1"):
+        np.savez(data, X=X, y=np.array(["r", "b", "", text, "r", text]))
+        message = failure(*train, code=1)
+        assert f'y: "{text}" is the label of 2 rows, first in row 3' in message and 'write ""' in message
+        # Predictions need no labels.
+        assert len(didact("predict", "--model", model, "--data", data).stdout.splitlines()) == 7
+    np.savez(data, X=X, y=np.array([0, 1, -1, 0, -1, 1]))
+    assert "warning" not in didact(*train).stderr
+    # What is measured has labels.
+    for labels, text in ((np.array([0, 1, -1]), "-1"), (np.array(["0", "1", ""]), '""'), (np.array(["0", "1", "NA"]), '"NA"')):
+        y = labels[[0, 1, 0, 1, 0, 1]]
+        np.savez(data, X=X, y=y, X_test=X[:3], y_test=labels)
+        assert f"y_test, row 2: {text} is no label to measure with" in failure(*train, code=1)
+    for dtype in (float, str):
+        np.savez(data, X=X, y=np.array([0.5, 1.5, 0.5, 1.5, 0.5, 1.5]).astype(dtype))
+        assert "y" in failure(*train, code=1)
+    np.savez(data, X=X, y=np.array([0, 1] * 3), X_test=X, y_test=np.array(["0"] * 6))
+    assert "one kind of label" in failure(*train, code=1)
+
+
+@pytest.mark.parametrize(
+    "name, meant",
+    [("x", "X"), ("Y", "y"), ("X_unlabelled", "X_unlabeled"), ("Xtest", "X_test"), ("X_Test", "X_test"), ("ytest", "y_test"),
+     ("X_train", "X"), ("y_train", "y"), ("labels", "y"), ("target", "y"), ("unlabeled", "X_unlabeled")],
+)  # fmt: skip
+def test_arrays_of_nearly_the_right_name_are_named(tmp_path, name, meant):
+    data = tmp_path / "data.npz"
+    arrays = {"X": np.zeros((4, 2)), "y": np.array([0, 1, 0, 1])}
+    arrays.pop(meant, None)
+    np.savez(data, **arrays, **{name: np.zeros(4)})
+    message = failure("train", "--data", data, "--steps", 2, code=1)
+    assert f'unknown array "{name}"' in message and f'Did you mean "{meant}"?' in message
+
+
+def test_arrays_of_other_names_are_ignored(tmp_path):
+    data = tmp_path / "data.npz"
+    X = np.random.default_rng(0).normal(size=(4, 2))
+    np.savez(data, X=X, y=np.array([0, 1, 0, 1]), names=np.array(["a"]), labels=np.arange(4), weights=np.ones(4))
+    assert "warning" not in didact("train", "--data", data, "--steps", 2, "--method", "supervised").stderr
+
+
+def test_columns_that_are_no_numbers_and_labels_that_are_no_classes(tmp_path):
+    table = tmp_path / "table.csv"
+    train = ["train", "--data", table, "--steps", 2]
+    table.write_text("size,label\n" + "".join(f'"0,{row}23",{row % 2}\n' for row in range(30)))
+    message = failure(*train, code=1)
+    assert f'{table}: line 2, column "size": "0,023"' in message and "decimal comma: write 0.023" in message
+    assert "--ignore size" in message and "--categorical size" in message
+    assert "30 categories" not in didact(*train, "--categorical", "size").stdout
+    table.write_text("a,name,label\n" + "".join(f"{row % 3},n{row},{row % 2}\n" for row in range(30)))
+    assert "30 different texts in 30 cells" in failure(*train, code=1)
+    table.write_text("a,price\n" + "".join(f"{row % 3},{row}.25\n" for row in range(30)))
+    assert 'column "price": the label 0.25 in line 2 is not a whole number' in failure(
+        *train, "--label-column", "price", code=1
+    )
+    table.write_text("a,id\n" + "".join(f"{row % 3},{row}\n" for row in range(30)))
+    assert "30 different labels in 30 labelled rows" in failure(*train, "--label-column", "id", code=1)
+    table.write_text("a;b;label\n1;2;x\n3;4;y\n")
+    assert "semicolons between them, not commas" in failure(*train, code=1)
+    table.write_text("a,Label\n1,x\n3,y\n")
+    assert "--label-column Label" in failure(*train, code=1)
+
+
+def test_too_few_labels_for_the_classes(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,label\n" + "".join(f"{row},{row % 7}\n" for row in range(70)))
+    message = failure("train", "--data", table, "--labels", 2, code=1)
+    assert "2 labels for 7 classes" in message and "at least 7" in message and "test part" not in message
 
 
 def test_wrong_tables_are_refused(tmp_path, mixed_model):
@@ -602,9 +689,11 @@ def test_evaluation(tmp_path, table_model):
         didact("evaluate", "--model", model, "--data", table, "--label-column", "kind", "--json").stdout
     )
     assert result["rows"] == 20 and result["accuracy"] == 1 and result["classes"] == ["blue", "red"]
-    assert result["confusion"] == [[10, 0], [0, 10]]
+    assert result["confusion"] == [[10, 0], [0, 10]] and result["measured_on"] == "training rows"
+    assert result["unknown_rows"] == 0 and result["unknown_classes"] == {}
     text = didact("evaluate", "--model", model, "--data", table, "--label-column", "kind").stdout
     assert "100.00 %" in text and "confusion" in text
+    assert "accuracy on 20 rows that the model was trained on: " in text and "test rows" not in text
     assert '"kind"' in failure("evaluate", "--model", model, "--data", table, "--label-column", "knd", code=64)
     unlabeled = write_table(tmp_path / "unlabeled.csv", labeled=False)
     assert "--label-column" in failure("evaluate", "--model", model, "--data", unlabeled, code=1)
@@ -613,9 +702,19 @@ def test_evaluation(tmp_path, table_model):
 def test_unknown_classes_are_named(tmp_path, table_model):
     _, model = table_model
     table = tmp_path / "table.csv"
-    table.write_text("width,height,kind\n1,2,blue\n2,1,bleu\n")
-    message = failure("evaluate", "--model", model, "--data", table, "--label-column", "kind", code=1)
-    assert '"bleu"' in message and '"blue"' in message
+    evaluate = ["evaluate", "--model", model, "--data", table, "--label-column", "kind"]
+    table.write_text("width,height,kind\n1,2,blue\n2,1,bleu\n-2,-2,red\n2,2,green\n2,1,bleu\n")
+    first, second, *_ = didact(*evaluate).stdout.splitlines()
+    assert first.startswith(f"accuracy on 2 labelled rows of {table}: 100.00 % by the ")
+    assert second.startswith("3 more rows have classes that the model does not know, and are left out: ")
+    assert '"bleu" (2), "green" (1). Did you mean "blue"?' in second and second.endswith("accuracy 40.00 %")
+    result = json.loads(didact(*evaluate, "--json").stdout)
+    assert result["rows"] == 2 and result["accuracy"] == 1 and result["measured_on"] == "labelled rows"
+    assert result["unknown_rows"] == 3 and result["unknown_classes"] == {"bleu": 2, "green": 1}
+    assert result["accuracy_with_unknown"] == 0.4 and sum(map(sum, result["confusion"])) == 2
+    table.write_text("width,height,kind\n2,1,bleu\n2,2,green\n")
+    message = failure(*evaluate, code=1)
+    assert "the class of no row" in message and '"bleu" (1), "green" (1)' in message and '"blue"' in message
     # Labels match by name: red is class 0 of this file and class 1 of the model.
     table.write_text("width,height,kind\n-2,-2,red\n")
     result = json.loads(
@@ -624,11 +723,35 @@ def test_unknown_classes_are_named(tmp_path, table_model):
     assert result["accuracy"] == 1
 
 
+def test_rows_that_the_model_was_trained_on_are_called_so(tmp_path):
+    """Also where training did not see all labels, or the rows were in another file."""
+    table, archive, model = tmp_path / "table.csv", tmp_path / "data.npz", tmp_path / "model.safetensors"
+    X = np.random.default_rng(0).normal(size=(40, 2)).round(3)
+    y = (X[:, 0] > 0).astype(int)
+
+    def write(rows):
+        lines = [f"{a},{b},{label}\n" for (a, b), label in zip(X[rows], y[rows])]
+        table.write_text("x0,x1,label\n" + "".join(lines))
+
+    write(slice(None))
+    didact("train", "--data", table, "--labels", 10, "--steps", 5, "--model", model)
+    evaluate = ["evaluate", "--model", model, "--data"]
+    text = didact(*evaluate, table).stdout
+    assert "accuracy on 40 rows that the model was trained on, though not with all of their labels: " in text
+    assert json.loads(didact(*evaluate, table, "--json").stdout)["measured_on"] == "training rows"
+    np.savez(archive, X=X, y=y)
+    assert "that the model was trained on" in didact(*evaluate, archive).stdout
+    write(slice(20, None))
+    assert f"accuracy on 20 labelled rows of {table}: " in didact(*evaluate, table).stdout
+    np.savez(archive, X=X, y=y, X_test=X, y_test=y)
+    assert "accuracy on 40 test rows: " in didact(*evaluate, archive).stdout
+
+
 def test_digits_are_evaluated_on_what_was_held_out(digits_model):
     result = json.loads(
         didact("evaluate", "--model", digits_model, "--data", "digits", "--labels", 40, "--json").stdout
     )
-    assert result["rows"] == 450 and result["unlabeled"]["rows"] == 1347 - 40
+    assert result["rows"] == 450 and result["unlabeled"]["rows"] == 1347 - 40 and result["measured_on"] == "test"
     assert sum(map(sum, result["confusion"])) == 450
     header, rows = read_predictions(didact("predict", "--model", digits_model, "--data", "digits").stdout)
     assert len(rows) == 1797 and header[1] == "probability.0" and header[-1] == "probability.9"

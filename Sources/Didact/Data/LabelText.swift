@@ -1,0 +1,168 @@
+/// What the texts in a column of labels mean: one rule for every file that has labels as text.
+///
+/// - An empty text is no label.
+/// - A word for a missing value (`LabelTexts.missingWords`) is no label either, and a warning says so.
+/// - A text that means "no label" elsewhere (`LabelTexts.isDoubtful`) is refused: it may be a class or a mark, and a
+///   wrong guess would train a class of rows without labels.
+/// - Every other text is the name of a class.
+struct LabelTexts {
+  /// Where labels are from, for messages.
+  enum Origin {
+    /// A column of a table; its description, such as `column "kind"`. Places are lines.
+    case column(String)
+    /// An array of a NumPy file; its name. Places are rows.
+    case array(String)
+  }
+
+  let origin: Origin
+  /// The distinct labels in the order in which they come.
+  private(set) var names: [String] = []
+  /// For each of `names`, how many rows have it and where the first of them is.
+  private var rowCounts: [Int] = [], firstPlaces: [Int] = []
+  private var numbers: [String: Int] = [:]
+  /// For each word that was taken for no label, how many rows have it.
+  private var missingCounts: [String: Int] = [:]
+  /// The first row without a label.
+  private(set) var firstMissing: (text: String, place: Int)?
+
+  /// Words that say that a label is missing. The features of tables have the same.
+  static let missingWords = CSVCell.missingWords
+
+  /// Whether a text may mean that there is no label, or may be the name of a class.
+  static func isDoubtful(_ text: String) -> Bool {
+    ["None", "<NA>", "NaT"].contains(text) || ["unlabeled", "unlabelled"].contains(text.lowercased())
+      || number(text) == -1
+  }
+
+  /// The value of a text that is a finite number.
+  static func number(_ text: String) -> Double? {
+    // Swift reads hexadecimal digits and words such as "infinity" too.
+    guard text.utf8.allSatisfy({ "+-.0123456789eE".utf8.contains($0) }), let number = Double(text) else { return nil }
+    return number.isFinite ? number : nil
+  }
+
+  init(_ origin: Origin) { self.origin = origin }
+
+  // MARK: - Collecting
+
+  /// Takes the label of one row.
+  /// - Returns: the number of the label in `names`, or −1 for no label.
+  mutating func add(_ text: String, at place: Int) -> Int {
+    if text.isEmpty || LabelTexts.missingWords.contains(text) {
+      if !text.isEmpty { missingCounts[text, default: 0] += 1 }
+      if firstMissing == nil { firstMissing = (text, place) }
+      return -1
+    }
+    if let number = numbers[text] {
+      rowCounts[number] += 1
+      return number
+    }
+    numbers[text] = names.count
+    names.append(text)
+    rowCounts.append(1)
+    firstPlaces.append(place)
+    return names.count - 1
+  }
+
+  // MARK: - Judging
+
+  /// Says which words were taken for no label, and in how many rows.
+  var warnings: [Warning] {
+    guard !missingCounts.isEmpty else { return [] }
+    let words = missingCounts.sorted { $0.key < $1.key }
+      .map { "\"\($0.key)\" (\($0.value) \($0.value == 1 ? "row" : "rows"))" }
+    return [
+      Warning(
+        .labelText,
+        "\(subject): \(words.joined(separator: ", ")) \(words.count == 1 ? "is" : "are") taken for no label; "
+          + "\(emptyAdvice) to say so yourself, or rename the class if it is one")
+    ]
+  }
+
+  /// - Parameters:
+  ///   - names: all labels of the data, those of other arrays too.
+  ///   - knownClasses: texts that are names of classes, whatever they look like.
+  /// - Throws: `DidactError.data` for a text that may mean "no label", with its place.
+  func checkNoneIsDoubtful(among names: some Collection<String>, knownClasses: [String]) throws {
+    let values = Set(names.map { LabelTexts.number($0) })
+    // Two classes may be called -1 and 1, as they are for a support vector machine.
+    let areSigns = values == [-1, 1]
+    for (number, name) in self.names.enumerated() where LabelTexts.isDoubtful(name) && !knownClasses.contains(name) {
+      if areSigns { continue }
+      let count = rowCounts[number]
+      var advice = emptyAdvice
+      if case .array = origin, LabelTexts.number(name) != nil { advice += " or give integers, where -1 is none" }
+      throw DidactError(
+        .data,
+        "\(subject): \"\(name)\" is the label of \(count) \(count == 1 ? "row" : "rows"), first \(place(number)); if it "
+          + "means that there is no label, \(advice); if it is a class, rename it")
+    }
+  }
+
+  /// - Parameter names: all labels of the data, those of other arrays too.
+  /// - Throws: `DidactError.data` where all labels are numbers, and one of these is not whole.
+  func checkAreNoMeasurements(among names: some Collection<String>) throws {
+    let fractional = self.names.firstIndex { name in LabelTexts.number(name).map { $0.rounded() != $0 } ?? false }
+    guard let number = fractional, names.allSatisfy({ LabelTexts.number($0) != nil }) else { return }
+    let name = self.names[number]
+    throw DidactError(
+      .data,
+      "\(subject): the label \(name) \(place(number)) is not a whole number, and all labels are numbers: they look like "
+        + "measurements, not classes. Round them or sort them into ranges; a class that is called \(name) needs a letter, "
+        + "such as c\(name)")
+  }
+
+  /// - Parameter rows: how many rows there are, those without labels too.
+  /// - Returns: a warning where nearly all labels differ, but most rows have none.
+  /// - Throws: `DidactError.data` where nearly all labels differ.
+  func checkRepeat(rows: Int) throws -> Warning? {
+    guard let first = names.first else { return nil }
+    return try LabelTexts.checkRepeat(
+      distinct: names.count, labeled: rowCounts.reduce(0, +), rows: rows, "\(subject): ",
+      first: "\"\(first)\" \(place(0))")
+  }
+
+  /// Labels of which nearly all differ are identifiers, measurements or free text.
+  ///
+  /// Where most rows have no label, there may be one label for each of many classes: that is a warning.
+  /// - Parameters:
+  ///   - distinct: how many labels differ.
+  ///   - labeled: how many rows have a label.
+  ///   - rows: how many rows there are.
+  ///   - subject: where the labels are, with a colon, for the message.
+  ///   - first: the first label, and its place.
+  static func checkRepeat(distinct: Int, labeled: Int, rows: Int, _ subject: String, first: String) throws -> Warning? {
+    guard labeled >= 20, 2 * distinct > labeled else { return nil }
+    let finding = "\(subject)\(distinct) different labels in \(labeled) labelled rows, the first of them \(first)"
+    guard 2 * labeled > rows else {
+      return Warning(.fewLabels, "\(finding); check that they are classes, and label more rows of each")
+    }
+    throw DidactError(
+      .data,
+      "\(finding): an identifier, a measurement or free text is no class. Give the labels that are, or sort these into "
+        + "fewer classes")
+  }
+
+  // MARK: - Words
+
+  private var subject: String {
+    switch origin {
+    case .column(let description): description
+    case .array(let name): name
+    }
+  }
+
+  private func place(_ number: Int) -> String {
+    switch origin {
+    case .column: "in line \(firstPlaces[number])"
+    case .array: "in row \(firstPlaces[number])"
+    }
+  }
+
+  private var emptyAdvice: String {
+    switch origin {
+    case .column: "leave the cell empty"
+    case .array: "write \"\""
+    }
+  }
+}

@@ -1,0 +1,132 @@
+import Testing
+
+@testable import Didact
+
+@Suite("Label texts") struct LabelTextTests {
+  private func read(_ labels: [String]) throws -> Dataset {
+    let directory = try TemporaryDirectory()
+    let rows = labels.enumerated().map { "\($0.offset % 7),\($0.element)\n" }
+    return try Dataset(csv: try directory.write("x,kind\n" + rows.joined(), to: "a.csv"), labelColumn: "kind")
+  }
+
+  /// An array of texts as NumPy saves it.
+  private func array(_ texts: [String]) -> [UInt8] {
+    let length = texts.map { $0.unicodeScalars.count }.max() ?? 1
+    let header = "{'descr': '<U\(length)', 'fortran_order': False, 'shape': (\(texts.count),), }"
+    var bytes: [UInt8] = [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(header.utf8.count), 0] + Array(header.utf8)
+    for text in texts {
+      let scalars = text.unicodeScalars.map(\.value)
+      for value in scalars + Array(repeating: 0, count: length - scalars.count) {
+        withUnsafeBytes(of: value.littleEndian) { bytes += $0 }
+      }
+    }
+    return bytes
+  }
+
+  private func readArrays(_ labels: [String], knownClasses: [String]? = nil) throws -> Dataset {
+    let directory = try TemporaryDirectory(), path = directory.path("X.npy")
+    try writeNPY(randomTensor(Shape(labels.count, 2), seed: 1), to: path)
+    return try Dataset(npy: path, labels: directory.write(array(labels), to: "y.npy"), knownClasses: knownClasses)
+  }
+
+  // MARK: Words for no label
+
+  @Test func anEmptyLabelIsNoneSilently() throws {
+    for data in [try read(["a", "", "b"]), try readArrays(["a", "", "b"])] {
+      #expect(data.labels == [0, -1, 1] && data.classNames == ["a", "b"] && data.warnings.isEmpty)
+    }
+  }
+
+  @Test(arguments: ["?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null"])
+  func wordsForAMissingValueAreNoLabelAndSaySo(word: String) throws {
+    for data in [try read(["a", word, "b", word]), try readArrays(["a", word, "b", word])] {
+      #expect(data.labels == [0, -1, 1, -1] && data.classNames == ["a", "b"])
+      #expect(data.warnings.map(\.code) == [.labelText])
+      #expect(data.warnings.first?.message.contains("\"\(word)\" (2 rows) is taken for no label") == true)
+    }
+    #expect(try read(["a", "?", "b", "NA"]).warnings[0].message.contains("\"?\" (1 row), \"NA\" (1 row) are taken"))
+  }
+
+  @Test(arguments: ["None", "<NA>", "NaT", "unlabeled", "Unlabelled", "UNLABELED", "-1", "-1.0"])
+  func textsThatMayMeanNoLabelAreRefused(text: String) throws {
+    let labels = ["a", "b", text, text, "2"]
+    expectError(
+      .data, containing: "a.csv: column \"kind\": \"\(text)\"", "of 2 rows, first in line 4", "leave the cell empty"
+    ) {
+      _ = try read(labels)
+    }
+    expectError(.data, containing: "y.npy", "\"\(text)\" is the label of 2 rows, first in row 2", "write \"\"") {
+      _ = try readArrays(labels)
+    }
+    // A model that has learned such a class knows it.
+    #expect(try readArrays(labels, knownClasses: ["a", text]).labels.filter { $0 < 0 }.isEmpty)
+  }
+
+  @Test(arguments: ["none", "nat", "Unlabeled cat", "-2", "-11", "missing", "unknown"])
+  func otherTextsAreClasses(text: String) throws {
+    for data in [try read(["a", text, "b"]), try readArrays(["a", text, "b"])] {
+      #expect(data.labels.allSatisfy { $0 >= 0 } && data.classNames.contains(text) && data.warnings.isEmpty)
+    }
+  }
+
+  @Test func minusOneIsAClassBesideOneAlone() throws {
+    for data in [try read(["-1", "1", "", "1"]), try readArrays(["-1", "1", "", "1"])] {
+      #expect(data.classNames == ["-1", "1"] && data.labels == [0, 1, -1, 1])
+    }
+    for others in [["0"], ["0", "1"], ["1", "2"], [], ["a"]] {
+      expectError(.data, containing: "\"-1\"") { _ = try read(["-1"] + others) }
+    }
+    expectError(.data, containing: "integers, where -1 is none") { _ = try readArrays(["-1", "0", "1"]) }
+  }
+
+  @Test func labelsOfNoUseAreNotJudged() throws {
+    let directory = try TemporaryDirectory()
+    let encoding = try #require(try read(["a", "b"]).encoding)
+    let path = try directory.write("x,kind\n1,None\n2,0.5\n3,NA\n", to: "b.csv")
+    let data = try Dataset(csv: path, encoding: encoding, readsLabels: false)
+    #expect(data.labels == [-1, -1, -1] && data.classNames.isEmpty && data.warnings.isEmpty)
+    expectError(.data, containing: "\"None\"", "line 2") { _ = try Dataset(csv: path, encoding: encoding) }
+    #expect(try Dataset(csv: path, encoding: encoding, knownClasses: ["None"]).classNames == ["0.5", "None"])
+  }
+
+  // MARK: Labels that are no classes
+
+  @Test func measurementsAreNoLabels() throws {
+    for labels in [["0.123", "0.456", "0.789"], ["1", "2.5", ""], ["1e-3", "4"]] {
+      let first = labels.first { $0 != "1" } ?? ""
+      let line = labels[0] == first ? 2 : 3
+      expectError(.data, containing: "the label \(first) in line \(line) is not a whole number", "Round") {
+        _ = try read(labels)
+      }
+      expectError(.data, containing: "the label \(first) in row \(line - 2) is not a whole number") {
+        _ = try readArrays(labels)
+      }
+    }
+    #expect(try read(["1.0", "2.0", "1e1", ""]).classNames.count == 3)
+    #expect(try read(["0.5", "1.5", "half"]).classNames == ["0.5", "1.5", "half"])
+    // The names of a model's classes are no measurements.
+    #expect(try readArrays(["0.5", "1.5"], knownClasses: ["0.5", "1.5"]).classNames == ["0.5", "1.5"])
+  }
+
+  @Test func labelsThatNearlyAllDifferAreNoClasses() throws {
+    let numbers = (0..<30).map { "\(7 * $0)" }, names = numbers.map { "n\($0)" }
+    for labels in [numbers, names] {
+      expectError(.data, containing: "30 different labels in 30 labelled rows", "\"\(labels[0])\" in line 2") {
+        _ = try read(labels)
+      }
+      expectError(.data, containing: "30 different labels in 30 labelled rows") { _ = try readArrays(labels) }
+      // Each of few labels, and many of which each comes twice.
+      #expect(try read(Array(labels.prefix(19))).classNames.count == 19)
+      #expect(try read(labels + labels).classNames.count == 30)
+      // One label for each of many classes, among rows without labels.
+      let sparse = try read(labels + Array(repeating: "", count: 40))
+      #expect(sparse.classNames.count == 30 && sparse.warnings.map(\.code) == [.fewLabels])
+    }
+    let directory = try TemporaryDirectory(), path = directory.path("X.npy"), labelPath = directory.path("y.npy")
+    try writeNPY(randomTensor(Shape(30, 2), seed: 1), to: path)
+    try writeNPY(Tensor((0..<30).map { 7 * $0 }), to: labelPath)
+    expectError(.data, containing: "y.npy", "30 different labels", "0 in row 0") {
+      _ = try Dataset(npy: path, labels: labelPath)
+    }
+  }
+}
