@@ -40,7 +40,7 @@ def _didact(method: str, configuration: Callable[[int], dict[str, Any]] = lambda
 def _of_version_0_1(columns: int) -> dict[str, Any]:
     """What the preset of tables was, where it is another today."""
     return {
-        "network.batch_norm": True, "network.activation": "relu", "input_scaling": "standard",
+        "network.batch_norm": True, "network.activation": "relu", "network.dropout": 0, "input_scaling": "standard",
         "strong_noise": min(0.6, 0.15 * math.sqrt(columns)), "uda_weight": 4, "uda_wait_steps": 0, "share_limit": None,
         "teacher_optimizer.learning_rate": 0.2, "student_optimizer.learning_rate": 0.2,
         "student_optimizer.clip_norm": None,
