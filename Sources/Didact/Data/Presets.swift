@@ -94,7 +94,8 @@ public struct Preset: Sendable {
     (
       [64, 64],
       [
-        "network.activation": "swish", "network.dropout": 0.1, "input_scaling": "table", "steps": 1000, "unlabeled_batch_size": 128,
+        "network.activation": "swish", "network.dropout": 0.1, "input_scaling": "table", "steps": 1000,
+        "unlabeled_batch_size": 128,
         "strong_noise": .number(min(0.3, 0.15 * Double(columns).squareRoot())), "strong_feature_dropout": 0,
         "uda_weight": 2, "uda_temperature": 1, "uda_threshold": 0.8, "uda_wait_steps": 100, "uda_warmup_steps": 300,
         "share_limit": 1.25, "teacher_optimizer.learning_rate": 0.1, "teacher_optimizer.clip_norm": 1,

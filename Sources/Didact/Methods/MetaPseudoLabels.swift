@@ -129,7 +129,8 @@ final class MetaPseudoLabels: TwoStepMethod {
     udaWaitSteps = try configuration.integer("uda_wait_steps")
     udaRamp = Ramp(steps: try configuration.number("uda_warmup_steps"))
     let shareLimit = try configuration.optionalNumber("share_limit")
-    shareGuard = if let shareLimit { try ShareGuard(classes: teacher.classes, limit: shareLimit, objectives) } else { nil }
+    shareGuard =
+      if let shareLimit { try ShareGuard(classes: teacher.classes, limit: shareLimit, objectives) } else { nil }
     scalars = feedback.scalars + (shareGuard?.scalars ?? [])
     guard shareGuard == nil || udaWaitSteps > 0 else {
       throw DidactError(

@@ -88,7 +88,8 @@ struct FitReview {
     return Warning(
       .classNeverPredicted,
       "of \(predicted.count) rows looked at none is predicted to be \(list(missing)), of which there are labels. Compare "
-        + "with the method \"supervised\", and label more rows of \(missing.count == 1 ? "this class" : "these classes")")
+        + "with the method \"supervised\", and label more rows of \(missing.count == 1 ? "this class" : "these classes")"
+    )
   }
 
   /// Labels may be balanced on purpose where rows are not, so that predictions that are far from the labels' shares are
