@@ -13,10 +13,12 @@ struct FitReview {
   private let trainer: Trainer
   private let classes: Int
   private let classNames: [String]
-  /// A class for each labelled row.
-  private let labels: [Int]
-  /// Scaled rows: the labelled ones, and a sample of all.
+  /// How many labels each class has.
+  private let labelCounts: [Int]
+  /// Scaled rows: some of the labelled ones, and some of all.
   private let labeled, sample: Tensor
+  /// A class for each row of `labeled`.
+  private let labels: [Int]
 
   init(_ trainer: Trainer, _ data: FitData) throws {
     self.trainer = trainer
@@ -26,6 +28,7 @@ struct FitReview {
     func rows(_ indices: [Int]) throws -> Tensor {
       try data.pool.rows(indices, trainer.elementType, trainer.student.kernels, trainer.scaling, in: memory)
     }
+    labelCounts = FitReview.counts(of: data.labels, classes: classes)
     let kept = FitReview.spread(data.labeledRows.count, atMost: mostRows)
     labels = kept.map { data.labels[$0] }
     labeled = try rows(kept.map { data.labeledRows[$0] })
@@ -51,12 +54,11 @@ struct FitReview {
   // MARK: - The checks
 
   private func fewLabels() -> Warning? {
-    let counts = counts(of: labels)
-    let single = counts.indices.filter { counts[$0] == 1 }
+    let single = (0..<classes).filter { labelCounts[$0] == 1 }
     if !single.isEmpty {
       return Warning(
         .fewLabels,
-        "\(single.count) of \(classes) classes have a single label: \(list(single)); one row does not show how far its "
+        "\(single.count) of \(classes) classes have a single label to learn from: \(list(single)); one row does not show how far its "
           + "class reaches. Label a second row of each")
     }
     if let validation = trainer.validationRowCount, validation < 10 {
@@ -82,8 +84,8 @@ struct FitReview {
   }
 
   private func classNeverPredicted(_ predicted: [Int]) -> Warning? {
-    let shares = counts(of: predicted), known = counts(of: labels)
-    let missing = (0..<classes).filter { shares[$0] == 0 && known[$0] > 0 }
+    let named = FitReview.counts(of: predicted, classes: classes)
+    let missing = (0..<classes).filter { named[$0] == 0 && labelCounts[$0] > 0 }
     guard !missing.isEmpty else { return nil }
     return Warning(
       .classNeverPredicted,
@@ -95,7 +97,7 @@ struct FitReview {
   /// Labels may be balanced on purpose where rows are not, so that predictions that are far from the labels' shares are
   /// suspicious only where what the labels alone say of the rows is far from them too.
   private func classShares(_ predicted: [Int]) throws -> Warning? {
-    let shares = shares(of: predicted), given = self.shares(of: labels)
+    let shares = shares(of: predicted), given = FitReview.shares(labelCounts)
     guard FitReview.distance(shares, given) > FitReview.farShares else { return nil }
     let supported = self.shares(of: try nearestLabels())
     guard FitReview.distance(shares, supported) > FitReview.farShares else { return nil }
@@ -157,14 +159,19 @@ struct FitReview {
     }
   }
 
-  private func counts(of labels: [Int]) -> [Int] {
+  private static func counts(of labels: [Int], classes: Int) -> [Int] {
     var counts = Array(repeating: 0, count: classes)
     for label in labels { counts[label] += 1 }
     return counts
   }
 
+  private static func shares(_ counts: [Int]) -> [Double] {
+    let total = Double(max(1, counts.reduce(0, +)))
+    return counts.map { Double($0) / total }
+  }
+
   private func shares(of labels: [Int]) -> [Double] {
-    counts(of: labels).map { Double($0) / Double(max(1, labels.count)) }
+    FitReview.shares(FitReview.counts(of: labels, classes: classes))
   }
 
   /// Total variation, in [0, 1].

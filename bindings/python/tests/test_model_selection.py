@@ -79,7 +79,7 @@ def test_scorers_within_pipelines_and_searches():
     scores = cross_val_score(pipeline, X, marked, cv=LabeledKFold(3, unlabeled=7), scoring=labeled_scorer("f1_macro"),
                              error_score="raise")  # fmt: skip
     assert scores.shape == (3,) and (scores > 0.5).all()
-    search = GridSearchCV(make(), {"hidden_layers": [(8,), (4,)]}, cv=cv, error_score="raise", refit="loss", scoring={
+    search = GridSearchCV(make(), {"hidden_layers": [(16,), (8,)]}, cv=cv, error_score="raise", refit="loss", scoring={
         "loss": labeled_scorer("neg_log_loss"), "auc": labeled_scorer("roc_auc_ovr"),
     }).fit(X, FEW)  # fmt: skip
     assert np.isfinite(search.cv_results_["mean_test_loss"]).all() and (search.cv_results_["mean_test_auc"] > 0.6).all()

@@ -175,7 +175,7 @@ def test_the_command_writes_warnings_to_standard_error(tmp_path):
     (tmp_path / "few.csv").write_text("\n".join(lines))
     command = [CHECKOUT / "build/bin/didact", "train", "--data", tmp_path / "few.csv", "--steps", "5"]
     result = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
-    assert "few.csv: 4 of 4 classes have a single label" in result.stderr
+    assert "few.csv: 4 of 4 classes have a single label to learn from" in result.stderr
     final = json.loads(result.stdout.splitlines()[-1])["result"]
     assert "few_labels" in [warning["code"] for warning in final["warnings"]]
 

@@ -166,17 +166,40 @@ def measure(run: dict[str, Any]) -> dict[str, Any]:
 # Tables
 
 
+_GROUPS = {
+    "Sets that nobody chose by": table_data.REPORTED,
+    "Made sets": table_data.MADE,
+    "Sets that settings were chosen by": tuple(data for data in table_data.CHOOSING if data not in table_data.MADE),
+}
+
+
 def report(lines: list[dict[str, Any]]) -> str:
-    """A table of all classifiers for each way of labelling, then one of the default's distances for each set."""
+    """For each group of sets and each way of labelling a table of all classifiers, then one of the default's distances for
+    each set."""
     scores: dict[tuple[str, str], dict[str, dict[int, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
     for line in lines:
         run = line["run"]
         scores[run["labels"], run["data"]][run["classifier"]][run["seed"]] = line["score"]
-    parts = []
-    for scheme in dict.fromkeys(scheme for scheme, _ in scores):
-        of_scheme = {data: found for (label, data), found in scores.items() if label == scheme}
-        parts += [_classifier_table(scheme, of_scheme), _set_table(of_scheme)]
+    parts = [_heading(lines)]
+    for title, group in _GROUPS.items():
+        schemes = sorted({scheme for scheme, data in scores if data in group})
+        parts += [f"## {title}\n"] if schemes else []
+        for scheme in schemes:
+            of_scheme = {data: scores[scheme, data] for data in group if (scheme, data) in scores}
+            parts += [_classifier_table(scheme, of_scheme), _set_table(of_scheme)]
     return "\n".join(parts)
+
+
+def _heading(lines: list[dict[str, Any]]) -> str:
+    commits = sorted({line.get("commit", "") for line in lines} - {""})
+    return (
+        "# Tables\n\n"
+        "Written by `scripts/study tables --resume --tables docs/tables.md`; [studies.md](studies.md#tables) says what is "
+        "measured and how. Accuracies in %; a mean over sets has its standard error over sets, a distance that of paired "
+        "splits. \"Warned\" counts the splits on which the default's fit gave a warning.\n\n"
+        f"{len(lines):,} runs, {sum(line.get('seconds', 0) for line in lines) / 3600:.1f} hours of a core; "
+        f"commits {', '.join(commits) or 'unknown'}.\n"
+    )
 
 
 def _classifier_table(scheme: str, sets: dict[str, dict[str, dict[int, dict[str, Any]]]]) -> str:
@@ -189,9 +212,14 @@ def _classifier_table(scheme: str, sets: dict[str, dict[str, dict[int, dict[str,
         }
         for name in names
     }
-    ranks = {name: [1 + sum(means[o]["accuracy"][i] > means[name]["accuracy"][i] for o in names) for i in range(len(sets))] for name in names}
+    by_set = list(zip(*(means[name]["accuracy"] for name in names)))
+    ranks = {
+        name: [1 + sum(other > accuracy for other in of_set) for accuracy, of_set in zip(means[name]["accuracy"], by_set)]
+        for name in names
+    }
     lines = [
-        f"### {scheme}: {', '.join(sets)}\n",
+        f"### Labels: {scheme}\n",
+        f"{len(sets)} {'set' if len(sets) == 1 else 'sets'}: {', '.join(sets)}\n",
         "| classifier | accuracy | balanced accuracy | log loss | lowest set | mean rank | splits a set |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
