@@ -190,7 +190,8 @@ extension Dataset {
       let plain = name.lowercased().filter { $0.isLetter || $0.isNumber }
       let near =
         arrayNames.first { name.lowercased() == $0.lowercased() }
-        ?? arrayNames.first { $0.utf8.count > 1 && editDistance(name, $0) <= 2 }
+        ?? arrayNames.filter { $0.utf8.count > 1 && editDistance(name, $0) <= 2 }
+        .min { editDistance(name, $0) < editDistance(name, $1) }
       // The names of other programs are free where the array is there under its own.
       let foreign = otherNames[plain].flatMap { !names.contains($0) || plain.contains("train") ? $0 : nil }
       if let meant = near ?? foreign {
