@@ -148,7 +148,7 @@ private struct CSVTable {
         cells.contains { NumberNotation.readings(of: String($0)).first?.notation == .decimalComma }
       }
       // Words with blanks between may be one text.
-      let hasNumbers = separator != " " || rows[1].contains { LabelTexts.number(String($0)) != nil }
+      let hasNumbers = separator != " " || rows[1].count { LabelTexts.number(String($0)) != nil } > 1
       guard hasNumbers, !hasComma || hasDecimals && separator != " " else { continue }
       throw DidactError(
         .data,
@@ -383,7 +383,7 @@ extension CSVTable {
       case .text:
         texts += 1
         if firstText == nil { firstText = (line, cell) }
-        if cell.bytes.count <= NumberNotation.maximumLength { notations.add(try cell.text(line: line), line: line) }
+        if NumberNotation.mayBe(cell.bytes) { notations.add(try cell.text(line: line), line: line) }
       }
     }
   }

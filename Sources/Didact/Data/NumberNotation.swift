@@ -58,14 +58,16 @@ enum NumberNotation: Int, CaseIterable {
   }
 
   /// Longer texts, in bytes, are in none of these notations.
-  static let maximumLength = 40
+  private static let maximumLength = 40
+
+  /// Whether a text, in UTF-8, is short enough and has a digit: most words end here.
+  static func mayBe(_ bytes: some Collection<UInt8>) -> Bool {
+    bytes.count <= maximumLength && bytes.contains { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+  }
 
   /// How a text that is no plain number may be read: none for other texts. 1,234 has two readings.
   static func readings(of text: String) -> [Reading] {
-    guard text.utf8.count <= maximumLength,
-      text.utf8.contains(where: { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
-    else { return [] }
-    return TextOfNumber(text).readings
+    mayBe(text.utf8) ? TextOfNumber(text).readings : []
   }
 }
 
