@@ -21,8 +21,8 @@ from ._frames import is_missing, masked_place, near
 EMPTY = ""
 # These texts are no label, with a warning.
 NO_LABEL = ("?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null")
-# These texts are an error, because they may mean either; "-1" is two classes together with "1" alone.
-UNCLEAR = ("None", "<NA>", "NaT", "-1")
+# These texts are an error, because they may mean either; so are those that are the number -1, unless -1 and 1 are all.
+UNCLEAR = ("None", "<NA>", "NaT")
 UNCLEAR_IN_ANY_CASE = ("unlabeled", "unlabelled")
 
 
@@ -212,15 +212,25 @@ def without_label(
     return result
 
 
+def _number(text: str) -> float | None:
+    """The value of a text that is a finite number."""
+    # Python reads underscores and words such as "infinity" too.
+    if set(text) <= set("+-.0123456789eE"):
+        try:
+            return float(text)
+        except ValueError:
+            pass
+    return None
+
+
 def _refuse_unclear(rows: dict[str, list[int]], certain: set[str], name: str, has_parameter: bool) -> None:
-    classes = (certain | set(rows)) - {EMPTY, *NO_LABEL}
+    are_signs = {_number(text) for text in (certain | set(rows)) - {EMPTY, *NO_LABEL}} == {-1, 1}
     for word, found in rows.items():
-        if word not in UNCLEAR and word.lower() not in UNCLEAR_IN_ANY_CASE:
-            continue
-        if word == "-1" and classes == {"-1", "1"}:
+        is_minus_one = _number(word) == -1 and not are_signs
+        if not is_minus_one and word not in UNCLEAR and word.lower() not in UNCLEAR_IN_ANY_CASE:
             continue
         count = f"{len(found)} rows, the first of them row {found[0]}" if len(found) > 1 else f"row {found[0]}"
-        none = "None or NaN, or -1 in an array of dtype=object" if word == "-1" else "None or NaN"
+        none = "None or NaN, or -1 in an array of dtype=object" if is_minus_one else "None or NaN"
         if has_parameter:
             ways = (
                 f"If it means no label, pass {none} in its place, or unlabeled={word!r}; if it is a class, pass "
