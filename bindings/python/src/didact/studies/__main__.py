@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import CHOOSING_SEEDS, REPORTING_SEEDS, arguments_of_command, names, study
+from . import CHOOSING_SEEDS, REPORTING_SEEDS, arguments_of_command, load, names, read_lines, study
 
 
 def main() -> None:
@@ -17,8 +17,12 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], metavar="KEY=VALUE", help="such as data=Vehicle; give it again for more")
     parser.add_argument("--lines", help="the file of lines; build/studies/NAME.jsonl by default")
     parser.add_argument("--tables", help="where to write the tables; standard output by default")
+    parser.add_argument("--measure-nothing", action="store_true", help="make the tables from the lines that are there")
     options = parser.parse_args()
     try:
+        if options.measure_nothing:
+            lines = options.lines or f"build/studies/{options.name}.jsonl"
+            return _write(load(options.name).report(read_lines(lines)), options.tables)
         known = {"choosing": CHOOSING_SEEDS, "reporting": REPORTING_SEEDS}
         seeds = known.get(options.seeds) or _range(options.seeds)
         only = arguments_of_command(options.only)
@@ -27,8 +31,12 @@ def main() -> None:
         sys.exit(f"scripts/study: {error}")
     except KeyboardInterrupt:
         sys.exit("scripts/study: interrupted; --resume goes on")
-    if options.tables:
-        Path(options.tables).write_text(tables, encoding="utf-8")
+    _write(tables, options.tables)
+
+
+def _write(tables: str, path: str | None) -> None:
+    if path:
+        Path(path).write_text(tables, encoding="utf-8")
     else:
         print(tables)
 

@@ -194,8 +194,7 @@ def _heading(lines: list[dict[str, Any]]) -> str:
     commits = sorted({line.get("commit", "") for line in lines} - {""})
     return (
         "# Tables\n\n"
-        "Written by `scripts/study tables --resume --tables docs/tables.md`; [studies.md](studies.md#tables) says what is "
-        "measured and how. Accuracies in %; a mean over sets has its standard error over sets, a distance that of paired "
+        "Made from the lines of docs/studies/tables.jsonl; [studies.md](studies.md#tables) says what is measured and how. Accuracies in %; a mean over sets has its standard error over sets, a distance that of paired "
         "splits. \"Warned\" counts the splits on which the default's fit gave a warning.\n\n"
         f"{len(lines):,} runs, {sum(line.get('seconds', 0) for line in lines) / 3600:.1f} hours of a core; "
         f"commits {', '.join(commits) or 'unknown'}.\n"
