@@ -354,8 +354,10 @@ private struct CSVTable {
 
   func cellError(_ cell: CSVCell, _ column: Int, line: Int, _ reason: String) throws -> DidactError {
     let text = try cell.text(line: line), subject = text.isEmpty ? "the empty cell" : "\"\(text.prefix(40))\""
-    let reading = cell.isText ? NumberNotation.readings(of: text).first : nil
-    let hint = reading.map { ". It is one of the \($0.notation.description): \($0.advice)" } ?? ""
+    let readings = cell.isText ? NumberNotation.readings(of: text) : []
+    // 1,105 may be either of two numbers.
+    let ways = readings.map { "one of the \($0.notation.description): \($0.advice)" }
+    let hint = ways.isEmpty ? "" : ". It is \(ways.joined(separator: "; or it is "))"
     return DidactError(.data, "line \(line), column \(name(column)): \(subject) \(reason)\(hint)")
   }
 }

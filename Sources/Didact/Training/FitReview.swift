@@ -46,7 +46,9 @@ struct FitReview {
     var warnings = [fewLabels(), poorOnLabels(ownPredictions)]
     if trainer.method.needsUnlabeled {
       let predicted = try predictions(of: sample, by: trainer.predictorRole)
-      warnings += [classNeverPredicted(predicted), try classShares(predicted), try rowsFarFromLabels()]
+      warnings += [
+        classNeverPredicted(predicted + ownPredictions), try classShares(predicted), try rowsFarFromLabels(),
+      ]
     }
     return warnings.compactMap { $0 }
   }
@@ -83,14 +85,15 @@ struct FitReview {
           : "Train longer, and look for labels that contradict each other"))
   }
 
+  /// - Parameter predicted: for the labelled rows too: a rare class may have no row in the sample.
   private func classNeverPredicted(_ predicted: [Int]) -> Warning? {
     let named = FitReview.counts(of: predicted, classes: classes)
     let missing = (0..<classes).filter { named[$0] == 0 && labelCounts[$0] > 0 }
     guard !missing.isEmpty else { return nil }
     return Warning(
       .classNeverPredicted,
-      "of \(predicted.count) rows looked at none is predicted to be \(list(missing)), of which there are labels. Compare "
-        + "with the method \"supervised\", and label more rows of \(missing.count == 1 ? "this class" : "these classes")"
+      "no labelled row and none of \(sample.rows) others looked at is predicted to be \(list(missing)), of which there are "
+        + "labels. Compare with the method \"supervised\", and label more rows of \(missing.count == 1 ? "this class" : "these classes")"
     )
   }
 

@@ -225,12 +225,15 @@ public final class Trainer: @unchecked Sendable {
   public func names(_ things: NamedThings) -> [String] { things == .classes ? classNames : featureNames }
 
   /// - Parameter json: an array of strings, one for each class or input, or an empty one.
-  /// - Throws: `DidactError.invalidArgument` for another number of names.
+  /// - Throws: `DidactError.invalidArgument` for another number of names, and for two of one name.
   public func setNames(_ things: NamedThings, from json: JSON) throws {
     let count = things == .classes ? student.classes : student.inputs
     guard let list = json.list, case let names = list.compactMap(\.text), names.count == list.count,
       names.isEmpty || names.count == count
     else { throw DidactError(.invalidArgument, "\(things.rawValue) names: expected \(count) strings, or none") }
+    if let name = names.firstDuplicate {
+      throw DidactError(.invalidArgument, "\(things.rawValue) names: two are \"\(name)\"; each needs a name of its own")
+    }
     try writing { if things == .classes { classNames = names } else { featureNames = names } }
   }
 

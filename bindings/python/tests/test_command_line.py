@@ -855,3 +855,11 @@ def test_a_reader_that_leaves_costs_no_model(tmp_path):
     line = f'"$0" train --data two-moons --labels 6 --steps 20 --model "{model}" | head -c 1 > /dev/null'
     subprocess.run(["sh", "-c", line, str(COMMAND)], check=True)
     assert model.exists()
+
+
+def test_a_number_that_may_be_two_is_called_both(tmp_path):
+    table = tmp_path / "table.csv"
+    rows = "".join(f"{97 * row},{row % 2}\n" for row in range(1, 12))
+    table.write_text(f'x,label\n{rows}"1,105",1\n')
+    message = failure("train", "--data", table, code=1)
+    assert "decimal comma: write 1.105" in message and "between thousands: write 1105" in message

@@ -179,8 +179,17 @@ def test_labels_of_columns_that_are_no_text_bring_no_names():
     # Arrays and tables without names go by position, whatever the trainer knows.
     trainer = fitted(frame, k)
     assert same_bits(trainer.predict_proba(numbered), trainer.predict_proba(frame))
+    # Names of several levels are names, but no model can keep them.
     levels = frame.set_axis(pandas.MultiIndex.from_product([["a"], NAMES]), axis=1)
-    assert same_bits(trainer.predict_proba(levels), trainer.predict_proba(frame))
+    with pytest.raises(TypeError, match="2 levels"):
+        trainer.predict_proba(levels)
+
+
+def test_two_names_may_not_be_equal():
+    trainer = make()
+    for kind, names in (("feature_names", ["a", "b", "a"]), ("class_names", ["yes", "yes"])):
+        with pytest.raises(ValueError, match="two are"):
+            setattr(trainer, kind, names)
 
 
 def test_given_names_are_compared_with_those_of_a_frame():

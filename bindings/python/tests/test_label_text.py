@@ -130,6 +130,19 @@ def test_score_follows_what_fit_decided():
     assert counted.score(X, np.where(FEW, np.arange(60) % 2, -1)) == counted.score(X[FEW], np.arange(20) % 2)
 
 
+def test_blanks_around_a_text_mean_nothing():
+    labels = np.array(["r", "b", " nan", "  "])[np.arange(60) % 4]
+    with pytest.warns(didact.DidactWarning, match="' nan'"):
+        assert make().fit(X, labels).classes_.tolist() == ["b", "r"]
+    with pytest.raises(ValueError, match="' -1'"):
+        make().fit(X, np.array(["r", "b", " -1"])[np.arange(60) % 3])
+
+
+def test_a_mark_that_is_text_among_numbers_is_an_error():
+    with pytest.raises(ValueError, match="give unlabeled=-1"):
+        make(unlabeled="-1").fit(X, np.where(FEW, np.arange(60) % 2, -1))
+
+
 def test_the_lists_are_those_of_the_engine():
     folder = CHECKOUT / "Sources/Didact/Data"
     text = (folder / "LabelText.swift").read_text() + (folder / "CSVReader.swift").read_text()

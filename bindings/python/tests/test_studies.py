@@ -66,6 +66,14 @@ def test_a_study_goes_on_where_it_stopped(squares, tmp_path):
     assert len(squares) == 2 and len(studies.read_lines(path)) == 2
 
 
+def test_a_whole_last_line_without_its_end_is_kept(squares, tmp_path):
+    path = tmp_path / "squares.jsonl"
+    go(path, [2])
+    path.write_text(path.read_text().rstrip("\n"))
+    assert go(path, [2, 3]) == "4 4 9 9"
+    assert len(studies.read_lines(path)) == 4
+
+
 def test_a_run_that_fails_costs_no_other(squares, tmp_path):
     path = tmp_path / "squares.jsonl"
     with pytest.raises(RuntimeError, match="2 runs failed.*13.*unlucky"):
@@ -75,10 +83,15 @@ def test_a_run_that_fails_costs_no_other(squares, tmp_path):
 
 def test_damaged_lines_and_unknown_choices_are_named(squares, tmp_path):
     path = tmp_path / "squares.jsonl"
-    path.write_text("{\n{}\n")
-    with pytest.raises(ValueError, match="squares.jsonl, line 1"):
-        go(path, [2])
-    with pytest.raises(ValueError, match="no 'c'; there are a, b"):
+    for wrong in ("{", "5", "{}", '{"run": {}}'):
+        path.write_text(wrong + "\n{}\n")
+        with pytest.raises(ValueError, match="squares.jsonl, line 1"):
+            go(path, [2])
+    # Nothing is deleted where there is nothing to measure.
+    with pytest.raises(ValueError, match="no run"):
+        go(path, [], resume=False)
+    assert path.exists()
+    with pytest.raises(ValueError, match="no .c.; there are a, b"):
         go(tmp_path / "other", [2], only={"data": ["c"]})
     with pytest.raises(ValueError, match="values of data"):
         go(tmp_path / "other", [2], only={"labels": ["c"]})

@@ -65,7 +65,7 @@ def column_names(X: Any, name: str) -> list[str] | None:
     Raises
     ------
     TypeError
-        Where only some of the labels are text.
+        Where only some of the labels are text, or where they have several levels.
     ValueError
         Where two columns have one name.
     """
@@ -76,6 +76,11 @@ def column_names(X: Any, name: str) -> list[str] | None:
         found = getattr(X, "columns", None)
     if found is None or callable(found) or not hasattr(found, "__len__"):
         return None
+    if getattr(found, "nlevels", 1) > 1:
+        raise TypeError(
+            f"{name}: the column names have {found.nlevels} levels, and a model keeps one name a column; join them: "
+            "frame.columns = ['.'.join(map(str, names)) for names in frame.columns]"
+        )
     names = list(found)
     texts = [isinstance(each, str) for each in names]
     if not any(texts):

@@ -75,6 +75,9 @@ def _converted(y: Any) -> np.ndarray:
         values = y.to_list() if hasattr(y, "to_list") else y.tolist()
         if any(is_missing(value) for value in values):
             return _objects(values)
+    if getattr(y, "null_count", 0) and hasattr(y, "to_pylist"):
+        # A column of Arrow's: the same.
+        return _objects(y.to_pylist())
     array = np.asarray(y)
     if array.dtype.kind in "US" and dtype is None:
         # NumPy makes text of numbers beside text.
@@ -142,12 +145,16 @@ def rule_of(y: np.ndarray, unlabeled: Any) -> Rule:
     ------
     TypeError
         Where ``unlabeled`` is of another type.
+    ValueError
+        Where it is the text of a number and the labels are numbers.
     """
     if isinstance(unlabeled, bool) or not isinstance(unlabeled, (type(None), str, Integral)):
         raise TypeError(f'unlabeled must be "auto", None, a whole number or text, got {unlabeled!r}')
     if unlabeled is None:
         return Rule(None, False)
     if not (isinstance(unlabeled, str) and unlabeled == "auto"):
+        if isinstance(unlabeled, str) and _number(unlabeled) is not None and y.dtype.kind in "iuf":
+            raise ValueError(f"unlabeled={unlabeled!r} is text, but y holds numbers: give unlabeled={unlabeled}")
         return Rule(unlabeled, True)
     first, second = equal(y, -1), equal(y, 1)
     are_two_classes = first.any() and second.any() and (first | second | missing(y) | _is_no_label(y)).all()
@@ -159,7 +166,7 @@ def _is_no_label(y: np.ndarray) -> np.ndarray:
     if y.dtype.kind not in "UO":
         return np.zeros(len(y), bool)
     words = {EMPTY, *NO_LABEL}
-    return np.array([isinstance(value, str) and value in words for value in y], bool)
+    return np.array([isinstance(value, str) and value.strip() in words for value in y], bool)
 
 
 def without_label(
@@ -204,8 +211,10 @@ def without_label(
         if isinstance(value, str) and not result[row] and value not in certain:
             rows.setdefault(value, []).append(row)
     _refuse_unclear(rows, certain, name, has_parameter)
-    taken = {word: rows[word] for word in NO_LABEL if word in rows}
-    for found in (rows.get(EMPTY, []), *taken.values()):
+    # Blanks around a text mean nothing, as in files.
+    taken = {word: found for mark in NO_LABEL for word, found in rows.items() if word.strip() == mark}
+    empty = [found for word, found in rows.items() if word.strip() == EMPTY]
+    for found in (*empty, *taken.values()):
         result[found] = True
     if taken:
         _warn(taken, name, has_parameter)
@@ -215,7 +224,7 @@ def without_label(
 def _number(text: str) -> float | None:
     """The value of a text that is a finite number."""
     # Python reads underscores and words such as "infinity" too.
-    if set(text) <= set("+-.0123456789eE"):
+    if set(text.strip()) <= set("+-.0123456789eE"):
         try:
             return float(text)
         except ValueError:
@@ -224,10 +233,12 @@ def _number(text: str) -> float | None:
 
 
 def _refuse_unclear(rows: dict[str, list[int]], certain: set[str], name: str, has_parameter: bool) -> None:
-    are_signs = {_number(text) for text in (certain | set(rows)) - {EMPTY, *NO_LABEL}} == {-1, 1}
+    classes = {text for text in (certain | set(rows)) if text.strip() not in (EMPTY, *NO_LABEL)}
+    are_signs = {_number(text) for text in classes} == {-1, 1}
     for word, found in rows.items():
+        plain_word = word.strip()
         is_minus_one = _number(word) == -1 and not are_signs
-        if not is_minus_one and word not in UNCLEAR and word.lower() not in UNCLEAR_IN_ANY_CASE:
+        if not is_minus_one and plain_word not in UNCLEAR and plain_word.lower() not in UNCLEAR_IN_ANY_CASE:
             continue
         count = f"{len(found)} rows, the first of them row {found[0]}" if len(found) > 1 else f"row {found[0]}"
         none = "None or NaN, or -1 in an array of dtype=object" if is_minus_one else "None or NaN"

@@ -95,7 +95,7 @@ def study(
     resume : bool
         Whether the runs that the file has are kept; otherwise the file begins anew.
     only : mapping of str to sequence of str, optional
-        Which runs, such as ``{"data": ["Vehicle"], "classifier": ["default", "supervised"]}``.
+        Which runs, such as ``{"data": ["Vehicle"], "classifier": ["random forest"]}``.
     report : callable, optional
         Takes a text now and then: how many runs are done.
 
@@ -107,13 +107,15 @@ def study(
     Raises
     ------
     ValueError
-        For an unknown study or choice.
+        For an unknown study or choice, and where no run is left to choose from; nothing is deleted then.
     RuntimeError
         Where a run failed, after all others; the message has its configuration. Finished runs are kept.
     """
     found = load(name)
     path = Path(output if output is not None else Path("build") / "studies" / f"{name}.jsonl")
     runs = _chosen(found, found.runs(list(REPORTING_SEEDS if seeds is None else seeds)), only or {})
+    if not runs:
+        raise ValueError("study: no run has these seeds and choices")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not resume:
         path.unlink(missing_ok=True)
@@ -129,19 +131,29 @@ def study(
 def read_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
     """The finished runs of a file; none where there is no file. A last line that was cut off is left out."""
     try:
-        texts = Path(path).read_text(encoding="utf-8").split("\n")
+        texts = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")
     except FileNotFoundError:
         return []
     lines = []
     for number, text in enumerate(texts, start=1):
         if not text:
             continue
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            if number < len(texts):
-                raise ValueError(f"{os.fspath(path)}, line {number}: this is no JSON; correct or remove the line") from None
+        line = _line(text)
+        if line is not None:
+            lines.append(line)
+        elif number < len(texts):
+            raise ValueError(f"{os.fspath(path)}, line {number}: this is no finished run; correct or remove the line")
     return lines
+
+
+def _line(text: str) -> dict[str, Any] | None:
+    """A finished run, or None for what is none."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    is_run = isinstance(line, dict) and all(isinstance(line.get(key), dict) for key in ("run", "score"))
+    return line if is_run else None
 
 
 def _key(run: Mapping[str, Any]) -> str:
@@ -197,10 +209,11 @@ def _timed(name: str, run: dict[str, Any]) -> tuple[dict[str, Any], float]:
 
 
 def _end_last_line(path: Path) -> None:
-    """Takes away what a killed process left of a line."""
+    """Ends the last line, or takes away what a killed process left of it."""
     content = path.read_bytes() if path.exists() else b""
-    if content and not content.endswith(b"\n"):
-        path.write_bytes(content[: content.rfind(b"\n") + 1])
+    whole, last = content[: content.rfind(b"\n") + 1], content[content.rfind(b"\n") + 1 :]
+    if last:
+        path.write_bytes(content + b"\n" if _line(last.decode("utf-8", "replace")) else whole)
 
 
 def _commit() -> str:

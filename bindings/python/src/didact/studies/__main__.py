@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def main() -> None:
     parser.add_argument("--tables", help="where to write the tables; standard output by default")
     parser.add_argument("--measure-nothing", action="store_true", help="make the tables from the lines that are there")
     options = parser.parse_args()
+    # The processes that measure end with this one.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.measure_nothing:
             lines = options.lines or f"build/studies/{options.name}.jsonl"
@@ -43,8 +46,8 @@ def _write(tables: str, path: str | None) -> None:
 
 def _range(text: str) -> range:
     first, _, last = text.partition("-")
-    if not first.isdigit() or not (last or first).isdigit():
-        raise ValueError(f"--seeds {text}: give choosing, reporting, or two numbers such as 1000-1009")
+    if not first.isdigit() or not (last or first).isdigit() or int(last or first) < int(first):
+        raise ValueError(f"--seeds {text}: give choosing, reporting, or two numbers such as 1000-1009, the smaller one first")
     return range(int(first), int(last or first) + 1)
 
 
