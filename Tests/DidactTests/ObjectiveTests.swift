@@ -85,6 +85,14 @@ import Testing
     #expect(objectives.rate(try objectives.confidenceMask(probabilities, threshold: 1.1)) == 0)
   }
 
+  /// The direction of a confident network's change has components that are next to nothing.
+  @Test(arguments: [ElementType.float32, .float64]) func rowsThatAreNextToNothingAreNormalised(type: ElementType) throws
+  {
+    let rows = try Tensor([3e-41, 4e-41, 0, 0, 3, 4], shape: Shape(3, 2), elementType: type)
+    Objectives(try makeKernels(type)).normalizeRows(rows)
+    for (value, expected) in zip(rows.values, [0.6, 0.8, 0, 0, 0.6, 0.8]) { #expect(abs(value - expected) < 1e-3) }
+  }
+
   // MARK: UDA
 
   @Test func udaGradientIsOfTheStrongView() throws {

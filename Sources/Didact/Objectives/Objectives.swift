@@ -124,7 +124,13 @@ final class Objectives {
   /// Rows of length 1 in place; rows of zeros stay.
   func normalizeRows(_ rows: Tensor) {
     for index in 0..<rows.rows {
-      let row = rows.rows(index..<index + 1), square = kernels.dot(row, row)
+      let row = rows.rows(index..<index + 1)
+      var square = kernels.dot(row, row)
+      if square > 0, square < 1e-60 {
+        // The factor would be too large for float32.
+        kernels.scale(row, by: 1e30)
+        square = kernels.dot(row, row)
+      }
       if square > 0 { kernels.scale(row, by: 1 / square.squareRoot()) }
     }
   }
