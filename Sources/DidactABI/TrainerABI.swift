@@ -361,8 +361,7 @@ public func didact_trainer_warnings(
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
     let warnings = trainer.reading { trainer.warnings }
-    let json = warnings.map { JSON.object(["code": .string($0.code.rawValue), "message": .string($0.message)]) }
-    try copyOut(JSON.array(json).serialized(), out, capacity, length)
+    try copyOut(JSON.array(warnings.map(\.json)).serialized(), out, capacity, length)
   }
 }
 

@@ -367,8 +367,7 @@ struct Train: ParsableCommand {
       "method": .string(trainer.methodName), "data": .string(data), "seed": .integer(Int64(clamping: trainer.seed)),
       "steps": JSON(trainer.steps), "seconds": .number(seconds), "interrupted": .boolean(isInterrupted),
       "model": model.map { .string($0) } ?? .null,
-      "warnings": .array(
-        trainer.warnings.map { ["code": .string($0.code.rawValue), "message": .string($0.message)] }),
+      "warnings": .array(trainer.warnings.map(\.json)),
     ]
     if let report { result["test"] = report.json() }
     return ["result": .object(result)]

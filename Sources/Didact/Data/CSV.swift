@@ -70,7 +70,7 @@ extension Dataset {
   }
 }
 
-/// What the cells of a label column are read for.
+/// The use that is made of the cells of a label column.
 private enum LabelUse {
   /// No row gets a label.
   case none

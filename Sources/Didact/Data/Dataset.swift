@@ -24,7 +24,7 @@ public struct Dataset: Sendable {
   public internal(set) var encoding: TableEncoding?
   /// Cells of the table's categorical columns that `encoding` does not know, by column.
   public internal(set) var unseenCategories: [UnseenCategories] = []
-  /// What reading a file found that its user should know: labels that were taken for none, and so on.
+  /// Findings of the reader that the user should know: labels that were taken for none, and so on.
   public internal(set) var warnings: [Warning] = []
 
   /// Cells whose category training did not see: their features are 0.

@@ -1,4 +1,4 @@
-/// What the texts in a column of labels mean: one rule for every file that has labels as text.
+/// The meaning of the texts in a column of labels: one rule for every file that has labels as text.
 ///
 /// - An empty text is no label.
 /// - A word for a missing value (`LabelTexts.missingWords`) is no label either, and a warning says so.

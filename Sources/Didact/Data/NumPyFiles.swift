@@ -201,7 +201,7 @@ extension Dataset {
     }
   }
 
-  /// What other programs call the arrays, in small letters without underscores.
+  /// The names that other programs give the arrays, in small letters without underscores.
   private static let otherNames = [
     "xtrain": "X", "trainx": "X", "data": "X", "features": "X", "ytrain": "y", "trainy": "y", "label": "y",
     "labels": "y", "target": "y", "targets": "y", "xunlabelled": "X_unlabeled", "unlabeled": "X_unlabeled",
@@ -228,7 +228,7 @@ private enum Label: Hashable, Comparable, CustomStringConvertible {
 private struct LabelColumn {
   let name: String
   let labels: [Label]
-  /// What was found of labels that are texts; nil for integers.
+  /// The labels, where they are texts; nil for integers.
   let texts: LabelTexts?
 
   /// Nil where the archive has no such array.

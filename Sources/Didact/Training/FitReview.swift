@@ -1,4 +1,4 @@
-/// What a fit that has ended says of itself: whether the student can be trusted with the rows that it was made for.
+/// A look back at a fit that has ended: whether the student can be trusted with the rows that it was made for.
 ///
 /// The review looks at labelled rows and at a sample of all rows, as they are, in no view: at up to 1,000 of each, fewer
 /// where rows are long.
@@ -187,4 +187,9 @@ struct FitReview {
   private func list(_ labels: [Int]) -> String {
     labels.prefix(10).map(name).joined(separator: ", ") + (labels.count > 10 ? " and \(labels.count - 10) more" : "")
   }
+}
+
+extension Warning {
+  /// As the C interface and the command give it.
+  public var json: JSON { ["code": .string(code.rawValue), "message": .string(message)] }
 }

@@ -159,8 +159,6 @@ def test_the_trainer_and_the_command_read_a_classifier(tmp_path):
     safetensors = pytest.importorskip("safetensors")
     with safetensors.safe_open(path, "numpy") as file:
         assert same_bits(file.get_tensor("student.dense0.weight"), trainer.student.parameters["dense0.weight"])
-    if not COMMAND.exists():
-        pytest.skip("the command is not built")
     import subprocess
 
     np.save(tmp_path / "rows.npy", X)
@@ -201,8 +199,6 @@ def test_a_file_of_a_trainer_becomes_a_classifier(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_a_file_of_the_command_becomes_a_classifier(tmp_path):
-    if not COMMAND.exists():
-        pytest.skip("the command is not built")
     import subprocess
 
     model = tmp_path / "model.safetensors"
