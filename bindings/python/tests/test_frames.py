@@ -362,6 +362,28 @@ def test_missing_values_of_frames_are_named():
         classifier.predict(text)
 
 
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (pandas.date_range("2022-01-01", periods=60), "write dates and times as numbers"),
+        (pandas.date_range("2022-01-01", periods=60).as_unit("s").to_numpy(), "write dates and times as numbers"),
+        (pandas.timedelta_range("1h", periods=60), "write dates and times as numbers"),
+        (pandas.Categorical(["oak", "ash", "elm"] * 20), "turn categories into numbers"),
+    ],
+    ids=["dates", "seconds", "durations", "categories"],
+)
+def test_columns_of_dates_and_categories_are_named(values, message):
+    frame, k = data()
+    for table, place in (
+        (frame.assign(width=values), r"row 0, column 0 \('width'\)"),
+        # A table of such columns alone is an array of dates to NumPy.
+        (pandas.DataFrame({name: values for name in frame}), r"row 0, column 0 \('width'\)"),
+    ):
+        for call in (lambda X: make().fit(X, k), lambda X: didact.SemiSupervisedClassifier(steps=2).fit(X, k)):
+            with pytest.raises(TypeError, match=rf"{place}[\s\S]*{message}"):
+                call(table)
+
+
 def test_sparse_data():
     frame, k = data()
     sparse = frame.astype(pandas.SparseDtype(float, 0.0))

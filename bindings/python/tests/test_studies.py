@@ -1,6 +1,8 @@
 """Studies: runs that are lines, that go on where they stopped, and whose tables come from the lines."""
 
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +13,7 @@ from didact import studies
 
 pytest.importorskip("sklearn", minversion="1.3")
 
+from didact.studies import __main__ as command  # noqa: E402
 from didact.studies import table_data, tables  # noqa: E402
 
 
@@ -95,6 +98,28 @@ def test_damaged_lines_and_unknown_choices_are_named(squares, tmp_path):
         go(tmp_path / "other", [2], only={"data": ["c"]})
     with pytest.raises(ValueError, match="values of data"):
         go(tmp_path / "other", [2], only={"labels": ["c"]})
+
+
+def test_workers_end_with_a_process_that_is_killed():
+    script = (
+        "import os, time; from concurrent.futures import ProcessPoolExecutor; from multiprocessing import get_context\n"
+        "from didact import studies\n"
+        "pool = ProcessPoolExecutor(1, get_context('spawn'), studies._end_with_parent, (os.getpid(),))\n"
+        "pool.submit(os.getpid).result(); pool.submit(time.sleep, 3600); print('at work', flush=True); time.sleep(3600)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"at work\n"
+    process.kill()
+    # The end of the pipe comes when no process has it any more.
+    assert process.communicate(timeout=30)[0] == b""
+
+
+def test_tables_from_lines_take_no_choice_of_runs(capsys, monkeypatch):
+    for given in ("--resume", "--seeds=choosing", "--only=data=wine"):
+        monkeypatch.setattr(sys, "argv", ["study", "tables", "--measure-nothing", given])
+        with pytest.raises(SystemExit):
+            command.main()
+        assert "with --lines and --tables alone" in capsys.readouterr().err
 
 
 def test_an_unknown_study_is_named():

@@ -7,6 +7,7 @@ whatever order they have. Both refuse masked and missing values, naming the plac
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import sys
 from collections.abc import Iterable, Sequence
@@ -113,7 +114,7 @@ def plain(X: Any, name: str, columns: Sequence[str] | None = None) -> np.ndarray
     Raises
     ------
     TypeError
-        Where a value of an object array is no number, for sparse matrices, and for structured arrays.
+        Where a value is text, a date or no number in another way, for sparse matrices, and for structured arrays.
     ValueError
         Where a value is masked or NA.
     """
@@ -134,6 +135,8 @@ def plain(X: Any, name: str, columns: Sequence[str] | None = None) -> np.ndarray
             f"{name} is a structured array with the fields {_listed(array.dtype.names)}; give a matrix, such as "
             f"numpy.lib.recfunctions.structured_to_unstructured({name}), or a data frame, whose names are kept"
         )
+    if array.dtype.kind in "Mm" and array.size:
+        raise _no_number(array.ravel()[0], (0,) * array.ndim, name, columns)
     return numbers(array, name, columns) if array.dtype.kind == "O" else array
 
 
@@ -153,12 +156,18 @@ def numbers(array: np.ndarray, name: str, columns: Sequence[str] | None = None) 
         try:
             float(value)
         except (TypeError, ValueError):
-            shown = repr(value) if isinstance(value, str) else f"{type(value).__name__} {value!r}"
-            raise TypeError(
-                f"expected an array of numbers: {where(name, place, columns)} is {shown[:80]}; turn categories into "
-                "numbers first, a column of 0 and 1 for each"
-            ) from None
+            raise _no_number(value, place, name, columns) from None
     raise TypeError(f"expected an array of numbers: {name}: {reason}")
+
+
+def _no_number(value: Any, place: Sequence[Any], name: str, columns: Sequence[str] | None) -> TypeError:
+    is_time = isinstance(value, (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64))
+    shown = repr(value) if isinstance(value, str) or is_time else f"{type(value).__name__} {value!r}"
+    ways = (
+        "write dates and times as numbers, such as the year, or the days since one of them" if is_time else
+        "turn categories into numbers first, a column of 0 and 1 for each"
+    )  # fmt: skip
+    return TypeError(f"expected an array of numbers: {where(name, place, columns)} is {shown[:80]}; {ways}")
 
 
 def positional(X: Any, name: str) -> np.ndarray:

@@ -443,7 +443,7 @@ def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
     if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2 and any(type(each).__name__ == "SparseDtype" for each in X.dtypes):
         raise TypeError("X is a data frame with sparse columns, and dense data is required; give X.sparse.to_dense()")
     try:
-        return _validated(estimator, X, **options)
+        array = _validated(estimator, X, **options)
     except (TypeError, ValueError) as error:
         place = _unusable(X, columns)
         if place is None:
@@ -451,6 +451,8 @@ def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
         # scikit-learn has a TypeError for NA.
         is_value = isinstance(error, ValueError) or "missing value" in place
         raise (ValueError if is_value else TypeError)(f"{error}\n{place}") from None
+    # scikit-learn lets categories and dates through.
+    return plain_array(array, "X", columns)
 
 
 def _unusable(X: Any, columns: list[str] | None) -> str | None:

@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
@@ -178,7 +179,9 @@ def _measure(
     commit, start, failures = _commit(), time.perf_counter(), []
     own = None
     if executor is None:
-        executor = own = ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"))
+        executor = own = ProcessPoolExecutor(
+            os.cpu_count(), mp_context=get_context("spawn"), initializer=_end_with_parent, initargs=(os.getpid(),)
+        )
     try:
         _end_last_line(path)
         with open(path, "a", encoding="utf-8") as file:
@@ -206,6 +209,17 @@ def _timed(name: str, run: dict[str, Any]) -> tuple[dict[str, Any], float]:
     start = time.perf_counter()
     score = load(name).measure(run)
     return score, time.perf_counter() - start
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ends this process soon after its parent: one that was killed cannot tell its workers."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _end_last_line(path: Path) -> None:

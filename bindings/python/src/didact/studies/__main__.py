@@ -20,6 +20,8 @@ def main() -> None:
     parser.add_argument("--tables", help="where to write the tables; standard output by default")
     parser.add_argument("--measure-nothing", action="store_true", help="make the tables from the lines that are there")
     options = parser.parse_args()
+    if options.measure_nothing and (options.resume or options.only or options.seeds != "reporting"):
+        parser.error("--measure-nothing makes the tables from all lines; it goes with --lines and --tables alone")
     # The processes that measure end with this one.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
