@@ -670,8 +670,8 @@ didact_status didact_trainer_roles(char *out, int64_t capacity, int64_t *length,
 
 /**
  * What the last fit found that its user should know, though it ended well: a JSON array of objects with "code", which is
- * one of "poor_on_labels", "class_shares", "class_never_predicted", "few_labels" and "rows_far_from_labels", and
- * "message", which says what was seen and what can be done. Empty while a fit is at work, and after one that was
+ * one of "poor_on_labels", "class_shares", "class_never_predicted", "few_labels", "few_steps" and "rows_far_from_labels",
+ * and "message", which says what was seen and what can be done. Empty while a fit is at work, and after one that was
  * cancelled or made only some of the steps.
  */
 didact_status didact_trainer_warnings(char *out, int64_t capacity, int64_t *length, didact_trainer *trainer);

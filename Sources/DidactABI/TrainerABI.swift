@@ -350,8 +350,8 @@ public func didact_trainer_roles(
 }
 
 /// What the last fit found that its user should know, though it ended well: a JSON array of objects with "code", which is
-/// one of "poor_on_labels", "class_shares", "class_never_predicted", "few_labels" and "rows_far_from_labels", and
-/// "message", which says what was seen and what can be done. Empty while a fit is at work, and after one that was
+/// one of "poor_on_labels", "class_shares", "class_never_predicted", "few_labels", "few_steps" and "rows_far_from_labels",
+/// and "message", which says what was seen and what can be done. Empty while a fit is at work, and after one that was
 /// cancelled or made only some of the steps.
 @_cdecl("didact_trainer_warnings")
 public func didact_trainer_warnings(

@@ -29,6 +29,21 @@ import Testing
     return try Dataset(npy: path, labels: directory.write(array(labels), to: "y.npy"), knownClasses: knownClasses)
   }
 
+  @Test(arguments: [["1", "2", "1.0"], ["a", "07", "7"], ["\u{2212}3", "5", "-3"]])
+  func oneNumberInTwoSpellingsIsRefused(labels: [String]) throws {
+    let number = labels[0] == "a" ? labels[1] : labels[0]
+    expectError(
+      .data, containing: "column \"kind\"", "\"\(number)\" in line", "\"\(labels[2])\" in line 4", "write them alike"
+    ) {
+      _ = try read(labels)
+    }
+    expectError(.data, containing: "y.npy", "\"\(labels[2])\" in row 2", "write them alike") {
+      _ = try readArrays(labels)
+    }
+    // A model knows its classes.
+    #expect(try readArrays(labels, knownClasses: labels).classNames.count == 3)
+  }
+
   // MARK: Words for no label
 
   @Test func anEmptyLabelIsNoneSilently() throws {
@@ -47,7 +62,10 @@ import Testing
     #expect(try read(["a", "?", "b", "NA"]).warnings[0].message.contains("\"?\" (1 row), \"NA\" (1 row) are taken"))
   }
 
-  @Test(arguments: ["None", "<NA>", "NaT", "unlabeled", "Unlabelled", "UNLABELED", "-1", "-1.0"])
+  @Test(arguments: [
+    "None", "<NA>", "NaT", "unlabeled", "Unlabelled", "UNLABELED", "-1", "-1.0", "\u{2212}1", "na", "Null", "NAN",
+    "N/a",
+  ])
   func textsThatMayMeanNoLabelAreRefused(text: String) throws {
     let labels = ["a", "b", text, text, "2"]
     expectError(

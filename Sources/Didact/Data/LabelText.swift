@@ -3,7 +3,7 @@
 /// - An empty text is no label.
 /// - A word for a missing value (`LabelTexts.missingWords`) is no label either, and a warning says so.
 /// - A text that means "no label" elsewhere (`LabelTexts.isDoubtful`) is refused: it may be a class or a mark, and a
-///   wrong guess would train a class of rows without labels.
+///   wrong guess would train a class of rows without labels. So are numbers that are written in two ways.
 /// - Every other text is the name of a class.
 struct LabelTexts {
   /// Where labels are from, for messages.
@@ -30,12 +30,18 @@ struct LabelTexts {
 
   /// Whether a text may mean that there is no label, or may be the name of a class.
   static func isDoubtful(_ text: String) -> Bool {
-    ["None", "<NA>", "NaT"].contains(text) || ["unlabeled", "unlabelled"].contains(text.lowercased())
-      || number(text) == -1
+    let lowercase = text.lowercased()
+    return ["None", "<NA>", "NaT"].contains(text) || ["unlabeled", "unlabelled"].contains(lowercase)
+      || missingWordsInSmallLetters.contains(lowercase) && !missingWords.contains(text) || number(text) == -1
   }
+
+  private static let missingWordsInSmallLetters = Set(missingWords.map { $0.lowercased() })
 
   /// The value of a text that is a finite number.
   static func number(_ text: String) -> Double? {
+    var text = text
+    // The minus sign of typesetters.
+    if text.hasPrefix("\u{2212}") { text = "-" + text.dropFirst() }
     // Swift reads hexadecimal digits and words such as "infinity" too.
     guard text.utf8.allSatisfy({ "+-.0123456789eE".utf8.contains($0) }), let number = Double(text) else { return nil }
     return number.isFinite ? number : nil
@@ -110,6 +116,19 @@ struct LabelTexts {
       "\(subject): the label \(name) \(place(number)) is not a whole number, and all labels are numbers: they look like "
         + "measurements, not classes. Round them or sort them into ranges; a class that is called \(name) needs a letter, "
         + "such as c\(name)")
+  }
+
+  /// - Throws: `DidactError.data` where two labels are one number, such as 1 and 1.0, which would be two classes.
+  func checkNumbersAreWrittenAlike() throws {
+    var places: [Double: Int] = [:]
+    for (index, name) in names.enumerated() {
+      guard let value = LabelTexts.number(name) else { continue }
+      guard let first = places.updateValue(index, forKey: value) else { continue }
+      throw DidactError(
+        .data,
+        "\(subject): the labels \"\(names[first])\" \(place(first)) and \"\(name)\" \(place(index)) are one number, but would be "
+          + "two classes; write them alike")
+    }
   }
 
   /// - Parameter rows: how many rows there are, those without labels too.

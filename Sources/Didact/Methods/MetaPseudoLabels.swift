@@ -212,6 +212,8 @@ final class MetaPseudoLabels: TwoStepMethod {
     metrics.fillWithZeros()
   }
 
+  var consistencyStart: Int { udaWeight == 0 ? 0 : udaWaitSteps }
+
   private func consistencyFactor(at step: Int) -> Double {
     step < udaWaitSteps ? 0 : udaRamp.factor(at: step - udaWaitSteps)
   }

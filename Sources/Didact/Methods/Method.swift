@@ -22,6 +22,8 @@ protocol Method: AnyObject {
   func prepare(_ rows: UnlabeledRows) throws
   /// Where a step stands in the run of the learning rates' schedules, and how long that run is.
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int)
+  /// The first step in which a consistency loss counts.
+  var consistencyStart: Int { get }
   /// Whether the student learns in a step: until it does, nothing of it is worth averaging or validating.
   func studentLearns(in step: Int) -> Bool
   /// Whether another student than before begins with a step.
@@ -36,6 +38,7 @@ extension Method {
   func forget(from step: Int) {}
   func prepare(_ rows: UnlabeledRows) throws {}
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int) { (step, steps) }
+  var consistencyStart: Int { 0 }
   func studentLearns(in step: Int) -> Bool { true }
   func studentIsReplaced(in step: Int) -> Bool { false }
 }

@@ -10,10 +10,14 @@ public struct Warning: Error, Equatable, Sendable, CustomStringConvertible {
     case classNeverPredicted = "class_never_predicted"
     /// There are too few labels for what is asked for.
     case fewLabels = "few_labels"
+    /// Training ended before its consistency loss began.
+    case fewSteps = "few_steps"
     /// Rows without labels lie far from all rows with labels.
     case rowsFarFromLabels = "rows_far_from_labels"
     /// Labels that read like a mark for a missing value were taken for no label.
     case labelText = "label_text"
+    /// A file has arrays that nothing reads.
+    case ignoredArrays = "ignored_arrays"
   }
 
   public let code: Code

@@ -48,6 +48,7 @@ struct FitReview {
       let predicted = try predictions(of: sample, by: trainer.predictorRole)
       warnings += [
         classNeverPredicted(predicted + ownPredictions), try classShares(predicted), try rowsFarFromLabels(),
+        fewSteps(),
       ]
     }
     return warnings.compactMap { $0 }
@@ -70,6 +71,15 @@ struct FitReview {
           + "validation_fraction to 0")
     }
     return nil
+  }
+
+  private func fewSteps() -> Warning? {
+    let start = trainer.method.consistencyStart
+    guard start > 0, trainer.steps <= start else { return nil }
+    return Warning(
+      .fewSteps,
+      "training ended after \(trainer.steps) steps, and the teacher's consistency loss begins after "
+        + "\(start), so that it never acted. Train longer, or lower uda_wait_steps")
   }
 
   private func poorOnLabels(_ predictions: [Int]) -> Warning? {

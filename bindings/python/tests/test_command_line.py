@@ -589,11 +589,15 @@ def test_arrays_of_nearly_the_right_name_are_named(tmp_path, name, meant):
     assert f'unknown array "{name}"' in message and f'Did you mean "{meant}"?' in message
 
 
-def test_arrays_of_other_names_are_ignored(tmp_path):
+def test_arrays_of_other_names_are_ignored_and_named(tmp_path):
     data = tmp_path / "data.npz"
     X = np.random.default_rng(0).normal(size=(4, 2))
-    np.savez(data, X=X, y=np.array([0, 1, 0, 1]), names=np.array(["a"]), labels=np.arange(4), weights=np.ones(4))
-    assert "warning" not in didact("train", "--data", data, "--steps", 2, "--method", "supervised").stderr
+    train = ["train", "--data", data, "--steps", 2, "--method", "supervised"]
+    np.savez(data, X=X, y=np.array([0, 1, 0, 1]))
+    assert "ignored" not in didact(*train).stderr
+    np.savez(data, X=X, y=np.array([0, 1, 0, 1]), names=np.array(["a"]), labels=np.arange(4), Xu=X)
+    message = didact(*train).stderr
+    assert '3 arrays are ignored, "names", "labels", "Xu": those that are read are X, y, X_unlabeled' in message
 
 
 def test_columns_that_are_no_numbers_and_labels_that_are_no_classes(tmp_path):

@@ -65,6 +65,17 @@ def test_text_that_numpy_made_of_nan():
         make().fit(X, np.array(["r", "b", None] * 20, str))
 
 
+@pytest.mark.parametrize("first, second", [("1", "1.0"), ("07", "7"), ("\u22123", "-3")])
+def test_one_number_in_two_spellings_is_refused(first, second):
+    labels = np.where(np.arange(60) % 2, first, "9").astype(object)
+    labels[31] = second
+    with pytest.raises(ValueError, match=rf"'{first}' in row 1 and '{second}' in row 31 are one number"):
+        make().fit(X, labels)
+    assert len(make(unlabeled=None).fit(X, labels).classes_) == 3
+    # Numbers that are equal are one class.
+    assert len(make().fit(X, np.array([2, 1.0, 1] * 20, object)).classes_) == 2
+
+
 def test_several_texts_are_counted():
     labels = hidden("nan")
     labels[50] = "?"
@@ -72,7 +83,7 @@ def test_several_texts_are_counted():
         make().fit(X, labels)
 
 
-@pytest.mark.parametrize("word", ["None", "<NA>", "NaT", "-1", "-1.0", "unlabeled", "Unlabelled", "UNLABELED"])
+@pytest.mark.parametrize("word", ["None", "<NA>", "NaT", "-1", "-1.0", "unlabeled", "Unlabelled", "UNLABELED", "na", "Null", "\u22121"])
 def test_texts_that_may_mean_either_are_refused(word):
     for labels in (hidden(word), hidden(word).astype(str), pandas.Series(hidden(word))):
         with pytest.raises(ValueError, match=rf"text '{word}' in 40 rows, the first of them row 20.*unlabeled='{word}'"):

@@ -161,6 +161,14 @@ def test_part_of_a_fit_says_nothing_yet():
         trainer.fit(features, labels)
 
 
+def test_a_training_that_ends_before_its_consistency_loss_says_so():
+    features, labels = split(*didact.datasets.make_two_moons(200, seed=0), 5, 0)
+    assert "few_steps" in fit(features, labels, 0, steps=100)
+    assert "few_steps" not in fit(features, labels, 0, steps=101)
+    assert "few_steps" not in fit(features, labels, 0, steps=20, configuration={"uda_weight": 0.0})
+    assert "few_steps" not in fit(features, labels, 0, steps=20, method="fixmatch")
+
+
 def test_a_copy_and_a_pickle_keep_a_warnings_code():
     import pickle
 

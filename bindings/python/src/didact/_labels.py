@@ -21,7 +21,8 @@ from ._frames import is_missing, masked_place, near
 EMPTY = ""
 # These texts are no label, with a warning.
 NO_LABEL = ("?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null")
-# These texts are an error, because they may mean either; so are those that are the number -1, unless -1 and 1 are all.
+# These texts are an error, because they may mean either. So are those above in other capitals, and those that are the
+# number -1, unless -1 and 1 are all.
 UNCLEAR = ("None", "<NA>", "NaT")
 UNCLEAR_IN_ANY_CASE = ("unlabeled", "unlabelled")
 
@@ -193,7 +194,7 @@ def without_label(
     Raises
     ------
     ValueError
-        Where a text may mean either.
+        Where a text may mean either, and where two texts are one number.
 
     Warns
     -----
@@ -211,6 +212,8 @@ def without_label(
         if isinstance(value, str) and not result[row] and value not in certain:
             rows.setdefault(value, []).append(row)
     _refuse_unclear(rows, certain, name, has_parameter)
+    if not certain:
+        _refuse_two_spellings(rows, name)
     # Blanks around a text mean nothing, as in files.
     taken = {word: found for mark in NO_LABEL for word, found in rows.items() if word.strip() == mark}
     empty = [found for word, found in rows.items() if word.strip() == EMPTY]
@@ -223,8 +226,10 @@ def without_label(
 
 def _number(text: str) -> float | None:
     """The value of a text that is a finite number."""
+    # The minus sign of typesetters is one here.
+    text = text.strip().replace("\u2212", "-")
     # Python reads underscores and words such as "infinity" too.
-    if set(text.strip()) <= set("+-.0123456789eE"):
+    if set(text) <= set("+-.0123456789eE"):
         try:
             return float(text)
         except ValueError:
@@ -232,13 +237,17 @@ def _number(text: str) -> float | None:
     return None
 
 
+def _is_unclear(word: str) -> bool:
+    in_other_capitals = word not in NO_LABEL and word.lower() in (each.lower() for each in NO_LABEL)
+    return word in UNCLEAR or word.lower() in UNCLEAR_IN_ANY_CASE or in_other_capitals
+
+
 def _refuse_unclear(rows: dict[str, list[int]], certain: set[str], name: str, has_parameter: bool) -> None:
     classes = {text for text in (certain | set(rows)) if text.strip() not in (EMPTY, *NO_LABEL)}
     are_signs = {_number(text) for text in classes} == {-1, 1}
     for word, found in rows.items():
-        plain_word = word.strip()
         is_minus_one = _number(word) == -1 and not are_signs
-        if not is_minus_one and plain_word not in UNCLEAR and plain_word.lower() not in UNCLEAR_IN_ANY_CASE:
+        if not is_minus_one and not _is_unclear(word.strip()):
             continue
         count = f"{len(found)} rows, the first of them row {found[0]}" if len(found) > 1 else f"row {found[0]}"
         none = "None or NaN, or -1 in an array of dtype=object" if is_minus_one else "None or NaN"
@@ -250,6 +259,21 @@ def _refuse_unclear(rows: dict[str, list[int]], certain: set[str], name: str, ha
         else:
             ways = f"If it means no label, pass {none} in its place; if it is a class, name it in class_names"
         raise ValueError(f"{name} holds the text {word!r} in {count}. {ways}")
+
+
+def _refuse_two_spellings(rows: dict[str, list[int]], name: str) -> None:
+    """Raises ValueError where two texts are one number, such as 1 and 1.0, which would be two classes."""
+    numbers: dict[float, str] = {}
+    for text, found in rows.items():
+        value = _number(text)
+        if value is None:
+            continue
+        first = numbers.setdefault(value, text)
+        if first != text:
+            raise ValueError(
+                f"{name}: the labels {first!r} in row {rows[first][0]} and {text!r} in row {found[0]} are one number, but "
+                "would be two classes; write them alike, or pass unlabeled=None, which takes every text as it is"
+            )
 
 
 def _warn(taken: dict[str, list[int]], name: str, has_parameter: bool) -> None:
