@@ -90,7 +90,6 @@ def main():
     np.savez(FOLDER / "cube.npz", X=np.zeros((2, 3, 4)))
     np.savez(FOLDER / "infinite.npz", X=np.array([[0.0, 1.0], [2.0, np.inf]]))
     np.savez(FOLDER / "misspelt.npz", X=arrays["X"], X_unlabelled=arrays["X"])
-    np.savez(FOLDER / "float_labels.npz", X=arrays["X"], y=np.zeros(4))
     np.savez(FOLDER / "few_labels.npz", X=arrays["X"], y=np.array([0, 1]))
     np.savez_compressed(FOLDER / "large.npz", X=(np.arange(60000) % 251).astype(np.uint8).reshape(600, 100))
     write_zip64(FOLDER / "zip64.npz", "X.npy", (FOLDER / "little_f4.npy").read_bytes())

@@ -212,6 +212,16 @@ void kernels_for_each_part(int32_t parts, void (*work)(void *, int), void *argum
 
 /* MARK: The platform */
 
+void kernels_hold_signals(sigset_t *before) {
+  static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+  sigset_t held;
+  sigfillset(&held);
+  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&held, faults[i]);
+  pthread_sigmask(SIG_BLOCK, &held, before);
+}
+
+void kernels_release_signals(const sigset_t *before) { pthread_sigmask(SIG_SETMASK, before, 0); }
+
 #if defined(__linux__)
 /* Of the OpenMP runtime that oneDNN uses; they hold for the calling thread. */
 extern int omp_get_max_threads(void);

@@ -665,8 +665,18 @@ static void begin_convolutions(const kernels_operation *operations, int64_t coun
   kernels_parallel(threads, begin_some, &b);
 }
 
+static bool runs_generated_code(const kernels_operation *operations, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    if (kernels_is_large_product(&operations[i]) || kernels_is_convolution(&operations[i])) return true;
+  }
+  return false;
+}
+
 void kernels_execute(const kernels_operation *operations, int64_t count, kernels_run *run) {
   kernels_enter();
+  sigset_t signals;
+  bool holds_signals = runs_generated_code(operations, count);
+  if (holds_signals) kernels_hold_signals(&signals);
   begin_convolutions(operations, count, run);
   for (int64_t i = 0; i < count;) {
     const kernels_operation *o = &operations[i];
@@ -685,6 +695,7 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
     take_time(o, (double)o->rows, begin);
     i++;
   }
+  if (holds_signals) kernels_release_signals(&signals);
   kernels_leave();
 }
 

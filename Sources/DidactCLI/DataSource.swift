@@ -83,12 +83,13 @@ enum DataSource {
     labels: Int?, table: TableOptions? = nil, categorical: [String] = [], for trainer: Trainer? = nil, seed: UInt64
   ) throws -> Dataset {
     let dataset = try complete(seed: seed, table, categorical: categorical, for: trainer)
-    if case .csv = self, dataset.encoding?.hasHeader == false, let first = dataset.labels.first, first >= 0,
+    if case .csv = self, table?.header == nil, dataset.encoding?.hasHeader == false, let first = dataset.labels.first,
+      first >= 0,
       dataset.labels.count(where: { $0 == first }) == 1
     {
       warn(
         "the first line is taken for a row, but no other has its label \"\(dataset.classNames[first])\"; if it is a header, "
-          + "give the label column by name", in: name)
+          + "say --header yes", in: name)
     }
     guard let labels else { return dataset }
     do {
@@ -126,7 +127,8 @@ enum DataSource {
     case .csv(let path):
       if let trainer { return try table(path, for: trainer, options, readsLabels: readsLabels) }
       return try Dataset(
-        csv: path, labelColumn: options?.labelColumn, ignoring: options?.ignored ?? [], categorical: categorical)
+        csv: path, labelColumn: options?.labelColumn, ignoring: options?.ignored ?? [], categorical: categorical,
+        hasHeader: options?.hasHeader)
     case .npz(let path): return try Dataset(npz: path, knownClasses: classes, readsLabels: readsLabels)
     case .npy(let path):
       return try Dataset(npy: path, labels: readsLabels ? options?.labelFile : nil, knownClasses: classes)
@@ -193,7 +195,8 @@ enum DataSource {
     let names = trainer.featureNames.isEmpty ? (0..<inputs).map { "x\($0)" } : trainer.featureNames
     return try Dataset(
       csv: path, encoding: trainer.table ?? TableEncoding(numericColumns: names), labelColumn: options?.labelColumn,
-      ignoring: options?.ignored ?? [], knownClasses: trainer.namesOfClasses, readsLabels: readsLabels)
+      ignoring: options?.ignored ?? [], knownClasses: trainer.namesOfClasses, hasHeader: options?.hasHeader,
+      readsLabels: readsLabels)
   }
 
   /// - Throws: `DidactError.data` where the data does not have the columns that the model takes, or images of other lengths.

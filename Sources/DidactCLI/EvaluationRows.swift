@@ -42,13 +42,15 @@ struct EvaluationRows {
 
   /// - Parameters:
   ///   - features: rows that all have a label.
-  ///   - labels: their classes by number in `dataset`; classes match those of the model by name.
+  ///   - labels: their classes by number in `dataset`; classes match those of the model by name, or as equal numbers.
   /// - Throws: `DidactError.data` where the model knows the class of no row.
   init(
     _ features: Tensor, _ labels: [Int], of dataset: Dataset, _ part: Part, for trainer: Trainer, _ source: DataSource
   ) throws {
     let known = trainer.namesOfClasses, places = Dictionary(zip(known, known.indices)) { first, _ in first }
-    let indices = dataset.classNames.map { places[$0] }
+    // A class of pandas' may be 1.0 where the model has 1.
+    let numbers = known.map { Double($0) }
+    let indices = dataset.classNames.map { name in places[name] ?? Double(name).flatMap { numbers.firstIndex(of: $0) } }
     var counts = Array(repeating: 0, count: dataset.classNames.count)
     for label in labels where indices[label] == nil { counts[label] += 1 }
     unknown = counts.indices.filter { counts[$0] > 0 }.map { (dataset.classNames[$0], counts[$0]) }

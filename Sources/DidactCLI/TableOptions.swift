@@ -22,6 +22,17 @@ struct TableOptions: ParsableArguments {
       valueName: "file"))
   var labelFile: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Whether the first line of the CSV file is a header. (default: where a cell of it is text)", valueName: "yes|no"))
+  var header: Header?
+
+  enum Header: String, ExpressibleByArgument, CaseIterable {
+    case yes, no
+  }
+
+  var hasHeader: Bool? { header.map { $0 == .yes } }
+
   /// The columns of `--ignore`.
   var ignored: [String] { TableOptions.columns(ignoredList) }
 

@@ -185,7 +185,11 @@ struct Train: ParsableCommand {
       var hint = "; training needs at least two"
       if case .npy = source, table.labelFile == nil { hint += "; --label-file names the file that has them" }
       if case .csv = source, classCount == 0, table.labelColumn == nil {
-        hint = "; --label-column names the column of labels"
+        let columns = dataset.encoding?.hasHeader == true ? dataset.encoding?.columns.map(\.name) ?? [] : []
+        let more = columns.count > 20 ? " and \(columns.count - 20) more" : ""
+        hint =
+          "; --label-column names the column of labels"
+          + (columns.isEmpty ? "" : "; the columns are \(columns.prefix(20).joined(separator: ", "))\(more)")
       }
       throw DidactError(.data, "\(source.name): \(classCount == 0 ? "no labels" : "labels of a single class")\(hint)")
     }
@@ -384,6 +388,7 @@ struct Train: ParsableCommand {
     var command = "didact train --resume \(quoted(model)) --model \(quoted(model)) --data \(quoted(data))"
     if let labels { command += " --labels \(labels)" }
     if let column = table.labelColumn { command += " --label-column \(quoted(column))" }
+    if let header = table.header { command += " --header \(header.rawValue)" }
     if let columns = table.ignoredList { command += " --ignore \(quoted(columns))" }
     if let size = images.imageSize { command += " --image-size \(size)" }
     if images.skipCorrupt { command += " --skip-corrupt" }

@@ -161,4 +161,43 @@ import Testing
     let named = try Dataset(csv: directory.write("a,0,c\n1,x,3\n2,y,4\n", to: "named.csv"), labelColumn: "0")
     #expect(named.rows == 2 && named.classNames == ["x", "y"])
   }
+
+  @Test(arguments: ["0,1,2", "2019,2020,2021"])
+  func aFirstLineOfNumbersThatMayBeAHeaderHasToBeCalledOne(line: String) throws {
+    let directory = try TemporaryDirectory(), text = line + "\n5,6,0\n7,8,1\n"
+    let path = try directory.write(text, to: "a.csv"), last = String(line.split(separator: ",")[2])
+    for column in [nil, "2", last] {
+      expectError(
+        .data, containing: "a.csv: the first line, \(line), may be a header of numbers or a row", "--header yes"
+      ) {
+        _ = try Dataset(csv: path, labelColumn: column)
+      }
+    }
+    let named = try Dataset(csv: path, labelColumn: last, hasHeader: true)
+    #expect(
+      named.rows == 2 && named.classNames == ["0", "1"]
+        && named.featureNames == line.split(separator: ",").prefix(2).map(String.init))
+    #expect(try Dataset(csv: path, labelColumn: "2", hasHeader: false).rows == 3)
+    // A model without names of columns takes them by position, so that one more row would go unnoticed.
+    expectError(.data, containing: "may be a header") {
+      _ = try Dataset(csv: path, encoding: TableEncoding(numericColumns: ["x0", "x1", "x2"]))
+    }
+    #expect(
+      try Dataset(csv: path, encoding: TableEncoding(numericColumns: ["x0", "x1", "x2"]), hasHeader: true).rows == 2)
+    // Other numbers are rows, and text is a header.
+    #expect(try read("0,2,1\n1,1,1\n").rows == 2)
+    #expect(try read("0,1,2,label\n1,1,1,a\n").rows == 1)
+  }
+
+  @Test func aHeaderOfNumbersIsNoPlaceForOtherNumbers() throws {
+    let directory = try TemporaryDirectory(), path = try directory.write("5,6\n1,2\n", to: "b.csv")
+    let encoding = try #require(try Dataset(csv: directory.write("0,1\n1,2\n", to: "a.csv"), hasHeader: true).encoding)
+    expectError(.data, containing: "b.csv: the first line, 5,6, may be a header") {
+      _ = try Dataset(csv: path, encoding: encoding)
+    }
+    #expect(try Dataset(csv: path, encoding: encoding, hasHeader: false).rows == 2)
+    expectError(.data, containing: "no column \"0\"") {
+      _ = try Dataset(csv: path, encoding: encoding, hasHeader: true)
+    }
+  }
 }

@@ -63,7 +63,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "None", "<NA>", "NaT", "unlabeled", "Unlabelled", "UNLABELED", "-1", "-1.0", "\u{2212}1", "na", "Null", "NAN",
+    "None", "<NA>", "NaT", "unlabeled", "Unlabelled", "UNLABELED", "-1", "-1.0", "\u{2212}1", "#N/A", "na", "Null",
+    "NAN",
     "N/a",
   ])
   func textsThatMayMeanNoLabelAreRefused(text: String) throws {
@@ -80,7 +81,43 @@ import Testing
     #expect(try readArrays(labels, knownClasses: ["a", text]).labels.filter { $0 < 0 }.isEmpty)
   }
 
-  @Test(arguments: ["none", "nat", "Unlabeled cat", "-2", "-11", "missing", "unknown"])
+  @Test(arguments: ["none", "Missing", "unknown", "-", "."])
+  func aClassThatMayBeAMarkIsWarnedOf(text: String) throws {
+    for data in [try read(["a", text, "b"]), try readArrays(["a", text, "b"])] {
+      #expect(data.labels.allSatisfy { $0 >= 0 } && data.classNames.contains(text))
+      #expect(data.warnings.map(\.code) == [.labelText])
+      #expect(data.warnings.first?.message.contains("\"\(text)\" (1 row) is taken for a class") == true)
+    }
+    #expect(try readArrays(["a", text, "b"], knownClasses: ["a", "b", text]).warnings.isEmpty)
+  }
+
+  @Test func labelsThatDifferInCapitalsAreWarnedOf() throws {
+    for data in [try read(["True", "False", "true"]), try readArrays(["True", "False", "true"])] {
+      #expect(data.classNames == ["False", "True", "true"])
+      #expect(data.warnings.first?.message.contains("\"True\" and \"true\" differ in capitals alone") == true)
+    }
+  }
+
+  @Test func blanksAroundALabelMeanNothing() throws {
+    let data = try readArrays(["a", " ? ", "b", "  "])
+    #expect(data.labels == [0, -1, 1, -1] && data.warnings.count == 1)
+    expectError(.data, containing: "\"a \" in row 2", "other blanks around it") {
+      _ = try readArrays(["a", "b", "a "])
+    }
+    expectError(.data, containing: "\" None\"") { _ = try readArrays(["a", "b", " None"]) }
+  }
+
+  @Test func aClassThatTheModelKnowsIsOneWhateverItLooksLike() throws {
+    let known = ["EU", "NA", "?"]
+    #expect(try readArrays(["EU", "NA", "?", ""], knownClasses: known).labels == [1, 2, 0, -1])
+    let directory = try TemporaryDirectory()
+    let path = try directory.write("x,kind\n1,EU\n2,NA\n3,\n", to: "b.csv")
+    let encoding = try #require(try read(["a", "b"]).encoding)
+    let data = try Dataset(csv: path, encoding: encoding, knownClasses: known)
+    #expect(data.classNames == ["EU", "NA"] && data.labels == [0, 1, -1] && data.warnings.isEmpty)
+  }
+
+  @Test(arguments: ["nat", "Unlabeled cat", "-2", "-11", "unknown thing"])
   func otherTextsAreClasses(text: String) throws {
     for data in [try read(["a", text, "b"]), try readArrays(["a", text, "b"])] {
       #expect(data.labels.allSatisfy { $0 >= 0 } && data.classNames.contains(text) && data.warnings.isEmpty)
@@ -95,6 +132,27 @@ import Testing
       expectError(.data, containing: "\"-1\"") { _ = try read(["-1"] + others) }
     }
     expectError(.data, containing: "integers, where -1 is none") { _ = try readArrays(["-1", "0", "1"]) }
+  }
+
+  /// Labels as numbers: −1 and 1 alone are two classes, else −1 is none, and so is NaN.
+  @Test func numbersThatAreNoLabel() throws {
+    let directory = try TemporaryDirectory(), path = directory.path("X.npy"), labels = directory.path("y.npy")
+    func read(_ values: Tensor, knownClasses: [String]? = nil) throws -> Dataset {
+      try writeNPY(randomTensor(Shape(values.count, 2), seed: 1), to: path)
+      try writeNPY(values, to: labels)
+      return try Dataset(npy: path, labels: labels, knownClasses: knownClasses)
+    }
+    func integers(_ values: [Int]) throws -> Tensor { try Tensor(values) }
+    #expect(try read(integers([-1, 1, 1])).classNames == ["-1", "1"])
+    #expect(try read(integers([-1, 1, 0])).labels == [-1, 1, 0])
+    #expect(try read(integers([-1, 1, 1]), knownClasses: ["0", "1"]).labels == [-1, 0, 0])
+    #expect(try read(integers([-1, 0]), knownClasses: ["-1", "0"]).labels == [0, 1])
+    let floats = try Tensor([0, 1, .nan, -1], shape: Shape(4))
+    #expect(try read(floats).labels == [0, 1, -1, -1])
+    #expect(try read(floats).classNames == ["0", "1"])
+    expectError(.data, containing: "row 1: 0.5 is not a whole number") {
+      _ = try read(Tensor([0, 0.5], shape: Shape(2)))
+    }
   }
 
   @Test func labelsOfNoUseAreNotJudged() throws {

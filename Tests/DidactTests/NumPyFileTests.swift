@@ -184,7 +184,6 @@ import Testing
     expectError(.data, containing: "X_unlabelled", "Did you mean \"X_unlabeled\"") {
       _ = try Dataset(npz: fixture("misspelt.npz"))
     }
-    expectError(.data, containing: "y holds float64") { _ = try Dataset(npz: fixture("float_labels.npz")) }
     expectError(.shape, containing: "2 labels for 4 rows") { _ = try Dataset(npz: fixture("few_labels.npz")) }
   }
 

@@ -2,8 +2,8 @@ extension Dataset {
   /// Reads a table with, perhaps, a column of labels (RFC 4180, UTF-8, comma-separated), and learns how its columns
   /// become features: see `encoding`.
   ///
-  /// The first line is a header if any cell of it outside the label column is neither a number nor missing. Features
-  /// are float64. Blank lines are skipped, and so are blanks around cells without quotes.
+  /// The first line is a header if any cell of it outside the label column is neither a number nor missing. One of 0, 1, 2
+  /// and so on, or of years one after the other, may be either, and `hasHeader` has to say. Features are float64. Blank lines are skipped, and so are blanks around cells without quotes.
   ///
   /// The classes are the distinct labels, sorted by value where all are integers, else by character. An empty cell is no
   /// label. The words for a missing value below are none either, which `warnings` says. Other texts that may mean "no
@@ -19,16 +19,18 @@ extension Dataset {
   ///     header has one, else that no row has a label.
   ///   - ignored: columns that are no features, by name or index.
   ///   - categorical: columns that are categorical whatever they hold, by name or index.
+  ///   - hasHeader: whether the first line is a header; nil decides as above.
   /// - Throws: `DidactError.file`; `.invalidArgument` for an unknown column; `.data` with line and column for text
   ///   among numbers, numbers in another notation, infinity, rows of different lengths and quotes out of place; for
   ///   columns without a value, without a name, of one name, of texts that nearly all differ, or with more than
   ///   `TableEncoding.maximumCategories` categories; for labels that may mean "no label", that are numbers but not whole,
   ///   or that nearly all differ; for a column called nearly `label`; and for a table without commas.
   public init(
-    csv path: String, labelColumn: String? = nil, ignoring ignored: [String] = [], categorical: [String] = []
+    csv path: String, labelColumn: String? = nil, ignoring ignored: [String] = [], categorical: [String] = [],
+    hasHeader: Bool? = nil
   ) throws {
     self = try Dataset.readTable(path) { bytes in
-      let table = try CSVTable(bytes, labelColumn: labelColumn, ignoring: ignored)
+      let table = try CSVTable(bytes, labelColumn: labelColumn, ignoring: ignored, hasHeader: hasHeader)
       try table.checkLabelColumnIsThere(ignoring: ignored)
       let (encoding, rows) = try table.fittedEncoding(categorical: categorical)
       return try table.dataset(encoding, rows: rows, .classes)
@@ -45,15 +47,17 @@ extension Dataset {
   ///     feature.
   ///   - ignored: columns to leave out, beside those of the encoding.
   ///   - knownClasses: names of the model's classes, which are labels whatever they look like.
+  ///   - hasHeader: as above; where training's header was of numbers alone, a first line of other numbers may be either too.
   ///   - readsLabels: whether labels are read; if not, no row has one, and the label column may hold anything.
   /// - Throws: as above; `.data` for columns missing from or unknown to the encoding, and with line and column for text
   ///   in a numeric column. Labels that are no classes are not refused: the model knows its classes.
   public init(
     csv path: String, encoding: TableEncoding, labelColumn: String? = nil, ignoring ignored: [String] = [],
-    knownClasses: [String] = [], readsLabels: Bool = true
+    knownClasses: [String] = [], hasHeader: Bool? = nil, readsLabels: Bool = true
   ) throws {
     self = try Dataset.readTable(path) { bytes in
-      let table = try CSVTable(bytes, labelColumn: labelColumn, ignoring: ignored, encoding: encoding)
+      let table = try CSVTable(
+        bytes, labelColumn: labelColumn, ignoring: ignored, hasHeader: hasHeader, encoding: encoding)
       var rows = 0
       try table.forEachRow { _, _ in rows += 1 }
       return try table.dataset(encoding, rows: rows, readsLabels ? .labels(knownClasses: knownClasses) : .none)
@@ -92,7 +96,8 @@ extension CSVTable {
     }
     var encoder = CSVEncoder(self, encoding)
     // Labels are numbered as they come, and renumbered once all are known.
-    var texts = LabelTexts(.column(labelColumn.map { "column \(name($0))" } ?? ""))
+    let knownClasses = if case .labels(let classes) = use { classes } else { [String]() }
+    var texts = LabelTexts(.column(labelColumn.map { "column \(name($0))" } ?? ""), knownClasses: knownClasses)
     var labels: [Int] = []
     labels.reserveCapacity(rows)
     let readColumn = if case .none = use { nil as Int? } else { labelColumn }
@@ -103,14 +108,11 @@ extension CSVTable {
       labels.append(try readColumn.map { texts.add(try cells[$0].text(line: line), at: line) } ?? -1)
     }
     var warnings = texts.warnings
-    switch use {
-    case .none: break
-    case .classes:
-      try texts.checkNoneIsDoubtful(among: texts.names, knownClasses: [])
-      try texts.checkNumbersAreWrittenAlike()
+    if readColumn != nil { try texts.checkNoneIsDoubtful(among: texts.names) }
+    if case .classes = use {
+      try texts.checkLabelsAreWrittenAlike()
       try texts.checkAreNoMeasurements(among: texts.names)
       if let warning = try texts.checkRepeat(rows: rows) { warnings.append(warning) }
-    case .labels(let knownClasses): try texts.checkNoneIsDoubtful(among: texts.names, knownClasses: knownClasses)
     }
 
     let classNames = TableEncoding.sorted(texts.names)

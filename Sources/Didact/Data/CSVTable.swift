@@ -9,7 +9,8 @@ struct CSVTable {
   let featureColumns: [Int]
 
   init(
-    _ bytes: UnsafeRawBufferPointer, labelColumn: String?, ignoring ignored: [String], encoding: TableEncoding? = nil
+    _ bytes: UnsafeRawBufferPointer, labelColumn: String?, ignoring ignored: [String], hasHeader: Bool?,
+    encoding: TableEncoding? = nil
   ) throws {
     self.bytes = bytes
     guard bytes.contains(UInt8(ascii: "\n")) || !bytes.contains(UInt8(ascii: "\r")) else {
@@ -26,7 +27,7 @@ struct CSVTable {
     var second: [CSVCell] = []
     _ = try reader.readRecord(into: &second)
     let (header, label) = try CSVTable.interpret(
-      first, cells, above: second, labelColumn, usual: usual, known: encoding)
+      first, cells, above: second, labelColumn, usual: usual, known: encoding, hasHeader: hasHeader)
     self.header = header
     self.labelColumn = label
     columnCount = cells.count
@@ -99,17 +100,36 @@ struct CSVTable {
     return isSwapped || editDistance(name, other) <= 1
   }
 
+  /// Whether a line of numbers may be a header: numbers of columns from 0 on, as pandas writes, years one after the other,
+  /// or any numbers where the columns of training were called by numbers.
+  private static func mayBeHeader(_ cells: [String], known: TableEncoding?) -> Bool {
+    guard cells.allSatisfy({ LabelTexts.number($0) != nil }) else { return false }
+    if let known, known.hasHeader, known.columns.allSatisfy({ LabelTexts.number($0.name) != nil }) { return true }
+    let numbers = cells.compactMap { Int($0) }
+    guard numbers.count == cells.count, numbers.count > 2, let first = numbers.first else { return false }
+    return (first == 0 || (1800..<2200).contains(first))
+      && zip(numbers, numbers.dropFirst()).allSatisfy { $1 == $0 + 1 }
+  }
+
   /// Whether the first line is a header, and which column has the labels.
   /// - Parameters:
   ///   - second: the line below, empty where there is none.
   ///   - usual: names that the label column may have where none is given.
   ///   - known: columns whose names make a header, numbers or not.
+  ///   - hasHeader: whether it is one, where that is said.
   private static func interpret(
     _ first: [CSVCell], _ cells: [String], above second: [CSVCell], _ labelColumn: String?, usual: [String],
-    known: TableEncoding?
+    known: TableEncoding?, hasHeader: Bool?
   ) throws -> (header: [String]?, labelColumn: Int?) {
+    if hasHeader == false { return (nil, try labelColumn.map { try column($0, nil, count: cells.count) }) }
     let names = known.flatMap { $0.hasHeader ? Set($0.columns.map(\.name)) : nil }
-    let isKnown = names?.isSubset(of: cells) ?? false
+    let isKnown = hasHeader == true || names?.isSubset(of: cells) ?? false
+    if !isKnown, mayBeHeader(cells, known: known) {
+      let start = cells.prefix(5).joined(separator: ",") + (cells.count > 5 ? ",…" : "")
+      throw DidactError(
+        .data,
+        "the first line, \(start), may be a header of numbers or a row; say which it is: --header yes or --header no")
+    }
     func isHeader(ignoring ignored: Int?) -> Bool {
       isKnown || first.indices.contains { $0 != ignored && first[$0].isText }
     }

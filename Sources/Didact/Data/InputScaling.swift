@@ -25,7 +25,8 @@ public struct InputScaling: Sendable {
   /// Fitted on blocks of rows [N, inputs]; nil for `.none`.
   /// - Parameters:
   ///   - rows: how many there are in all blocks.
-  ///   - forEachBlock: calls what it is given with one block after the other; used twice.
+  ///   - forEachBlock: calls what it is given with one block of float64 after the other; used twice.
+  /// - Throws: `DidactError.data` where the squares of a column's values are too large for float64.
   init?(_ kind: Kind, rows: Int, of extent: Extent, _ forEachBlock: ((Tensor) throws -> Void) throws -> Void) throws {
     guard kind != .none else { return nil }
     let inputs = extent.count
@@ -56,6 +57,10 @@ public struct InputScaling: Sendable {
       }
       for c in 0..<period {
         let deviation = scale[c].squareRoot()
+        guard deviation.isFinite else {
+          let name = kind == .channel ? "channel \(c)" : extent.place(of: c)
+          throw DidactError(.data, "X, \(name): its values are too large to be scaled; give them in another unit")
+        }
         // Rounding leaves a constant column a deviation of about 1e-16 of its mean.
         scale[c] = deviation > 1e-12 * abs(mean[c]) ? deviation : 1
         if isIndicator[c] { (mean[c], scale[c]) = (0, 1) }

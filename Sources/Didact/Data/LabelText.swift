@@ -1,10 +1,11 @@
 /// The meaning of the texts in a column of labels: one rule for every file that has labels as text.
 ///
-/// - An empty text is no label.
+/// - The name of a class that a model knows is that class.
+/// - An empty text is no label. Blanks around a text do not count here.
 /// - A word for a missing value (`LabelTexts.missingWords`) is no label either, and a warning says so.
 /// - A text that means "no label" elsewhere (`LabelTexts.isDoubtful`) is refused: it may be a class or a mark, and a
-///   wrong guess would train a class of rows without labels. So are numbers that are written in two ways.
-/// - Every other text is the name of a class.
+///   wrong guess would train a class of rows without labels. So are two spellings of one label.
+/// - Every other text is the name of a class; a warning names those that may be a mark (`LabelTexts.suspects`).
 struct LabelTexts {
   /// Where labels are from, for messages.
   enum Origin {
@@ -15,6 +16,8 @@ struct LabelTexts {
   }
 
   let origin: Origin
+  /// Names of a model's classes, which are labels whatever they look like.
+  private let knownClasses: Set<String>
   /// The distinct labels in the order in which they come.
   private(set) var names: [String] = []
   /// For each of `names`, how many rows have it and where the first of them is.
@@ -28,18 +31,27 @@ struct LabelTexts {
   /// Words that say that a label is missing. The features of tables have the same.
   static let missingWords = CSVCell.missingWords
 
+  /// Words that are classes more often than marks, in small letters.
+  static let suspects: Set<String> = ["none", "nil", "missing", "unknown", "undefined", "-", "--", "."]
+
   /// Whether a text may mean that there is no label, or may be the name of a class.
   static func isDoubtful(_ text: String) -> Bool {
-    let lowercase = text.lowercased()
-    return ["None", "<NA>", "NaT"].contains(text) || ["unlabeled", "unlabelled"].contains(lowercase)
+    let text = trimmed(text), lowercase = text.lowercased()
+    return ["None", "<NA>", "NaT", "#N/A"].contains(text) || ["unlabeled", "unlabelled"].contains(lowercase)
       || missingWordsInSmallLetters.contains(lowercase) && !missingWords.contains(text) || number(text) == -1
   }
 
   private static let missingWordsInSmallLetters = Set(missingWords.map { $0.lowercased() })
 
+  /// A text without blanks around it.
+  static func trimmed(_ text: String) -> String {
+    let start = text.drop { $0.isWhitespace }
+    return String(start[..<(start.lastIndex { !$0.isWhitespace }.map { start.index(after: $0) } ?? start.startIndex)])
+  }
+
   /// The value of a text that is a finite number.
   static func number(_ text: String) -> Double? {
-    var text = text
+    var text = trimmed(text)
     // The minus sign of typesetters.
     if text.hasPrefix("\u{2212}") { text = "-" + text.dropFirst() }
     // Swift reads hexadecimal digits and words such as "infinity" too.
@@ -47,21 +59,26 @@ struct LabelTexts {
     return number.isFinite ? number : nil
   }
 
-  init(_ origin: Origin) { self.origin = origin }
+  /// - Parameter knownClasses: names of a model's classes, which are labels whatever they look like.
+  init(_ origin: Origin, knownClasses: [String] = []) {
+    self.origin = origin
+    self.knownClasses = Set(knownClasses)
+  }
 
   // MARK: - Collecting
 
   /// Takes the label of one row.
   /// - Returns: the number of the label in `names`, or −1 for no label.
   mutating func add(_ text: String, at place: Int) -> Int {
-    if text.isEmpty || LabelTexts.missingWords.contains(text) {
-      if !text.isEmpty { missingCounts[text, default: 0] += 1 }
-      if firstMissing == nil { firstMissing = (text, place) }
-      return -1
-    }
     if let number = numbers[text] {
       rowCounts[number] += 1
       return number
+    }
+    let word = LabelTexts.trimmed(text)
+    if word.isEmpty || LabelTexts.missingWords.contains(word), !knownClasses.contains(text) {
+      if !word.isEmpty { missingCounts[word, default: 0] += 1 }
+      if firstMissing == nil { firstMissing = (text, place) }
+      return -1
     }
     numbers[text] = names.count
     names.append(text)
@@ -72,24 +89,44 @@ struct LabelTexts {
 
   // MARK: - Judging
 
-  /// Says which words were taken for no label, and in how many rows.
+  /// Says which words were taken for no label, or for a class though they may mean none, and in how many rows.
   var warnings: [Warning] {
-    guard !missingCounts.isEmpty else { return [] }
-    let words = missingCounts.sorted { $0.key < $1.key }
-      .map { "\"\($0.key)\" (\($0.value) \($0.value == 1 ? "row" : "rows"))" }
-    return [
-      Warning(
-        .labelText,
-        "\(subject): \(words.joined(separator: ", ")) \(words.count == 1 ? "is" : "are") taken for no label; "
-          + "\(emptyAdvice) to say so yourself, or rename the class if it is one")
-    ]
+    func listed(_ words: [(String, Int)]) -> String {
+      let texts = words.sorted { $0.0 < $1.0 }.map { "\"\($0)\" (\($1) \($1 == 1 ? "row" : "rows"))" }
+      return texts.joined(separator: ", ") + (texts.count == 1 ? " is" : " are")
+    }
+    var found: [Warning] = []
+    if !missingCounts.isEmpty {
+      found.append(
+        Warning(
+          .labelText,
+          "\(subject): \(listed(missingCounts.map { ($0.key, $0.value) })) taken for no label; \(emptyAdvice) to say so "
+            + "yourself, or rename the class if it is one"))
+    }
+    let suspects = names.indices.filter {
+      LabelTexts.suspects.contains(LabelTexts.trimmed(names[$0]).lowercased()) && !knownClasses.contains(names[$0])
+    }
+    if !suspects.isEmpty {
+      found.append(
+        Warning(
+          .labelText,
+          "\(subject): \(listed(suspects.map { (names[$0], rowCounts[$0]) })) taken for a class; if it means that there is no "
+            + "label, \(emptyAdvice)"))
+    }
+    let spellings = Dictionary(grouping: names.filter { !knownClasses.contains($0) }) { $0.lowercased() }
+    if let alike = spellings.values.first(where: { $0.count > 1 }) {
+      found.append(
+        Warning(
+          .labelText,
+          "\(subject): the labels \"\(alike[0])\" and \"\(alike[1])\" differ in capitals alone and are two classes; write them "
+            + "alike if they are one"))
+    }
+    return found
   }
 
-  /// - Parameters:
-  ///   - names: all labels of the data, those of other arrays too.
-  ///   - knownClasses: texts that are names of classes, whatever they look like.
+  /// - Parameter names: all labels of the data, those of other arrays too.
   /// - Throws: `DidactError.data` for a text that may mean "no label", with its place.
-  func checkNoneIsDoubtful(among names: some Collection<String>, knownClasses: [String]) throws {
+  func checkNoneIsDoubtful(among names: some Collection<String>) throws {
     let values = Set(names.map { LabelTexts.number($0) })
     // Two classes may be called -1 and 1, as they are for a support vector machine.
     let areSigns = values == [-1, 1]
@@ -118,16 +155,17 @@ struct LabelTexts {
         + "such as c\(name)")
   }
 
-  /// - Throws: `DidactError.data` where two labels are one number, such as 1 and 1.0, which would be two classes.
-  func checkNumbersAreWrittenAlike() throws {
-    var places: [Double: Int] = [:]
+  /// - Throws: `DidactError.data` where two labels are one number, such as 1 and 1.0, or one text but for blanks around it:
+  ///   they would be two classes.
+  func checkLabelsAreWrittenAlike() throws {
+    var places: [String: Int] = [:]
     for (index, name) in names.enumerated() {
-      guard let value = LabelTexts.number(name) else { continue }
-      guard let first = places.updateValue(index, forKey: value) else { continue }
+      let label = LabelTexts.number(name).map { "number \($0)" } ?? "text \(LabelTexts.trimmed(name))"
+      guard let first = places.updateValue(index, forKey: label) else { continue }
       throw DidactError(
         .data,
-        "\(subject): the labels \"\(names[first])\" \(place(first)) and \"\(name)\" \(place(index)) are one number, but would be "
-          + "two classes; write them alike")
+        "\(subject): the labels \"\(names[first])\" \(place(first)) and \"\(name)\" \(place(index)) would be two classes, but are "
+          + "one \(label.hasPrefix("number") ? "number" : "text with other blanks around it"); write them alike")
     }
   }
 

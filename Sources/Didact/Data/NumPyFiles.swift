@@ -1,14 +1,14 @@
 extension Dataset {
   /// Reads an `.npz` file with the arrays `X`, `y`, `X_unlabeled`, `X_test` and `y_test`, of which only `X` is required.
   ///
-  /// The features are matrices, or images [N, height, width, channels] or [N, height, width]. Labels are integers, −1 for
-  /// none, or strings, empty for none; the classes are the sorted distinct labels of `y` and `y_test`. Words for a missing
+  /// The features are matrices, or images [N, height, width, channels] or [N, height, width]. Labels are whole numbers,
+  /// −1 or NaN for none, unless −1 and 1 are all, or strings, empty for none; the classes are the sorted distinct labels of `y` and `y_test`. Words for a missing
   /// value, `?`, `NA`, `N/A`, `n/a`, `NaN`, `nan`, `NULL` and `null`, are none too, which `warnings` says. Other strings
   /// that may mean "no label" are an error: `None`, `<NA>`, `NaT`, `unlabeled`, `unlabelled`, and `-1` unless the classes
   /// are -1 and 1. Other arrays are ignored, which `warnings` says, unless their name looks like one of these misspelt.
   /// - Parameters:
   ///   - knownClasses: names of a model's classes, which are labels whatever they look like; nil where there is no model,
-  ///     and labels that are numbers but not whole, or that nearly all differ, are refused.
+  ///     and texts of numbers that are not whole, and labels that nearly all differ, are refused.
   ///   - readsLabels: whether `y` and `y_test` are read; if not, no row has a label.
   /// - Throws: `DidactError.file`, `.format` for a malformed archive or array, `.shape`, `.data`; all name file and array.
   public init(npz path: String, knownClasses: [String]? = nil, readsLabels: Bool = true) throws {
@@ -51,10 +51,13 @@ extension Dataset {
     guard let features = try readMatrix("X") else {
       throw DidactError(.data, "no array \"X\"; there are \(archive.entries.map(\.name).joined(separator: ", "))")
     }
-    let labels = readsLabels ? try LabelColumn(named: "y", in: archive) : nil
-    let testLabels = readsLabels ? try LabelColumn(named: "y_test", in: archive) : nil
+    var columns =
+      readsLabels
+      ? try ["y", "y_test"].compactMap { try LabelColumn(named: $0, in: archive, knownClasses: knownClasses) } : []
+    LabelColumn.decideMinusOne(&columns, knownClasses: knownClasses)
+    let classes = try LabelColumn.classes(of: columns)
+    let labels = columns.first { $0.name == "y" }, testLabels = columns.first { $0.name == "y_test" }
     try testLabels?.checkIsComplete()
-    let columns = [labels, testLabels].compactMap(\.self), classes = try LabelColumn.classes(of: columns)
     let unlabeled = try readMatrix("X_unlabeled")
     let warnings = try LabelColumn.check(
       columns, classes, knownClasses: knownClasses, unlabeledRows: unlabeled?.rows ?? 0)
@@ -114,7 +117,7 @@ extension Dataset {
   /// stay in the file and are read where they are, so that they may be larger than memory: neither file may be shortened
   /// meanwhile. Other types and orders are converted in memory.
   /// - Parameters:
-  ///   - labelPath: integers, −1 for none, or strings, as in an `.npz` file, one for each row; nil for no labels.
+  ///   - labelPath: whole numbers, −1 or NaN for none, or strings, as in an `.npz` file, one for each row; nil for no labels.
   ///   - knownClasses: as for `.npz` files.
   /// - Throws: as for `.npz` files.
   public init(npy path: String, labels labelPath: String? = nil, knownClasses: [String]? = nil) throws {
@@ -130,11 +133,14 @@ extension Dataset {
     var classes: [Label] = [], column: LabelColumn?, warnings: [Warning] = []
     if let labelPath {
       do {
-        let read = try LabelColumn(NumPyArray(readFile(labelPath)), called: "the array")
-        classes = try LabelColumn.classes(of: [read])
-        warnings = try LabelColumn.check([read], classes, knownClasses: knownClasses, unlabeledRows: 0)
+        var columns = [
+          try LabelColumn(NumPyArray(readFile(labelPath)), called: "the array", knownClasses: knownClasses)
+        ]
+        LabelColumn.decideMinusOne(&columns, knownClasses: knownClasses)
+        classes = try LabelColumn.classes(of: columns)
+        warnings = try LabelColumn.check(columns, classes, knownClasses: knownClasses, unlabeledRows: 0)
           .map { $0.at(labelPath) }
-        column = read
+        column = columns[0]
       } catch let error as DidactError {
         throw error.at(labelPath)
       }
@@ -183,7 +189,6 @@ private enum Label: Hashable, Comparable, CustomStringConvertible {
   case integer(Int)
   case text(String)
 
-  var isNone: Bool { self == .integer(-1) || self == .text("") }
   var description: String {
     switch self {
     case .integer(let value): String(value)
@@ -195,30 +200,28 @@ private enum Label: Hashable, Comparable, CustomStringConvertible {
 /// The labels of one array.
 private struct LabelColumn {
   let name: String
-  let labels: [Label]
-  /// The labels, where they are texts; nil for integers.
+  /// Nil for rows without one.
+  private(set) var labels: [Label?]
+  /// The labels, where they are texts; nil for numbers.
   let texts: LabelTexts?
 
   /// Nil where the archive has no such array.
-  init?(named name: String, in archive: ZipArchive) throws {
+  init?(named name: String, in archive: ZipArchive, knownClasses: [String]?) throws {
     guard let array = try NumPyArray(named: name, in: archive) else { return nil }
-    try self.init(array, called: name)
+    try self.init(array, called: name, knownClasses: knownClasses)
   }
 
-  init(_ array: NumPyArray, called name: String) throws {
+  init(_ array: NumPyArray, called name: String, knownClasses: [String]?) throws {
     let shape: Shape
     self.name = name
     switch array {
     case .text(let strings, let textShape):
-      var texts = LabelTexts(.array(name))
-      labels = strings.enumerated().map { row, text in .text(texts.add(text, at: row) < 0 ? "" : text) }
+      var texts = LabelTexts(.array(name), knownClasses: knownClasses ?? [])
+      labels = strings.enumerated().map { row, text in texts.add(text, at: row) < 0 ? nil : .text(text) }
       self.texts = texts
       shape = textShape
     case .numbers(let tensor):
-      guard tensor.elementType == .int64 || tensor.elementType == .uint8 else {
-        throw DidactError(.data, "\(name) holds \(tensor.elementType); labels are integers, with -1 for none, or text")
-      }
-      labels = (0..<tensor.count).map { .integer(tensor.integer(at: $0)) }
+      labels = try (0..<tensor.count).map { try LabelColumn.label(tensor, $0, name) }
       texts = nil
       shape = tensor.shape
     }
@@ -227,10 +230,39 @@ private struct LabelColumn {
     }
   }
 
+  /// - Returns: an integer, or nil for NaN.
+  /// - Throws: `DidactError.data` for a number that is not whole.
+  private static func label(_ tensor: Tensor, _ row: Int, _ name: String) throws -> Label? {
+    switch tensor.elementType {
+    case .int64, .uint8: return .integer(tensor.integer(at: row))
+    case .float32, .float64:
+      let value = tensor[row]
+      if value.isNaN { return nil }
+      guard let whole = Int(exactly: value) else {
+        throw DidactError(
+          .data,
+          "\(name), row \(row): \(value) is not a whole number; labels are whole numbers, with -1 or NaN for none, or text"
+        )
+      }
+      return .integer(whole)
+    }
+  }
+
+  /// -1 is no label, unless a model has such a class or -1 and 1 are all labels, as for a support vector machine.
+  static func decideMinusOne(_ columns: inout [LabelColumn], knownClasses: [String]?) {
+    let isClass =
+      knownClasses?.contains("-1")
+      ?? (Set(columns.flatMap(\.labels).compactMap(\.self)) == [.integer(-1), .integer(1)])
+    guard !isClass else { return }
+    for index in columns.indices {
+      columns[index].labels = columns[index].labels.map { $0 == .integer(-1) ? nil : $0 }
+    }
+  }
+
   /// - Throws: `DidactError.data` for a row without a label, which cannot be measured.
   func checkIsComplete() throws {
-    guard let row = labels.firstIndex(where: \.isNone) else { return }
-    let text = texts.map { "\"\($0.firstMissing?.text ?? "")\"" } ?? "-1"
+    guard let row = labels.firstIndex(of: nil) else { return }
+    let text = texts.map { "\"\($0.firstMissing?.text ?? "")\"" } ?? "-1 or NaN"
     throw DidactError(
       .data, "\(name), row \(row): \(text) is no label to measure with; leave the row out of X_test and y_test")
   }
@@ -249,12 +281,12 @@ private struct LabelColumn {
     var warnings: [Warning] = []
     for column in columns {
       guard let texts = column.texts else { continue }
-      try texts.checkNoneIsDoubtful(among: names, knownClasses: knownClasses ?? [])
+      try texts.checkNoneIsDoubtful(among: names)
       warnings += texts.warnings
     }
     guard knownClasses == nil else { return warnings }
     for column in columns {
-      try column.texts?.checkNumbersAreWrittenAlike()
+      try column.texts?.checkLabelsAreWrittenAlike()
       try column.texts?.checkAreNoMeasurements(among: names)
     }
     // The labels to learn from repeat; a test part may have one row a class.
@@ -270,24 +302,24 @@ private struct LabelColumn {
 
   private func checkRepeat(rows: Int) throws -> Warning? {
     if let texts { return try texts.checkRepeat(rows: rows) }
-    guard let first = labels.firstIndex(where: { !$0.isNone }) else { return nil }
-    let labeled = labels.count { !$0.isNone }, distinct = Set(labels).count { !$0.isNone }
+    let known = labels.compactMap(\.self)
+    guard let first = known.first, let row = labels.firstIndex(of: first) else { return nil }
     return try LabelTexts.checkRepeat(
-      distinct: distinct, labeled: labeled, rows: rows, "\(name): ", first: "\(labels[first]) in row \(first)")
+      distinct: Set(known).count, labeled: known.count, rows: rows, "\(name): ", first: "\(first) in row \(row)")
   }
 
   /// The distinct labels, sorted.
   static func classes(of columns: [LabelColumn]) throws -> [Label] {
-    let classes = Set(columns.flatMap(\.labels)).filter { !$0.isNone }.sorted()
+    let classes = Set(columns.flatMap(\.labels).compactMap(\.self)).sorted()
     if case .integer? = classes.first, case .text? = classes.last {
-      throw DidactError(.data, "y and y_test hold integers and text; use one kind of label")
+      throw DidactError(.data, "y and y_test hold numbers and text; use one kind of label")
     }
     return classes
   }
 
   func indices(in classes: [Label]) -> [Int] {
     let indices = Dictionary(uniqueKeysWithValues: classes.enumerated().map { ($1, $0) })
-    return labels.map { indices[$0] ?? -1 }
+    return labels.map { label in label.flatMap { indices[$0] } ?? -1 }
   }
 }
 

@@ -162,6 +162,8 @@ struct NumPyHeader {
       if let length = Int(text.dropFirst(2)), (1...Int(Int32.max)).contains(length) { return .text(length) }
     case "|O":
       throw DidactError(.format, "it holds Python objects, which are not read; give it a dtype, such as float32 or str")
+    case _ where text.hasPrefix("|S"):
+      throw DidactError(.format, "it holds text as bytes, which is not read; save it with .astype(str)")
     default: break
     }
     throw DidactError(

@@ -48,21 +48,31 @@ struct FitData {
   /// Fits the scaling to all rows where no fit has done so, and checks that they are finite once scaled.
   private static func scale(_ trainer: Trainer, _ parts: [(array: BorrowedArray, name: String)]) throws {
     let memory = TensorPool()
-    func forEachBlock(_ body: (Tensor) throws -> Void) throws {
+    func forEachBlock(_ body: (_ rows: BorrowedArray, _ name: String, _ firstRow: Int) throws -> Void) throws {
       for (array, name) in parts {
-        for start in stride(from: 0, to: array.rows, by: 4096) {
-          let rows = start..<min(array.rows, start + 4096)
-          try body(try trainer.prepared(array.rows(rows), name, in: memory, firstRow: start))
+        let most = max(1, min(4096, (1 << 22) / max(1, array.columns)))
+        for start in stride(from: 0, to: array.rows, by: most) {
+          try body(array.rows(start..<min(array.rows, start + most)), name, start)
         }
       }
     }
     if trainer.scaling == nil, trainer.steps == 0 {
       let kind: InputScaling.Kind = try trainer.configuration.choice("input_scaling")
       let count = parts.reduce(0) { $0 + $1.array.rows }
-      let fitted = try InputScaling(kind, rows: count, of: trainer.student.specification.extent, forEachBlock)
+      let fitted = try InputScaling(kind, rows: count, of: trainer.student.specification.extent) { body in
+        try forEachBlock { rows, name, firstRow in
+          _ = try trainer.prepared(rows, name, in: memory, firstRow: firstRow)
+          // As they are given: in float32 a column far from 0 would lose what it differs by, and a constant one its mean.
+          let block = try memory.tensor(Shape(rows.rows, rows.columns), .float64)
+          _ = ReferenceKernels<Double>().convert(block, rows, mean: nil, scale: nil)
+          try body(block)
+        }
+      }
       try trainer.writing { trainer.scaling = fitted }
     }
-    try forEachBlock { _ in }
+    try forEachBlock { rows, name, firstRow in
+      _ = try trainer.prepared(rows, name, in: memory, firstRow: firstRow)
+    }
   }
 }
 

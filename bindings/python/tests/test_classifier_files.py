@@ -174,7 +174,7 @@ def test_a_file_of_a_trainer_becomes_a_classifier(tmp_path):
     trainer = didact.Trainer("supervised", didact.mlp(4, [8], 3), input_scaling="standard").fit(X, CODES, steps=30)
     for names, classes in (([], [0, 1, 2]), (["0", "1", "2"], [0, 1, 2]), (["-5", "3", "12"], [-5, 3, 12]),
                            (["0", "01", "2"], ["0", "01", "2"]), (["b", "a", "c"], ["b", "a", "c"]),
-                           (["1.0", "2.0", "3.0"], ["1.0", "2.0", "3.0"])):  # fmt: skip
+                           (["1.0", "2.0", "3.0"], [1.0, 2.0, 3.0]), (["1.0", "2.5", "3.0"], ["1.0", "2.5", "3.0"])):  # fmt: skip
         trainer.class_names = names
         trainer.save(path)
         classifier = Classifier.load(path)

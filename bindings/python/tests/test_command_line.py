@@ -561,10 +561,15 @@ def test_labels_in_arrays_follow_the_rule_of_tables(tmp_path):
         assert f'y: "{text}" is the label of 2 rows, first in row 3' in message and 'write ""' in message
         # Predictions need no labels.
         assert len(didact("predict", "--model", model, "--data", data).stdout.splitlines()) == 7
-    np.savez(data, X=X, y=np.array([0, 1, -1, 0, -1, 1]))
-    assert "no label" not in didact(*train).stderr
+    for labels in ([0, 1, -1, 0, -1, 1], [0, 1, np.nan, 0, np.nan, 1], [0.0, 1.0, -1.0, 0.0, np.nan, 1.0]):
+        np.savez(data, X=X, y=np.array(labels))
+        result = didact(*train)
+        assert "no label" not in result.stderr and "4 with labels" in result.stdout
+    # Of a support vector machine.
+    np.savez(data, X=X, y=np.array([-1, 1, -1, 1, -1, 1]))
+    assert "6 with labels" in didact(*train).stdout
     # What is measured has labels.
-    for labels, text in ((np.array([0, 1, -1]), "-1"), (np.array(["0", "1", ""]), '""'), (np.array(["0", "1", "NA"]), '"NA"')):
+    for labels, text in ((np.array([0, 1, -1]), "-1 or NaN"), (np.array(["0", "1", ""]), '""'), (np.array(["0", "1", "NA"]), '"NA"')):
         y = labels[[0, 1, 0, 1, 0, 1]]
         np.savez(data, X=X, y=y, X_test=X[:3], y_test=labels)
         assert f"y_test, row 2: {text} is no label to measure with" in failure(*train, code=1)

@@ -69,11 +69,58 @@ def test_text_that_numpy_made_of_nan():
 def test_one_number_in_two_spellings_is_refused(first, second):
     labels = np.where(np.arange(60) % 2, first, "9").astype(object)
     labels[31] = second
-    with pytest.raises(ValueError, match=rf"'{first}' in row 1 and '{second}' in row 31 are one number"):
+    with pytest.raises(ValueError, match=rf"'{first}' in row 1 and '{second}' in row 31 would be two classes, but are one number"):
         make().fit(X, labels)
     assert len(make(unlabeled=None).fit(X, labels).classes_) == 3
     # Numbers that are equal are one class.
     assert len(make().fit(X, np.array([2, 1.0, 1] * 20, object)).classes_) == 2
+
+
+@pytest.mark.parametrize("word", ["none", "Missing", "unknown", "-", "."])
+def test_a_class_that_may_be_a_mark_is_warned_of(word):
+    with pytest.warns(didact.DidactWarning, match=rf"'{re.escape(word)}' in 40 rows \(the first is row 20\) is taken for a class") as caught:
+        classifier = make().fit(X, hidden(word))
+    assert caught[0].message.code == "label_text" and word in classifier.classes_
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".* is taken for a class", didact.DidactWarning)
+        assert word not in make(unlabeled=word).fit(X, hidden(word)).classes_
+        assert word in make(unlabeled=None).fit(X, hidden(word)).classes_
+
+
+def test_spellings_of_one_text():
+    labels = np.array(["yes", "no", "yes "], object)[np.arange(60) % 3]
+    with pytest.raises(ValueError, match="'yes' in row 0 and 'yes ' in row 2 .* other blanks around it"):
+        make().fit(X, labels)
+    labels = np.array(["True", "False", "true"])[np.arange(60) % 3]
+    with pytest.warns(didact.DidactWarning, match="'True' in row 0 and 'true' in row 2 differ in capitals alone"):
+        assert len(make().fit(X, labels).classes_) == 3
+
+
+def test_minus_one_beside_classes_that_it_may_belong_to():
+    """Moods are often -1, 0 and 1."""
+    moods = np.arange(60) % 3 - 1
+    with pytest.warns(didact.DidactWarning, match="-1 in 20 of 60 rows is taken for no label, beside the classes 0 and 1"):
+        assert make().fit(X, moods).classes_.tolist() == [0, 1]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*-1 in", didact.DidactWarning)
+        assert make(unlabeled=None).fit(X, moods).classes_.tolist() == [-1, 0, 1]
+        assert make(unlabeled=-1).fit(X, moods).classes_.tolist() == [0, 1]
+        make().fit(X, np.where(FEW, np.arange(60) % 2, -1))
+        make().fit(X, moods, X)
+
+
+def test_a_mark_that_no_row_has():
+    with pytest.warns(didact.DidactWarning, match="no row has the label 'unk', which unlabeled says means none"):
+        make(unlabeled="unk").fit(X, hidden("UNK"))
+    with pytest.raises(ValueError, match="give unlabeled=-1"):
+        make(unlabeled="-1").fit(X, np.array([0, 1, -1, None] * 15, object))
+
+
+def test_labels_that_do_not_repeat_are_no_classes():
+    with pytest.raises(ValueError, match="60 different labels in 60 labelled rows, the first of them 0: an identifier"):
+        make().fit(X, np.arange(60))
+    with pytest.warns(didact.DidactWarning, match="20 different labels in 20 labelled rows"):
+        make().fit(X, np.where(np.arange(60) < 20, np.arange(60), -1))
 
 
 def test_several_texts_are_counted():
@@ -83,7 +130,7 @@ def test_several_texts_are_counted():
         make().fit(X, labels)
 
 
-@pytest.mark.parametrize("word", ["None", "<NA>", "NaT", "-1", "-1.0", "unlabeled", "Unlabelled", "UNLABELED", "na", "Null", "\u22121"])
+@pytest.mark.parametrize("word", ["None", "<NA>", "NaT", "-1", "-1.0", "#N/A", "unlabeled", "Unlabelled", "UNLABELED", "na", "Null", "\u22121"])
 def test_texts_that_may_mean_either_are_refused(word):
     for labels in (hidden(word), hidden(word).astype(str), pandas.Series(hidden(word))):
         with pytest.raises(ValueError, match=rf"text '{word}' in 40 rows, the first of them row 20.*unlabeled='{word}'"):
@@ -157,7 +204,7 @@ def test_a_mark_that_is_text_among_numbers_is_an_error():
 def test_the_lists_are_those_of_the_engine():
     folder = CHECKOUT / "Sources/Didact/Data"
     text = (folder / "LabelText.swift").read_text() + (folder / "CSVReader.swift").read_text()
-    for word in (*_labels.NO_LABEL, *_labels.UNCLEAR, *_labels.UNCLEAR_IN_ANY_CASE):
+    for word in (*_labels.NO_LABEL, *_labels.UNCLEAR, *_labels.UNCLEAR_IN_ANY_CASE, *_labels.SUSPECTS):
         assert f'"{word}"' in text, word
 
 

@@ -423,6 +423,23 @@ def test_input_scaling():
     assert np.abs(probabilities["none", 1.0] - probabilities["none", 1000.0]).max() > 1e-3
 
 
+@pytest.mark.parametrize("kind", ["standard", "table"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_column_far_from_zero_is_scaled_as_it_is(dtype, kind):
+    """In float32 a time in milliseconds has steps of two minutes, and the mean of a constant is another number."""
+    x, y, _ = table()
+
+    def probabilities(column):
+        rows = np.c_[x, column]
+        trainer = make(network=didact.mlp(5, [8], 3), dtype=dtype, input_scaling=kind)
+        return trainer.fit(rows, y, steps=5).predict_proba(rows)
+
+    far = 1764370000123
+    assert_same_bits(probabilities(np.full(len(x), far)), probabilities(np.zeros(len(x))))
+    near = np.arange(len(x)) % 7
+    np.testing.assert_allclose(probabilities(far + near), probabilities(near), rtol=1e-3)
+
+
 # Going on
 
 

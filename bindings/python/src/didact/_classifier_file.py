@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._labels import Rule
+from ._labels import Rule, class_name
 from .trainer import Trainer
 
 KEY = "didact.classifier"
@@ -172,7 +172,7 @@ def read(header: bytes, trainer: Trainer, known_parameters: Sequence[str]) -> De
         return _of_trainer(trainer)
     found = _parsed(text, KEY)
     version = found.get("format")
-    if version != _FORMAT:
+    if type(version) is not int or version != _FORMAT:
         raise ValueError(f"{KEY}: format {str(version)[:20]}; this version reads {_FORMAT}. Update Didact")
     _check_keys(found, ("format", "parameters", "classes", "feature_names", "image_shape", "no_label"), KEY)
     parameters = found["parameters"]
@@ -181,6 +181,9 @@ def read(header: bytes, trainer: Trainer, known_parameters: Sequence[str]) -> De
     for name in parameters:
         if name not in known_parameters:
             raise ValueError(f"{KEY}: there is no parameter {_shown(name)}; there are {', '.join(known_parameters)}")
+    method = parameters.get("method", trainer.method)
+    if method != trainer.method:
+        raise ValueError(f"{KEY}: the method is {_shown(method)}, but the trainer's is {trainer.method!r}")
     return Description(
         {name: _restored(value) for name, value in parameters.items()},
         _classes(found["classes"], trainer),
@@ -197,6 +200,8 @@ def _of_trainer(trainer: Trainer) -> Description:
         classes = np.arange(trainer.student._class_count())
     elif all(_is_written_number(name) for name in names):
         classes = np.array([int(name) for name in names])
+    elif all(_is_written_float(name) for name in names):
+        classes = np.array([float(name) for name in names])
     else:
         classes = np.array(names, dtype=object)
     if len(set(names)) < len(names):
@@ -213,6 +218,11 @@ def _is_written_number(name: str) -> bool:
     """Whether a name is a whole number of 64 bits as Python writes it."""
     digits = name[1:] if name.startswith("-") else name
     return digits.isascii() and digits.isdigit() and len(digits) < 19 and str(int(name)) == name
+
+
+def _is_written_float(name: str) -> bool:
+    """Whether a name is a whole number as Python writes one in floating point, such as 1.0."""
+    return name.endswith(".0") and _is_written_number(name[:-2])
 
 
 def _parsed(text: Any, what: str) -> dict[str, Any]:
@@ -277,13 +287,14 @@ def _classes(found: Any, trainer: Trainer) -> np.ndarray:
         raise ValueError(f"{what}: \"values\" must be different and fit their dtype")
     # A trainer without class names has the classes 0, 1 and so on.
     names = trainer.class_names or [str(index) for index in range(len(values))]
-    if names != [str(label) for label in values]:
+    # The command calls a class as its table does, such as 1.0.
+    if any(name not in (class_name(label), str(label)) for name, label in zip(names, classes.tolist())):
         raise ValueError(f"{what}: they are not the class_names of the trainer in the file")
     return classes
 
 
 def _feature_names(found: Any, trainer: Trainer) -> list[str] | None:
-    if (found or []) != trainer.feature_names:
+    if not isinstance(found, (list, type(None))) or (found or []) != trainer.feature_names:
         raise ValueError(f"{KEY}: \"feature_names\" are not those of the trainer in the file")
     return found or None
 

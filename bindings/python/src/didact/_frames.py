@@ -129,6 +129,7 @@ def plain(X: Any, name: str, columns: Sequence[str] | None = None) -> np.ndarray
             )
         if hasattr(X, "toarray") and hasattr(X, "nnz"):
             raise TypeError(f"{name} is a sparse matrix; give {name}.toarray()")
+        refuse_dates(X, name, columns)
         array = np.asarray(X)
     if array.dtype.names is not None:
         raise TypeError(
@@ -138,6 +139,20 @@ def plain(X: Any, name: str, columns: Sequence[str] | None = None) -> np.ndarray
     if array.dtype.kind in "Mm" and array.size:
         raise _no_number(array.ravel()[0], (0,) * array.ndim, name, columns)
     return numbers(array, name, columns) if array.dtype.kind == "O" else array
+
+
+def refuse_dates(X: Any, name: str, columns: Sequence[str] | None) -> None:
+    """Raises TypeError for a table with a column of dates or times, of which NumPy would make numbers in some unit."""
+    if columns is None:
+        return
+    schema = getattr(X, "schema", None)
+    types = list(getattr(X, "dtypes", None) if hasattr(X, "dtypes") else getattr(schema, "types", []))
+    for column, kind in zip(columns, types):
+        if str(kind).lower().startswith(("date", "time", "duration", "period", "interval")):
+            raise TypeError(f"{name}, column {column!r} has dates or times ({kind}); {_NO_DATES}")
+
+
+_NO_DATES = "write dates and times as numbers, such as the year, or the days since one of them"
 
 
 def numbers(array: np.ndarray, name: str, columns: Sequence[str] | None = None) -> np.ndarray:
@@ -164,7 +179,7 @@ def _no_number(value: Any, place: Sequence[Any], name: str, columns: Sequence[st
     is_time = isinstance(value, (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64))
     shown = repr(value) if isinstance(value, str) or is_time else f"{type(value).__name__} {value!r}"
     ways = (
-        "write dates and times as numbers, such as the year, or the days since one of them" if is_time else
+        _NO_DATES if is_time else
         "turn categories into numbers first, a column of 0 and 1 for each"
     )  # fmt: skip
     return TypeError(f"expected an array of numbers: {where(name, place, columns)} is {shown[:80]}; {ways}")

@@ -2,7 +2,7 @@
 
 One rule holds for the estimator, the trainer, the plots and the splitters; CSV and NumPy files have the same in Swift.
 None, NaN and NA, and a masked entry, are no label. So is the marker, -1 by default. Text needs a rule of its own, because
-arrays and files turn markers into text: see the three lists.
+arrays and files turn markers into text: see the lists.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import numpy as np
 from ._errors import DidactWarning, warn_caller
 from ._frames import is_missing, masked_place, near
 
-# Sources/Didact/Data/LabelText.swift has the same three lists; a change is made in both.
+# Sources/Didact/Data/LabelText.swift has the same lists; a change is made in both.
 # This text is no label; no warning says so.
 EMPTY = ""
 # These texts are no label, with a warning.
 NO_LABEL = ("?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null")
 # These texts are an error, because they may mean either. So are those above in other capitals, and those that are the
 # number -1, unless -1 and 1 are all.
-UNCLEAR = ("None", "<NA>", "NaT")
+UNCLEAR = ("None", "<NA>", "NaT", "#N/A")
 UNCLEAR_IN_ANY_CASE = ("unlabeled", "unlabelled")
+# These are classes, with a warning, in any capitals.
+SUSPECTS = ("none", "nil", "missing", "unknown", "undefined", "-", "--", ".")
 
 
 class Rule(NamedTuple):
@@ -35,7 +37,7 @@ class Rule(NamedTuple):
     marker : int, str or None
         It does, beside None, NaN and NA; None for nothing else.
     reads_text : bool
-        Whether the three lists count. Where the user said ``unlabeled=None``, every text is a class.
+        Whether the lists count. Where the user said ``unlabeled=None``, every text is a class.
     """
 
     marker: Any
@@ -154,12 +156,18 @@ def rule_of(y: np.ndarray, unlabeled: Any) -> Rule:
     if unlabeled is None:
         return Rule(None, False)
     if not (isinstance(unlabeled, str) and unlabeled == "auto"):
-        if isinstance(unlabeled, str) and _number(unlabeled) is not None and y.dtype.kind in "iuf":
+        if isinstance(unlabeled, str) and _number(unlabeled) is not None and _are_numbers(y):
             raise ValueError(f"unlabeled={unlabeled!r} is text, but y holds numbers: give unlabeled={unlabeled}")
         return Rule(unlabeled, True)
     first, second = equal(y, -1), equal(y, 1)
     are_two_classes = first.any() and second.any() and (first | second | missing(y) | _is_no_label(y)).all()
     return Rule(None if are_two_classes else -1, True)
+
+
+def _are_numbers(y: np.ndarray) -> bool:
+    return y.dtype.kind in "iuf" or (
+        y.dtype.kind == "O" and all(isinstance(value, Real) or is_missing(value) for value in y.tolist())
+    )
 
 
 def _is_no_label(y: np.ndarray) -> np.ndarray:
@@ -213,7 +221,9 @@ def without_label(
             rows.setdefault(value, []).append(row)
     _refuse_unclear(rows, certain, name, has_parameter)
     if not certain:
-        _refuse_two_spellings(rows, name)
+        classes = {text: found for text, found in rows.items() if text.strip() not in (EMPTY, *NO_LABEL)}
+        _refuse_two_spellings(classes, name)
+        _warn_of_classes(classes, name, has_parameter)
     # Blanks around a text mean nothing, as in files.
     taken = {word: found for mark in NO_LABEL for word, found in rows.items() if word.strip() == mark}
     empty = [found for word, found in rows.items() if word.strip() == EMPTY]
@@ -262,32 +272,127 @@ def _refuse_unclear(rows: dict[str, list[int]], certain: set[str], name: str, ha
 
 
 def _refuse_two_spellings(rows: dict[str, list[int]], name: str) -> None:
-    """Raises ValueError where two texts are one number, such as 1 and 1.0, which would be two classes."""
-    numbers: dict[float, str] = {}
+    """Raises ValueError where two texts are one number, such as 1 and 1.0, or one text but for blanks around it."""
+    labels: dict[Any, str] = {}
     for text, found in rows.items():
         value = _number(text)
-        if value is None:
-            continue
-        first = numbers.setdefault(value, text)
+        first = labels.setdefault(text.strip() if value is None else value, text)
         if first != text:
+            what = "text with other blanks around it" if value is None else "number"
             raise ValueError(
-                f"{name}: the labels {first!r} in row {rows[first][0]} and {text!r} in row {found[0]} are one number, but "
-                "would be two classes; write them alike, or pass unlabeled=None, which takes every text as it is"
+                f"{name}: the labels {first!r} in row {rows[first][0]} and {text!r} in row {found[0]} would be two classes, "
+                f"but are one {what}; write them alike, or pass unlabeled=None, which takes every text as it is"
             )
 
 
-def _warn(taken: dict[str, list[int]], name: str, has_parameter: bool) -> None:
-    counts = " and ".join(
+def _warn_of_classes(rows: dict[str, list[int]], name: str, has_parameter: bool) -> None:
+    """Warns of classes that may be a mark for no label, and of those that differ in capitals alone."""
+    suspects = {text: found for text, found in rows.items() if text.strip().lower() in SUSPECTS}
+    if suspects:
+        first = next(iter(suspects))
+        silence = "; unlabeled=None silences this" if has_parameter else ""
+        none = f"None in its place, or unlabeled={first!r}," if has_parameter else "None in its place"
+        warn_caller(
+            DidactWarning(f"{name}: the text {_counted(suspects)} is taken for a class; if it means no label, pass {none}{silence}",
+                          "label_text")
+        )  # fmt: skip
+    spellings: dict[str, str] = {}
+    for text in rows:
+        first = spellings.setdefault(text.lower(), text)
+        if first != text:
+            warn_caller(
+                DidactWarning(
+                    f"{name}: the labels {first!r} in row {rows[first][0]} and {text!r} in row {rows[text][0]} differ in "
+                    "capitals alone and are two classes; write them alike if they are one", "label_text",
+                )
+            )  # fmt: skip
+            return
+
+
+def _counted(rows: dict[str, list[int]]) -> str:
+    return " and ".join(
         f"{word!r} in {len(found)} {'row' if len(found) == 1 else 'rows'} (the first is row {found[0]})"
-        for word, found in taken.items()
+        for word, found in rows.items()
     )
+
+
+def _warn(taken: dict[str, list[int]], name: str, has_parameter: bool) -> None:
     if not has_parameter:
         ways = "pass None in its place to say so, or name it in class_names if it is a class"
     elif len(taken) == 1:
         ways = f"unlabeled={next(iter(taken))!r} says so and silences this, unlabeled=None makes it a class"
     else:
         ways = "pass None in their place to say so and silence this; unlabeled=None makes classes of them"
-    warn_caller(DidactWarning(f"{name}: the text {counts} is taken for no label; {ways}", "label_text"))
+    warn_caller(DidactWarning(f"{name}: the text {_counted(taken)} is taken for no label; {ways}", "label_text"))
+
+
+def warn_of_marker(y: np.ndarray, unlabeled: Any, has_no_label: np.ndarray) -> None:
+    """Warns where what means "no label" may be another than the user thinks.
+
+    Parameters
+    ----------
+    y : array [rows]
+        As `as_array` gives it.
+    unlabeled : "auto", None, int or str
+        What the user said.
+    has_no_label : bool array [rows]
+        As `without_label` gives it.
+    """
+    if unlabeled is None:
+        return
+    if isinstance(unlabeled, str) and unlabeled == "auto":
+        minus_one = equal(y, -1) & has_no_label
+        known = y[~has_no_label].tolist()
+        if 0 < 2 * minus_one.sum() < len(y) and all(isinstance(each, Real) for each in known) and set(known) == {0, 1}:
+            warn_caller(
+                DidactWarning(
+                    f"y: -1 in {minus_one.sum()} of {len(y)} rows is taken for no label, beside the classes 0 and 1; "
+                    "unlabeled=-1 says so and silences this, unlabeled=None makes a class of it", "label_text",
+                )
+            )  # fmt: skip
+    elif not has_no_label.any():
+        warn_caller(
+            DidactWarning(
+                f"y: no row has the label {unlabeled!r}, which unlabeled says means none, so that every row has a label",
+                "label_text",
+            )
+        )
+
+
+def check_repeat(known: np.ndarray, rows: int) -> None:
+    """Sees whether labels repeat: if not, they are identifiers, measurements or free text.
+
+    Parameters
+    ----------
+    known : array [labelled rows]
+    rows : int
+        How many rows there are, those without labels too.
+
+    Raises
+    ------
+    ValueError
+        Where more than half of 20 labels or more differ, and most rows have one.
+
+    Warns
+    -----
+    DidactWarning
+        Of code ``"few_labels"``, where most rows have none: there may be many classes.
+    """
+    distinct = len(set(known.tolist()))
+    if len(known) < 20 or 2 * distinct <= len(known):
+        return
+    finding = f"y: {distinct} different labels in {len(known)} labelled rows, the first of them {known.tolist()[0]!r}"
+    if 2 * len(known) > rows:
+        raise ValueError(
+            f"{finding}: an identifier, a measurement or free text is no class. Give the labels that are, or sort these into "
+            "fewer classes"
+        )
+    warn_caller(DidactWarning(f"{finding}; check that they are classes, and label more rows of each", "few_labels"))
+
+
+def class_name(label: Any) -> str:
+    """The text that a model file has for a class: that of a whole number for one in floating point."""
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
 def describe(rule: Rule) -> str:
@@ -311,8 +416,9 @@ def plain(known: np.ndarray, name: str = "y") -> np.ndarray:
             if dtype is np.int64 and not all(-(2**63) <= value < 2**63 for value in known.ravel()):
                 raise ValueError(f"{name}: a label has more than 64 bits; write such labels as text")
             return known.astype(dtype)
-    names = sorted({type(value).__name__ for value in known.ravel()})
-    raise TypeError(f"{name}: labels must all be text, all whole numbers or all booleans, got {' and '.join(names)}")
+    examples = {type(value).__name__: value for value in reversed(known.ravel().tolist())}
+    found = " and ".join(f"{kind} such as {str(examples[kind])[:40]!r}" for kind in sorted(examples))
+    raise TypeError(f"{name}: labels must all be text, all whole numbers or all booleans, got {found}")
 
 
 def positions(

@@ -24,8 +24,8 @@ except ImportError as error:
 
 from . import _classifier_file
 from ._errors import warn_caller
-from ._frames import column_names, masked_place, plain as plain_array, positional, where
-from ._labels import Rule, as_array, describe, plain, rule_of, without_label
+from ._frames import column_names, masked_place, plain as plain_array, positional, refuse_dates, where
+from ._labels import Rule, as_array, check_repeat, class_name, describe, plain, rule_of, warn_of_marker, without_label
 from .trainer import Trainer, preset
 
 try:
@@ -186,7 +186,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         known = plain(y[labelled])
         if known.dtype.kind == "f" and np.isinf(known).any():
             raise ValueError(f"y, row {np.flatnonzero(labelled)[np.isinf(known).argmax()]}: the label is infinite")
-        check_classification_targets(known)
+        _check_are_classes(known, np.flatnonzero(labelled), len(y) + (0 if X_unlabeled is None else np.shape(X_unlabeled)[0]))
+        if X_unlabeled is None:
+            warn_of_marker(y, self.unlabeled, ~labelled)
         classes, positions = np.unique(known, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(
@@ -205,7 +207,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             )
 
         trainer = self._new_trainer(X, len(classes))
-        trainer.class_names = [str(label) for label in classes.tolist()]
+        trainer.class_names = [class_name(label) for label in classes.tolist()]
         trainer.feature_names = list(getattr(self, "feature_names_in_", []))
         try:
             trainer._train(X, codes, X_unlabeled, callback=self.callback, verbose=self.verbose)
@@ -438,6 +440,7 @@ def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
     """
     # scikit-learn takes what is under a mask, and two columns of one name.
     columns = column_names(X, "X")
+    refuse_dates(X, "X", columns)
     if getattr(getattr(X, "dtype", None), "names", None) is not None or masked_place(X) is not None:
         plain_array(X, "X", columns)
     if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2 and any(type(each).__name__ == "SparseDtype" for each in X.dtypes):
@@ -451,8 +454,23 @@ def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
         # scikit-learn has a TypeError for NA.
         is_value = isinstance(error, ValueError) or "missing value" in place
         raise (ValueError if is_value else TypeError)(f"{error}\n{place}") from None
+    if columns is not None:
+        _check_names(estimator, columns, is_fit=options.get("reset", True))
     # scikit-learn lets categories and dates through.
     return plain_array(array, "X", columns)
+
+
+def _check_names(estimator: BaseEstimator, columns: list[str], is_fit: bool) -> None:
+    """scikit-learn does not see the names of every table, such as a batch of Arrow's."""
+    if is_fit:
+        estimator.feature_names_in_ = np.array(columns, dtype=object)
+        return
+    fitted = getattr(estimator, "feature_names_in_", None)
+    if fitted is not None and list(fitted) != columns:
+        raise ValueError(
+            f"X: the columns {', '.join(map(repr, columns[:5]))}{', …' if len(columns) > 5 else ''} are not those of fit, or in "
+            f"another order: {', '.join(map(repr, fitted[:5]))}{', …' if len(fitted) > 5 else ''}"
+        )
 
 
 def _unusable(X: Any, columns: list[str] | None) -> str | None:
@@ -565,3 +583,16 @@ def _network_changes(given: dict[str, Any], key: str) -> Mapping[str, Any]:
 def _label_array(y: Any) -> np.ndarray:
     """Makes labels an array of one dimension. A column of a table is taken too, with scikit-learn's warning."""
     return column_or_1d(as_array(y), warn=True)
+
+
+def _check_are_classes(known: np.ndarray, rows: np.ndarray, row_count: int) -> None:
+    """Raises ValueError for labels that are measurements, identifiers or free text. ``rows`` are theirs in ``y``."""
+    if known.dtype.kind == "f" and (known != np.round(known)).any():
+        place = int((known != np.round(known)).argmax())
+        # The first words are scikit-learn's.
+        raise ValueError(
+            f"Unknown label type: continuous. y, row {rows[place]}: {known[place]} is not a whole number; labels are classes: "
+            "sort measurements into ranges"
+        )
+    check_classification_targets(known)
+    check_repeat(known, row_count)

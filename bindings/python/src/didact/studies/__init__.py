@@ -126,7 +126,15 @@ def study(
         report(f"{name}: {len(runs)} runs, {len(left)} of them to be measured; lines in {path}")
     _measure(found, left, path, executor, report)
     wanted = {_key(run) for run in runs}
-    return found.report([line for line in read_lines(path) if _key(line["run"]) in wanted])
+    return tables_of(found, [line for line in read_lines(path) if _key(line["run"]) in wanted])
+
+
+def tables_of(found: Study, lines: list[dict[str, Any]]) -> str:
+    """The study's tables from lines. Raises ValueError for lines that are no runs of this study."""
+    try:
+        return found.report(lines)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{found.name}: a line is no run of this study, or a score has another form: {error}") from error
 
 
 def read_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
@@ -150,11 +158,16 @@ def read_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
 def _line(text: str) -> dict[str, Any] | None:
     """A finished run, or None for what is none."""
     try:
-        line = json.loads(text)
+        # Nothing that this module writes has NaN or infinity in it.
+        line = json.loads(text, parse_constant=_refuse)
     except ValueError:
         return None
     is_run = isinstance(line, dict) and all(isinstance(line.get(key), dict) for key in ("run", "score"))
     return line if is_run else None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _key(run: Mapping[str, Any]) -> str:

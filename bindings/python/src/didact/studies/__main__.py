@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import CHOOSING_SEEDS, REPORTING_SEEDS, arguments_of_command, load, names, read_lines, study
+from . import CHOOSING_SEEDS, REPORTING_SEEDS, arguments_of_command, load, names, read_lines, study, tables_of
 
 
 def main() -> None:
@@ -26,17 +26,20 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.measure_nothing:
-            lines = options.lines or f"build/studies/{options.name}.jsonl"
-            return _write(load(options.name).report(read_lines(lines)), options.tables)
+            path = options.lines or f"build/studies/{options.name}.jsonl"
+            lines = read_lines(path)
+            if not lines:
+                raise ValueError(f"{path} has no finished run")
+            return _write(tables_of(load(options.name), lines), options.tables)
         known = {"choosing": CHOOSING_SEEDS, "reporting": REPORTING_SEEDS}
         seeds = known.get(options.seeds) or _range(options.seeds)
         only = arguments_of_command(options.only)
         tables = study(options.name, seeds, output=options.lines, resume=options.resume, only=only, report=_say)
-    except (RuntimeError, ValueError) as error:
+        _write(tables, options.tables)
+    except (OSError, RuntimeError, ValueError) as error:
         sys.exit(f"scripts/study: {error}")
     except KeyboardInterrupt:
         sys.exit("scripts/study: interrupted; --resume goes on")
-    _write(tables, options.tables)
 
 
 def _write(tables: str, path: str | None) -> None:
