@@ -34,10 +34,13 @@ public struct InputScaling: Sendable {
     // Of a column, or of a channel: the first ones stand for all pixels until the end.
     let period = kind == .channel ? extent.channels : inputs, count = Double(rows * (inputs / period))
     var largest = 0.0, isIndicator = Array(repeating: kind == .table, count: period)
+    // Sums are of differences to the first value: those of a constant column are 0, however far from 0 it is.
+    var origin: [Double] = []
     try forEachBlock { block in
+      if origin.isEmpty { origin = (0..<period).map { block[$0] } }
       for i in 0..<block.count {
         let value = block[i]
-        mean[i % period] += value / count
+        mean[i % period] += (value - origin[i % period]) / count
         largest = max(largest, abs(value))
         if value != 0, value != 1 { isIndicator[i % period] = false }
       }
@@ -49,6 +52,7 @@ public struct InputScaling: Sendable {
         scale[c] = largest > 0 ? largest : 1
       }
     case .standard, .table, .channel:
+      for c in 0..<period { mean[c] += origin[c] }
       try forEachBlock { block in
         for i in 0..<block.count {
           let difference = block[i] - mean[i % period]
@@ -61,7 +65,7 @@ public struct InputScaling: Sendable {
           let name = kind == .channel ? "channel \(c)" : extent.place(of: c)
           throw DidactError(.data, "X, \(name): its values are too large to be scaled; give them in another unit")
         }
-        // Rounding leaves a constant column a deviation of about 1e-16 of its mean.
+        // What differs by rounding alone is constant.
         scale[c] = deviation > 1e-12 * abs(mean[c]) ? deviation : 1
         if isIndicator[c] { (mean[c], scale[c]) = (0, 1) }
       }
