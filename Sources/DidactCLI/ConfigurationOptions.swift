@@ -37,10 +37,10 @@ struct ConfigurationOptions: ParsableArguments {
 func assignedValues(_ assignments: [String]) throws -> JSONObject {
   var values = JSONObject()
   for assignment in assignments {
-    guard let separator = assignment.firstIndex(of: "="), separator > assignment.startIndex else {
+    guard let separator = assignment.utf8.firstIndex(of: UInt8(ascii: "=")), separator > assignment.startIndex else {
       throw DidactError(.invalidArgument, "--set \(assignment): give key=value, for instance --set uda_weight=2")
     }
-    let text = String(assignment[assignment.index(after: separator)...])
+    let text = String(assignment.unicodeScalars[assignment.unicodeScalars.index(after: separator)...])
     values[String(assignment[..<separator])] = (try? JSON(parsing: text)) ?? .string(text)
   }
   return values

@@ -1,6 +1,12 @@
 import ArgumentParser
 import Didact
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// The command `didact`.
 @main
 struct DidactCommand: ParsableCommand {
@@ -30,6 +36,8 @@ struct DidactCommand: ParsableCommand {
     ])
 
   static func main() {
+    // A file that may not become longer is an error with a reason; the signal would end the process without a word.
+    signal(SIGXFSZ, SIG_IGN)
     do {
       try checkSubcommand()
       var command = try parseAsRoot()

@@ -6,36 +6,50 @@ import Synchronization
   import Darwin
 #endif
 
-/// Whether somebody has pressed Ctrl-C.
+/// Whether somebody asked this process to end: by Ctrl-C (SIGINT), as schedulers and `docker stop` do (SIGTERM), or by
+/// closing its terminal (SIGHUP).
 enum Interruption {
-  /// As of a process that was killed by SIGINT.
-  static let exitCode: Int32 = 130
+  private static let signals: [Int32] = [SIGINT, SIGTERM, SIGHUP]
+  /// That which came first; 0 before.
+  private static let number = Atomic<Int32>(0)
 
-  private static let flag = Atomic<Bool>(false)
+  static var isRequested: Bool { number.load(ordering: .relaxed) != 0 }
 
-  static var isRequested: Bool { flag.load(ordering: .relaxed) }
+  /// As of a process that was killed by the signal: 130 after Ctrl-C.
+  static var exitCode: Int32 { 128 + number.load(ordering: .relaxed) }
 
-  /// From now on the first SIGINT only sets the flag; a second one kills.
+  /// From now on the first of these signals only sets the flag; the same one a second time kills.
   static func watch() {
     // Read once, so that the handler finds the flag initialised.
     _ = isRequested
+    for signal in signals {
+      // What was ignored stays so: Ctrl-C in a job that a shell put into the background, and SIGHUP under nohup.
+      guard handler(of: signal) != 1 else { continue }
+      handle(signal, flags: Int32(truncatingIfNeeded: SA_RESETHAND) | Int32(truncatingIfNeeded: SA_RESTART)) { number in
+        _ = Interruption.number.compareExchange(expected: 0, desired: number, ordering: .relaxed)
+      }
+    }
+  }
+
+  private static func handle(_ signal: Int32, flags: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
     var action = sigaction()
-    let handler: @convention(c) (Int32) -> Void = { _ in Interruption.flag.store(true, ordering: .relaxed) }
     #if canImport(Glibc)
       action.__sigaction_handler.sa_handler = handler
     #else
       action.__sigaction_u.__sa_handler = handler
     #endif
-    // A job that a shell put into the background has SIGINT ignored, and stays deaf to it.
+    action.sa_flags = flags
+    sigaction(signal, &action, nil)
+  }
+
+  /// As a number: 1 is SIG_IGN.
+  private static func handler(of signal: Int32) -> Int {
     var inherited = sigaction()
-    sigaction(SIGINT, nil, &inherited)
+    sigaction(signal, nil, &inherited)
     #if canImport(Glibc)
-      let isIgnored = unsafeBitCast(inherited.__sigaction_handler.sa_handler, to: Int.self) == 1
+      return unsafeBitCast(inherited.__sigaction_handler.sa_handler, to: Int.self)
     #else
-      let isIgnored = unsafeBitCast(inherited.__sigaction_u.__sa_handler, to: Int.self) == 1
+      return unsafeBitCast(inherited.__sigaction_u.__sa_handler, to: Int.self)
     #endif
-    guard !isIgnored else { return }
-    action.sa_flags = Int32(truncatingIfNeeded: SA_RESETHAND) | Int32(truncatingIfNeeded: SA_RESTART)
-    sigaction(SIGINT, &action, nil)
   }
 }

@@ -14,12 +14,12 @@ func writeOutput(_ text: String) throws {
   }
 }
 
-/// - Throws: `DidactError.file` where writing `path` would replace the data that was read.
-func checkDiffer(_ path: String, _ option: String, _ data: String) throws {
+/// - Throws: `DidactError.file` where writing `path` would replace a file that is read.
+func checkDiffer(_ path: String, _ option: String, _ file: String) throws {
   var written = stat(), read = stat()
-  guard stat(path, &written) == 0, stat(data, &read) == 0 else { return }
+  guard stat(path, &written) == 0, stat(file, &read) == 0 else { return }
   guard written.st_ino != read.st_ino || written.st_dev != read.st_dev else {
-    throw DidactError(.file, "\(option) \(path) would replace the data; give another file")
+    throw DidactError(.file, "\(option) \(path) would replace \(file), which is read; give another file")
   }
 }
 
@@ -31,20 +31,7 @@ func writeError(_ text: String) { _ = write(text, to: STDERR_FILENO) }
 
 private func write(_ text: String, to descriptor: Int32) -> Bool {
   var text = text
-  return text.withUTF8 { bytes in
-    var rest = UnsafeRawBufferPointer(bytes)
-    while let start = rest.baseAddress, rest.count > 0 {
-      #if canImport(Glibc)
-        let count = Glibc.write(descriptor, start, rest.count)
-      #else
-        let count = Darwin.write(descriptor, start, rest.count)
-      #endif
-      if count < 0 && errno == EINTR { continue }
-      if count < 0 { return false }
-      rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-    }
-    return true
-  }
+  return text.withUTF8 { writeAll(UnsafeRawBufferPointer($0), to: descriptor) }
 }
 
 /// Numbers as C's printf writes them.

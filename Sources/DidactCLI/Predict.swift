@@ -113,9 +113,9 @@ func predictionLines(
 private func quoted(_ cell: String) -> String {
   let needsQuotes =
     cell.unicodeScalars.contains { $0 == "," || $0 == "\"" || $0 == "\n" || $0 == "\r" }
-    || cell.first == " " || cell.last == " "
+    || cell.unicodeScalars.first == " " || cell.unicodeScalars.last == " "
   guard needsQuotes else { return cell }
-  return "\"" + cell.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+  return "\"" + cell.replacing("\"", by: "\"\"") + "\""
 }
 
 /// - Throws: `DidactError.invalidArgument` for a negative seed.

@@ -37,6 +37,6 @@ struct TableOptions: ParsableArguments {
   var ignored: [String] { TableOptions.columns(ignoredList) }
 
   static func columns(_ list: String?) -> [String] {
-    list.map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) } ?? []
+    list.map { $0.separated(by: ",") } ?? []
   }
 }

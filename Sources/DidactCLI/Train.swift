@@ -97,7 +97,7 @@ struct Train: ParsableCommand {
     if let model {
       try checkWritable(model)
       try checkDiffer(model, "--model", data)
-      if let labelFile = table.labelFile { try checkDiffer(model, "--model", labelFile) }
+      for file in [table.labelFile, options.config].compactMap(\.self) { try checkDiffer(model, "--model", file) }
     }
     // A reader of our output that goes away must not cost the model.
     signal(SIGPIPE, SIG_IGN)
@@ -151,7 +151,7 @@ struct Train: ParsableCommand {
   }
 
   private func hiddenLengths(_ text: String) throws -> [Int] {
-    try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+    try text.separated(by: ",").map { part in
       guard let length = Int(part) else {
         throw DidactError(.invalidArgument, "--hidden \(text): give lengths with commas between, such as 128,128")
       }
@@ -298,8 +298,11 @@ struct Train: ParsableCommand {
 
   private func train(_ trainer: Trainer, _ dataset: Dataset, _ source: DataSource) throws {
     if !json { try writeOutput(heading(trainer, dataset, source)) }
+    let firstStep = trainer.steps
     var last = trainer.plannedSteps
-    let progress = ProgressReport(firstStep: trainer.steps, isJSON: json)
+    let progress = ProgressReport(firstStep: firstStep, isJSON: json)
+    // Why the reports of steps could not be written any more.
+    var lost: DidactError?
     Interruption.watch()
     var seconds = 0.0
     let outcome: Trainer.Outcome
@@ -311,22 +314,28 @@ struct Train: ParsableCommand {
       ) { report in
         last = report.steps
         seconds = report.seconds
-        try progress.show(report)
+        do {
+          if lost == nil { try progress.show(report) }
+        } catch let error as DidactError {
+          // Training goes on for the model alone.
+          guard model != nil else { throw error }
+          lost = error
+        }
         return !Interruption.isRequested
       }
     } catch let error as DidactError {
       progress.end()
-      if error.code == .diverged, let model, trainer.steps > 0 {
-        try trainer.save(to: model)
-        throw DidactError(.diverged, "\(error.message). Wrote \(model), as after step \(trainer.steps)")
-      }
-      throw error.code == .data || error.code == .shape ? error.at(source.name) : error
+      let error = error.code == .data || error.code == .shape ? error.at(source.name) : error
+      guard let model, trainer.steps > firstStep else { throw error }
+      try trainer.save(to: model)
+      throw DidactError(error.code, "\(error.message). Wrote \(model), as after step \(trainer.steps)")
     }
     progress.end()
     let isInterrupted = outcome == .cancelled && trainer.steps < last
 
     // Saved first: nothing that follows may cost the model.
     if let model { try trainer.save(to: model) }
+    if let lost, let model { throw DidactError(lost.code, "\(lost.message). Wrote \(model), as after step \(trainer.steps)") }
     for warning in trainer.warnings { warn(warning.message, in: source.name) }
     var report: AccuracyReport?
     if !isInterrupted, let features = dataset.testFeatures, let labels = dataset.testLabels {
@@ -381,9 +390,11 @@ struct Train: ParsableCommand {
   private func continuation(_ trainer: Trainer) -> String {
     guard let model else { return "nothing was saved, for want of --model" }
     func quoted(_ word: String) -> String {
-      let isPlain = word.allSatisfy { $0.isLetter || $0.isNumber || "-_./,".contains($0) }
-      return isPlain
-        ? word : "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+      let isPlain = word.utf8.allSatisfy { byte in
+        let scalar = Unicode.Scalar(byte)
+        return scalar.isASCII && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || "-_./,".utf8.contains(byte))
+      }
+      return isPlain && !word.isEmpty ? word : "'" + word.replacing("'", by: "'\\''") + "'"
     }
     var command = "didact train --resume \(quoted(model)) --model \(quoted(model)) --data \(quoted(data))"
     if let labels { command += " --labels \(labels)" }
@@ -403,8 +414,7 @@ struct Train: ParsableCommand {
     if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
       throw DidactError(.file, "could not write \(path): it is a directory")
     }
-    let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-    guard access(directory, W_OK) == 0 else {
+    guard access(directory(of: path), W_OK) == 0 else {
       throw DidactError(.file, "could not write \(path): \(String(cString: strerror(errno)))")
     }
   }

@@ -32,7 +32,7 @@ public enum ImageFormat: String, Sendable, CaseIterable {
     var version: CIFAR.Version?
     do {
       try CIFAR.forEachEntry(of: path) { entry, _ in
-        version = CIFAR.version(of: entry.name.split(separator: "/").map(String.init))
+        version = CIFAR.version(of: entry.name.separated(by: "/", omittingEmpty: true))
         return version == nil
       }
     } catch let error as DidactError {

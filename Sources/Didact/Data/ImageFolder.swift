@@ -268,7 +268,7 @@ extension Dataset {
   ///   `.outOfMemory`. All name the folder or file.
   public init(imageFolder path: String, options: ImageOptions = ImageOptions()) throws {
     try options.check()
-    let path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    let path = path.utf8.count > 1 && path.utf8.last == UInt8(ascii: "/") ? String(path.unicodeScalars.dropLast()) : path
     var folder: ImageFolder
     do {
       folder = try ImageFolder(path)

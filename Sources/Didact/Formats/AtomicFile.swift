@@ -48,7 +48,7 @@ func openRegularFile(_ path: String) throws -> (descriptor: Int32, length: Int) 
 
 /// The steps of a save that can fail.
 package enum FileOperation: Sendable {
-  case open, write, synchronize, close, rename, synchronizeDirectory
+  case open, write, synchronize, name, close, rename, synchronizeDirectory
 }
 
 /// Called before each step of a save. An error number in return makes the step fail with it: so tests can reach every
@@ -57,7 +57,7 @@ package typealias FileFault = (FileOperation) -> Int32?
 
 /// Replaces the file at `path` by what `body` writes, wholly or not at all.
 ///
-/// The content goes to a temporary file beside it, which then takes its name. Should anything fail, or `body` throw,
+/// The content goes to a file beside it, without a name where the system has such, which then takes this one. Should anything fail, or `body` throw,
 /// the temporary file is removed and the old file is as it was. A symbolic link stays one: its target is replaced.
 /// Where `path` is a device or a pipe, such as `/dev/stdout`, it is written directly.
 /// - Throws: `DidactError.file` with the path and the system's reason, and whatever `body` throws.
@@ -68,26 +68,36 @@ package func writeFileAtomically(
   var status = stat()
   let exists = stat(path, &status) == 0
   if exists && status.st_mode & S_IFMT != S_IFREG {
-    let writer = FileWriter(path: path, descriptor: try openFile(path, O_WRONLY | O_CLOEXEC, mode: 0), fault: fault)
+    // Waits for a pipe's other end, as every program does.
+    let descriptor = try perform(.open, path, fault) { open(path, O_WRONLY | O_CLOEXEC) }
+    let writer = FileWriter(path: path, descriptor: descriptor, fault: fault)
     defer { _ = try? writer.close() }
     return try body(writer)
   }
 
-  let target = exists ? resolvingLinks(path) : path
-  let directory = directory(of: target)
+  let target = try resolvingLinks(path), directory = directory(of: target)
   // The name does not contain the target's, which may already be as long as the file system allows.
   let temporary = directory + "/.didact-" + String(UInt64.random(in: .min ... .max), radix: 16) + ".partial"
-  let descriptor = try perform(.open, path, fault) { open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666) }
+  var isNamed = true
+  let descriptor = try perform(.open, path, fault) {
+    let unnamed = openUnnamed(in: directory)
+    isNamed = unnamed < 0
+    return isNamed ? open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666) : unnamed
+  }
   let writer = FileWriter(path: path, descriptor: descriptor, fault: fault)
   do {
     if exists { fchmod(descriptor, status.st_mode & 0o7777) }
     try body(writer)
     try perform(.synchronize, path, fault) { fsync(descriptor) }
+    if !isNamed {
+      try perform(.name, path, fault) { name(descriptor, temporary) }
+      isNamed = true
+    }
     try writer.close()
     try perform(.rename, path, fault) { rename(temporary, target) }
   } catch {
     _ = try? writer.close()
-    unlink(temporary)
+    if isNamed { unlink(temporary) }
     throw error
   }
   do {
@@ -112,17 +122,7 @@ package final class FileWriter {
   /// - Throws: `DidactError.file` where not every byte could be written, for instance on a full disk.
   package func write(_ bytes: UnsafeRawBufferPointer) throws {
     guard let descriptor else { throw DidactError(.internalError, "write to \(path) after it was closed") }
-    var rest = bytes
-    while let start = rest.baseAddress, rest.count > 0 {
-      let count = try perform(.write, path, fault) {
-        #if canImport(Glibc)
-          Glibc.write(descriptor, start, min(rest.count, largestTransfer))
-        #else
-          Darwin.write(descriptor, start, min(rest.count, largestTransfer))
-        #endif
-      }
-      rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-    }
+    try perform(.write, path, fault) { writeAll(bytes, to: descriptor) ? 0 : -1 }
   }
 
   package func write(_ text: String) throws {
@@ -163,6 +163,44 @@ private func perform<Result: SignedInteger>(
   }
 }
 
+/// Writes all bytes, waiting where a descriptor that was made not to wait has no room, such as a pipe with a slow reader.
+/// - Returns: whether it could; if not, the reason is in `errno`.
+package func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Bool {
+  var rest = bytes
+  while let start = rest.baseAddress, rest.count > 0 {
+    #if canImport(Glibc)
+      let count = Glibc.write(descriptor, start, min(rest.count, largestTransfer))
+    #else
+      let count = Darwin.write(descriptor, start, min(rest.count, largestTransfer))
+    #endif
+    if count < 0, errno == EAGAIN || errno == EWOULDBLOCK {
+      var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+      poll(&waiting, 1, -1)
+    } else if count < 0, errno != EINTR {
+      return false
+    } else if count > 0 {
+      rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+    }
+  }
+  return true
+}
+
+/// A new file without a name, which is gone with the process, however that ends; a negative number where there is no such
+/// thing.
+private func openUnnamed(in directory: String) -> Int32 {
+  #if os(Linux)
+    // The name is given through /proc. The flag is O_TMPFILE, which Swift does not import.
+    guard access("/proc/self/fd", X_OK) == 0 else { return -1 }
+    return open(directory, 0o20000000 | O_DIRECTORY | O_WRONLY | O_CLOEXEC, 0o666)
+  #else
+    return -1
+  #endif
+}
+
+private func name(_ descriptor: Int32, _ path: String) -> Int32 {
+  linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, path, AT_SYMLINK_FOLLOW)
+}
+
 /// Makes a rename in the directory durable.
 private func synchronizeDirectory(_ directory: String, _ path: String, _ fault: FileFault?) throws {
   if let code = fault?(.synchronizeDirectory) { throw fileError("could not write", path, code) }
@@ -177,7 +215,7 @@ private func synchronizeDirectory(_ directory: String, _ path: String, _ fault: 
 private func openFile(_ path: String, _ flags: Int32, mode: mode_t) throws -> Int32 {
   try checkPath(path)
   while true {
-    // Without O_NONBLOCK, opening a pipe would wait for its other end; files do not mind.
+    // Without O_NONBLOCK, opening a pipe to read would wait for its other end; files do not mind.
     let descriptor = open(path, flags | O_NONBLOCK, mode)
     if descriptor >= 0 { return descriptor }
     if errno != EINTR { throw fileError("could not open", path, errno) }
@@ -190,15 +228,20 @@ private func checkPath(_ path: String) throws {
   guard !path.utf8.contains(0) else { throw DidactError(.file, "the file name contains a NUL character") }
 }
 
-private func resolvingLinks(_ path: String) -> String {
-  guard let resolved = realpath(path, nil) else { return path }
-  defer { free(resolved) }
-  return String(cString: resolved)
-}
-
-private func directory(of path: String) -> String {
-  guard let slash = path.lastIndex(of: "/") else { return "." }
-  return slash == path.startIndex ? "/" : String(path[..<slash])
+/// Where the file is, or is to be, whose name is a chain of symbolic links.
+private func resolvingLinks(_ path: String) throws -> String {
+  var path = path
+  // No more than the system itself follows.
+  for _ in 0..<40 {
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return path }
+    var target = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+    let length = readlink(path, &target, target.count - 1)
+    guard length > 0 else { throw fileError("could not read the link", path, errno) }
+    let text = String(decoding: target[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    path = text.utf8.first == UInt8(ascii: "/") ? text : directory(of: path) + "/" + text
+  }
+  throw fileError("could not write", path, ELOOP)
 }
 
 func fileError(_ what: String, _ path: String, _ code: Int32) -> DidactError {

@@ -8,7 +8,7 @@ struct TarReader {
     let length: Int
 
     /// The name without its folders.
-    var baseName: String { name.split(separator: "/").last.map(String.init) ?? name }
+    var baseName: String { name.separated(by: "/", omittingEmpty: true).last ?? name }
   }
 
   private let stream: ByteStream

@@ -318,7 +318,9 @@ def test_resuming_finds_columns_by_name(tmp_path, table_model):
     assert tensors(resumed["same"]) == tensors(resumed["swapped"])
 
 
-def test_interruption_leaves_a_checkpoint(tmp_path):
+# Ctrl-C; schedulers and `docker stop`; a terminal that is closed.
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_interruption_leaves_a_checkpoint(tmp_path, number):
     data, small = ["--data", "two-moons", "--labels", "6"], ["--hidden", "4", "--set", "unlabeled_batch_size=8"]
     model, resumed, whole = (tmp_path / f"{name}.safetensors" for name in ("model", "resumed", "whole"))
     process = subprocess.Popen(
@@ -329,11 +331,11 @@ def test_interruption_leaves_a_checkpoint(tmp_path):
         # Long enough to be at work, on a slow machine too; far from done.
         time.sleep(1.5)
         assert process.poll() is None
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, errors = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert process.returncode == 130, errors
+    assert process.returncode == 128 + number, errors
     assert str(model) in errors and "--resume" in errors and len(errors.splitlines()) == 1
     result = json.loads(output.splitlines()[-1])["result"]
     steps = result["steps"]
@@ -341,6 +343,138 @@ def test_interruption_leaves_a_checkpoint(tmp_path):
     didact("train", *data, "--resume", model, "--steps", steps + 10, "--model", resumed)
     didact("train", *data, *small, "--steps", steps + 10, "--model", whole)
     assert tensors(resumed) == tensors(whole)
+
+
+def test_a_second_signal_ends_the_process(tmp_path):
+    model = tmp_path / "model.safetensors"
+    process = subprocess.Popen(
+        [COMMAND, "train", "--data", "digits", "--network", "wide-resnet-28-2", "--steps", "5", "--model", str(model)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        time.sleep(1.5)
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+        process.communicate(timeout=5)
+    finally:
+        process.kill()
+    assert process.returncode == -signal.SIGTERM and not model.exists()
+
+
+def test_sighup_under_nohup_is_ignored(tmp_path):
+    model = tmp_path / "model.safetensors"
+    process = subprocess.Popen(
+        ["nohup", COMMAND, "train", "--data", "two-moons", "--labels", "6", "--steps", "2000", "--model", str(model)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    time.sleep(0.5)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 0 and model.exists()
+
+
+@pytest.mark.parametrize("sink", ["closed", "full"])
+def test_reports_that_cannot_be_written_cost_no_model(tmp_path, sink):
+    model, whole = tmp_path / "model.safetensors", tmp_path / "whole.safetensors"
+    train = ["train", "--data", "two-moons", "--labels", "6", "--steps", "300", "--json", "--model"]
+    if sink == "full":
+        if not os.path.exists("/dev/full"):
+            pytest.skip("there is no /dev/full")
+        with open("/dev/full", "wb") as full:
+            process = subprocess.Popen([COMMAND, *train, str(model)], stdout=full, stderr=subprocess.PIPE, text=True)
+    else:
+        process = subprocess.Popen([COMMAND, *train, str(model)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(60) == 1
+    assert "could not write to standard output" in errors and f"Wrote {model}, as after step 300" in errors
+    didact(*train, whole)
+    assert tensors(model) == tensors(whole)
+    # Where there is no model to keep, there is no use in going on.
+    if sink == "full":
+        with open("/dev/full", "wb") as full:
+            process = subprocess.run([COMMAND, *train[:-1], "--steps", "1000000"], stdout=full, stderr=subprocess.PIPE, timeout=30)
+        assert process.returncode == 1
+
+
+def test_a_file_that_may_not_become_longer_is_an_error(tmp_path):
+    """The signal that says so ended the process without a word, and left a part of the file."""
+    model = tmp_path / "model.safetensors"
+    limited = f"ulimit -f 4; exec {COMMAND} train --data two-moons --labels 6 --steps 5 --model {model}"
+    result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1 and f"could not write {model}: File too large" in result.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_save_that_is_killed_leaves_nothing(tmp_path):
+    """Whenever it comes."""
+    model = tmp_path / "model.safetensors"
+    network = ["--data", "two-moons", "--labels", "6", "--steps", "1", "--set", "unlabeled_batch_size=2", "--hidden", "2000,2000"]
+    start = time.monotonic()
+    didact("train", *network, "--model", model)
+    length = time.monotonic() - start
+    model.unlink()
+    for part in np.linspace(0.5, 1, 12):
+        process = subprocess.Popen(
+            [COMMAND, "train", *network, "--model", str(model)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(part * length)
+        process.kill()
+        process.wait()
+        assert os.listdir(tmp_path) in ([], [model.name])
+        model.unlink(missing_ok=True)
+
+
+def test_a_model_and_predictions_go_through_pipes(tmp_path, table_model):
+    table, model = table_model
+    predict = [COMMAND, "predict", "--model", str(model), "--data", str(table), "--label-column", "kind"]
+    expected = subprocess.run(predict, capture_output=True, check=True).stdout
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = subprocess.Popen([*predict, "--output", str(pipe)])
+    # The reader comes late.
+    time.sleep(0.3)
+    assert pipe.read_bytes() == expected and process.wait(30) == 0
+    trained = subprocess.Popen(
+        [COMMAND, "train", "--data", "two-moons", "--labels", "6", "--steps", "5", "--hidden", "300,300", "--model", str(pipe)],
+        stdout=subprocess.DEVNULL,
+    )
+    with open(pipe, "rb") as reader:
+        data = bytearray()
+        while block := reader.read(10_000):
+            data += block
+            time.sleep(0.001)
+    assert trained.wait(30) == 0 and len(data) > 1 << 20
+    (tmp_path / "model.safetensors").write_bytes(data)
+    didact("predict", "--model", tmp_path / "model.safetensors", "--data", "two-moons")
+
+
+def test_names_with_accents_behind_signs_of_a_syntax(tmp_path):
+    """To Swift a quote with an accent behind it is one character, and no quote."""
+    accent = "\u0301"
+    folder = tmp_path / f"it's'{accent}"
+    folder.mkdir()
+    table, model = folder / "t.csv", folder / "m.safetensors"
+    names = ['a"' + accent, "b," + accent]
+    rows = [f"{row % 5},{row % 3},{'xy'[row % 2]}" for row in range(30)]
+    table.write_text("\n".join(['u,v,"k"', *rows]))
+    table.write_text(table.read_text().replace(",x", ',"' + names[0].replace('"', '""') + '"').replace(",y", f',"{names[1]}"'))
+    process = subprocess.Popen(
+        [COMMAND, "train", "--data", str(table), "--label-column", "k", "--steps", "1000000", "--model", str(model)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    errors = process.communicate(timeout=30)[1]
+    # What it prints can be pasted.
+    command = errors.split("Go on with: ")[1].strip().replace("didact train", f"{COMMAND} train", 1)
+    steps = int(errors.split("interrupted after step ")[1].split(" ")[0])
+    command = command.replace("--steps 1000000", f"--steps {steps + 3}")
+    subprocess.run(["bash", "-c", command], check=True, capture_output=True, timeout=60)
+    header, predicted = read_predictions(didact("predict", "--model", model, "--data", table, "--ignore", "k").stdout)
+    assert header == ["label", *(f"probability.{name}" for name in sorted(names))]
+    assert {row[0] for row in predicted} <= set(names) and {len(row) for row in predicted} == {3}
 
 
 # --- predicting and evaluating --------------------------------------------------------------------------------------
@@ -843,11 +977,11 @@ def test_data_is_not_overwritten(tmp_path):
     table.write_text("a,b,label\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(40)))
     content, model = table.read_text(), tmp_path / "model.safetensors"
     arguments = ["--data", str(table), "--steps", "3"]
-    assert "would replace the data" in failure("train", *arguments, "--model", table, code=1)
+    assert "which is read" in failure("train", *arguments, "--model", table, code=1)
     didact("train", *arguments, "--model", model)
     for output in (table, model):
         message = failure("predict", "--model", model, "--data", table, "--output", output, code=1)
-        assert "would replace the data" in message
+        assert "which is read" in message
     assert table.read_text() == content
 
 
