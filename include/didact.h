@@ -521,6 +521,44 @@ didact_status didact_trainer_save(didact_trainer *trainer, const char *path);
 didact_status didact_trainer_load(didact_trainer **out, const char *path);
 
 /**
+ * What `didact_trainer_save` writes, in memory.
+ *
+ * @param out takes all bytes where `capacity` is enough, else none; may be null.
+ * @param capacity the size of `out` in bytes.
+ * @param length takes how many bytes there are. Where a step came between two calls there may be more than before.
+ */
+didact_status didact_trainer_to_bytes(void *out, int64_t capacity, int64_t *length, didact_trainer *trainer);
+
+/**
+ * Makes a trainer of the bytes that `didact_trainer_to_bytes` gave, or of those of a file.
+ *
+ * @param out takes the trainer.
+ * @param bytes may come from anyone; they are not needed after the call.
+ * @param length how many.
+ */
+didact_status didact_trainer_from_bytes(didact_trainer **out, const void *bytes, int64_t length);
+
+/**
+ * Keeps a text with the model, in its files and copies, for a program's own purposes.
+ *
+ * @param trainer the trainer.
+ * @param key the text's name, which is a metadata key of the file, such as "myprogram.units".
+ * @param text null takes the text away.
+ */
+didact_status didact_trainer_set_annotation(didact_trainer *trainer, const char *key, const char *text);
+
+/**
+ * The text that is kept under a key; `DIDACT_EINVALID` where there is none.
+ *
+ * @param out takes as much of the text as fits, ended by a zero byte; may be null.
+ * @param capacity the size of `out` in bytes.
+ * @param length takes the size that all of the text needs, the zero byte included.
+ * @param trainer the trainer.
+ * @param key the text's name.
+ */
+didact_status didact_trainer_annotation(char *out, int64_t capacity, int64_t *length, didact_trainer *trainer, const char *key);
+
+/**
  * The configuration as JSON, by dotted key, with defaults filled in.
  *
  * @param out takes as much of the text as fits, ended by a zero byte; may be null.

@@ -1,14 +1,21 @@
 /// The parts of model files that networks and trainers share: safetensors with a JSON description in the metadata.
 ///
 /// Metadata: `didact.format` (the version of this layout, 1), `didact.kind` (`network` or `trainer`) and
-/// `didact.description` (JSON). Files may be hostile: shapes are compared with the description before any memory is
+/// `didact.description` (JSON); what else there is are texts that programs keep with their models. Files may be hostile: shapes are compared with the description before any memory is
 /// asked for, and values must be finite.
 struct ModelFile {
   static let formatVersion = "1"
 
   var kind: String
   var description: JSONObject
+  /// Texts that programs keep with a model, by metadata key.
+  var annotations: [(key: String, value: String)] = []
   var tensors: [(name: String, tensor: Tensor)] = []
+  /// The tensors of a file that was read, by name.
+  private var index: [String: Tensor] = [:]
+
+  /// The keys that this layout itself has.
+  static let ownKeys: Set<String> = ["didact.format", "didact.kind", "didact.description"]
 
   init(kind: String, description: JSONObject) {
     self.kind = kind
@@ -44,7 +51,9 @@ struct ModelFile {
     }
     self.kind = kind
     self.description = object
+    annotations = file.metadata.filter { !ModelFile.ownKeys.contains($0.key) }
     tensors = file.tensors
+    index = Dictionary(file.tensors.map { ($0.name, $0.tensor) }) { first, _ in first }
   }
 
   var safetensors: SafetensorsFile {
@@ -52,17 +61,50 @@ struct ModelFile {
       metadata: [
         ("didact.format", ModelFile.formatVersion), ("didact.kind", kind),
         ("didact.description", JSON.object(description).serialized()),
-      ], tensors: tensors)
+      ] + annotations, tensors: tensors)
   }
 
-  /// - Throws: `DidactError.data`, with any old file left, where a value is not finite: such a file would not be read.
+  /// - Throws: `DidactError.data`, with any old file left, for values that would not be read.
   func write(to path: String) throws {
-    for (name, tensor) in tensors where name != "history" {
-      guard tensor.isFinite else {
-        throw DidactError(.data, "\(path) was not written: tensor \"\(name)\" holds NaN or infinity")
-      }
+    do {
+      try checkValues()
+    } catch let error as DidactError {
+      throw DidactError(.data, "\(path) was not written: \(error.message)")
     }
     try safetensors.write(to: path)
+  }
+
+  /// The content of the file, which `write` would write.
+  /// - Parameters:
+  ///   - allocate: returns memory for so many bytes; nil where there is none, and nothing is written.
+  /// - Throws: as `write`.
+  func write(into allocate: (Int) throws -> UnsafeMutableRawPointer?) throws {
+    do {
+      try checkValues()
+    } catch let error as DidactError {
+      throw DidactError(.data, error.message)
+    }
+    try safetensors.write(into: allocate)
+  }
+
+  /// Views may have written anything to parameters, statistics and the state of optimisers.
+  /// - Throws: `DidactError.format` for values that `read` refuses.
+  private func checkValues() throws {
+    for (name, tensor) in tensors where name != "history" {
+      guard tensor.isFinite else { throw DidactError(.format, "tensor \"\(name)\" holds NaN or infinity") }
+      try ModelFile.checkVariances(name, tensor)
+      if tensor.elementType == .int64, tensor.count == 1 { try ModelFile.checkCount(name, tensor.integer) }
+    }
+  }
+
+  private static func checkVariances(_ name: String, _ tensor: Tensor) throws {
+    guard !name.hasSuffix("running_variance") || !tensor.values.contains(where: { $0 < 0 }) else {
+      throw DidactError(.format, "tensor \"\(name)\" holds a negative variance")
+    }
+  }
+
+  private static func checkCount(_ name: String, _ count: Int64) throws {
+    guard count >= 0, count < 1 << 38 else { throw DidactError(.format, "tensor \"\(name)\" is \(count), no count of steps") }
   }
 
   // MARK: - Networks
@@ -88,10 +130,8 @@ struct ModelFile {
     ] {
       for slot in slots { try read(prefix + slot.name, into: slot[flat], network.kernels) }
     }
-    for slot in network.statisticSlots where slot.name.hasSuffix("running_variance") {
-      guard !slot[network.statistics].values.contains(where: { $0 < 0 }) else {
-        throw DidactError(.format, "tensor \"\(prefix + slot.name)\" holds a negative variance")
-      }
+    for slot in network.statisticSlots {
+      try ModelFile.checkVariances(prefix + slot.name, slot[network.statistics])
     }
   }
 
@@ -105,7 +145,7 @@ struct ModelFile {
   }
 
   func tensor(_ name: String, _ shape: Shape, _ elementType: ElementType) throws -> Tensor {
-    guard let tensor = tensors.first(where: { $0.name == name })?.tensor else {
+    guard let tensor = index[name] else {
       throw DidactError(.format, "tensor \"\(name)\" is missing")
     }
     guard tensor.shape == shape, tensor.elementType == elementType else {
@@ -119,7 +159,7 @@ struct ModelFile {
   /// A single int64 that leaves room to count on.
   func count(_ name: String) throws -> Int64 {
     let count = try tensor(name, Shape(), .int64).integer
-    guard count >= 0, count < 1 << 38 else { throw DidactError(.format, "tensor \"\(name)\" is \(count)") }
+    try ModelFile.checkCount(name, count)
     return count
   }
 

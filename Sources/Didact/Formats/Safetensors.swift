@@ -239,6 +239,20 @@ extension SafetensorsFile {
     }
   }
 
+  /// The same content in memory.
+  /// - Parameter allocate: returns memory for so many bytes; nil where there is none, and nothing is written.
+  func write(into allocate: (Int) throws -> UnsafeMutableRawPointer?) throws {
+    let header = try Self.serializedHeader(metadata, tensors.map { ($0.name, $0.tensor.elementType, $0.tensor.shape) })
+    let length = tensors.reduce(header.count) { $0 + $1.tensor.byteCount }
+    guard var place = try allocate(length) else { return }
+    place.copyMemory(from: header, byteCount: header.count)
+    place += header.count
+    for (_, tensor) in tensors {
+      withExtendedLifetime(tensor.buffer) { place.copyMemory(from: tensor.address, byteCount: tensor.byteCount) }
+      place += tensor.byteCount
+    }
+  }
+
   /// The same for tensors that need not be in memory as a whole.
   /// - Parameter body: passes their elements, in order, to its argument.
   static func write(

@@ -21,6 +21,39 @@ extension Trainer {
     }
   }
 
+  /// What `save` writes, in memory.
+  /// - Parameter allocate: returns memory for so many bytes, which may be fewer or more another time; nil where there is
+  ///   none, and nothing is written.
+  /// - Throws: as `save`, and what `allocate` throws.
+  public func write(into allocate: (Int) throws -> UnsafeMutableRawPointer?) throws {
+    try student.lock.reading { try modelFile().write(into: allocate) }
+  }
+
+  /// A trainer that goes on where the one stood whose file has these bytes.
+  /// - Throws: `DidactError.format` naming the tensor.
+  public convenience init(bytes: UnsafeRawBufferPointer) throws {
+    do {
+      try self.init(ModelFile(SafetensorsFile(bytes: bytes), kind: "trainer"))
+    } catch let error as DidactError where error.code == .invalidArgument {
+      throw DidactError(.format, error.message)
+    }
+  }
+
+  /// A text that a program keeps with the model, in its files and copies; nil for none.
+  public func annotation(_ key: String) -> String? { annotations.first { $0.key == key }?.value }
+
+  /// - Parameter text: nil takes the annotation away.
+  /// - Throws: `DidactError.invalidArgument` for a key that model files have themselves.
+  public func setAnnotation(_ key: String, _ text: String?) throws {
+    guard !key.isEmpty, !ModelFile.ownKeys.contains(key) else {
+      throw DidactError(.invalidArgument, "\"\(key)\" cannot be the key of an annotation: it is empty or a key of every model file")
+    }
+    try writing {
+      annotations.removeAll { $0.key == key }
+      if let text { annotations.append((key, text)) }
+    }
+  }
+
   /// A trainer of its own in the same state.
   public func copy() throws -> Trainer {
     try student.lock.reading { try Trainer(ModelFile(try modelFile().safetensors, kind: "trainer")) }
@@ -62,6 +95,7 @@ extension Trainer {
         "rows_digest": rowsDigest.map { .integer(Int64(bitPattern: $0)) } ?? .null,
       ])
     if let table { file.description["table"] = table.json }
+    file.annotations = annotations
     for learner in method.learners {
       file.add(learner.network, prefix: "\(learner.role).")
       for (name, tensor) in learner.optimizer.state {
@@ -144,6 +178,7 @@ extension Trainer {
     }
     dataDigest = file.description["data_digest"]?.int.map { UInt64(bitPattern: Int64($0)) }
     rowsDigest = file.description["rows_digest"]?.int.map { UInt64(bitPattern: Int64($0)) }
+    annotations = file.annotations
     try readHistory(file)
     let known = Set(try modelFile().tensors.map(\.name))
     if let stranger = file.tensors.first(where: { !known.contains($0.name) }) {

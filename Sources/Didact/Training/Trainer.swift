@@ -32,6 +32,8 @@ public final class Trainer: @unchecked Sendable {
   public internal(set) var warnings: [Warning] = []
   /// Labelled rows that the last fit set aside to choose the best network by; nil where it set none aside.
   var validationRowCount: Int?
+  /// Texts that programs keep with the model.
+  var annotations: [(key: String, value: String)] = []
   /// Tells the data of the last fit from others; nil before the first.
   public internal(set) var dataDigest: UInt64?
   /// Tells the rows of the last fit from others, whatever their labels are; nil before the first.

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import operator
 import os
+import pickle
 import signal
 import threading
 import time
@@ -950,3 +951,89 @@ def test_memory_stays_flat():
     trainer.fit(x, y, steps=4000)
     # The history takes 12 numbers a step, 0.4 MB in all, and grows by doubling.
     assert resident() - before < 2_000_000
+
+
+# Bytes
+
+
+def test_bytes_are_those_of_a_file_and_need_no_folder(tmp_path, monkeypatch):
+    x, y, _ = table()
+    trainer = make().fit(x, y, steps=5)
+    trainer.save(tmp_path / "model.safetensors")
+    data = trainer.to_bytes()
+    assert data == (tmp_path / "model.safetensors").read_bytes()
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.setenv(name, str(tmp_path / "nowhere"))
+    monkeypatch.chdir("/proc")
+    for same in (didact.Trainer.from_bytes(data), didact.Trainer.from_bytes(memoryview(bytearray(data))),
+                 pickle.loads(pickle.dumps(trainer))):  # fmt: skip
+        assert_same_bits(snapshot(same), snapshot(trainer))
+        same.fit(x, y, steps=5)
+        trainer_again = trainer.copy().fit(x, y, steps=5)
+        assert_same_bits(snapshot(same), snapshot(trainer_again))
+
+
+def test_damaged_bytes_are_refused():
+    x, y, _ = table()
+    data = make().fit(x, y, steps=2).to_bytes()
+    for wrong in (b"", b"\0" * 8, data[:-1], data[: len(data) // 2], data + b"\0", b"\xff" * 64, data[:8] + b"x" + data[9:]):
+        with pytest.raises(ValueError):
+            didact.Trainer.from_bytes(wrong)
+    with pytest.raises(TypeError):
+        didact.Trainer.from_bytes("text")
+
+
+def test_bytes_of_a_trainer_that_is_at_work():
+    """The history grows between two calls; the bytes are of one step."""
+    x, y, _ = table()
+    trainer = make(steps=400)
+    worker = threading.Thread(target=lambda: trainer.fit(x, y))
+    worker.start()
+    taken = []
+    while worker.is_alive():
+        taken.append(trainer.to_bytes())
+    worker.join()
+    for data in taken[:: max(1, len(taken) // 10)]:
+        loaded = didact.Trainer.from_bytes(data)
+        assert len(loaded.history["loss/student"]) == loaded.steps <= 400
+
+
+def test_what_would_not_be_read_is_not_saved(tmp_path):
+    """Views write anything to the engine's memory."""
+    x, y, _ = table()
+    path = tmp_path / "model.safetensors"
+
+    def check(change, message):
+        trainer = make(network=didact.mlp(4, [8], 3, batch_norm=True), average_decay=0.9).fit(x, y, steps=2)
+        change(trainer)
+        for save in (lambda: trainer.save(path), trainer.to_bytes, lambda: pickle.dumps(trainer)):
+            with pytest.raises(ValueError, match=message):
+                save()
+        assert not path.exists()
+
+    def set_variance(trainer):
+        trainer.student.statistics["batch_norm0.running_variance"][0] = -1
+
+    check(set_variance, "student.batch_norm0.running_variance.* holds a negative variance")
+    for count in (-5, 2**40):
+        def set_count(trainer, count=count):
+            trainer.student_optimizer.state["step"][...] = count
+
+        check(set_count, f"optimizer.student.step.* is {count}, no count of steps")
+
+    def set_nan(trainer):
+        trainer.teacher.parameters["dense0.weight"][0, 0] = np.nan
+
+    check(set_nan, "teacher.dense0.weight.* holds NaN or infinity")
+
+
+def test_loading_takes_time_in_proportion_to_the_file(tmp_path):
+    """A tensor was looked for among all of them."""
+    seconds = []
+    for layers in (1000, 4000):
+        network = didact.Network(didact.mlp(1, [1] * layers, 2))
+        network.save(tmp_path / "deep.safetensors")
+        start = time.perf_counter()
+        didact.Network.load(tmp_path / "deep.safetensors")
+        seconds.append(time.perf_counter() - start)
+    assert seconds[1] < 10 * seconds[0], seconds

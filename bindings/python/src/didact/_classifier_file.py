@@ -1,6 +1,6 @@
 """A fitted `SemiSupervisedClassifier` as one safetensors file.
 
-The file is the trainer's own, which the engine and the command read, with one more key in its metadata:
+The file is the trainer's own, which the engine and the command read and write, with one more key in its metadata:
 ``didact.classifier``, a JSON object that holds what the trainer does not know. docs/files.md describes it. Nothing of a
 file is ever executed; whatever does not fit the trainer beside it is a ValueError.
 """
@@ -8,10 +8,6 @@ file is ever executed; whatever does not fit the trainer beside it is a ValueErr
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import stat
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,8 +18,6 @@ from .trainer import Trainer
 
 KEY = "didact.classifier"
 _FORMAT = 1
-# The engine reads no longer header.
-_LONGEST_HEADER = 16 << 20
 _KINDS = {"text": "OU", "int": "i", "uint": "u", "bool": "b", "float": "f"}
 _TYPES = {
     "text": ("object", "str"),
@@ -47,20 +41,9 @@ class Description(NamedTuple):
 # Writing
 
 
-def with_description(model: bytes, description: Description) -> bytes:
-    """Puts the description of a classifier into the metadata of a trainer's file."""
-    length = struct.unpack_from("<Q", model)[0]
-    header = json.loads(model[8 : 8 + length])
-    header["__metadata__"][KEY] = json.dumps(_described(description), allow_nan=False)
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    # Tensors stay aligned to eight bytes.
-    text += b" " * (-len(text) % 8)
-    if len(text) > _LONGEST_HEADER:
-        raise ValueError(
-            f"the file's header would have {len(text)} bytes, and at most {_LONGEST_HEADER} are read; the classifier has "
-            "too many classes or columns for one"
-        )
-    return struct.pack("<Q", len(text)) + text + model[8 + length :]
+def written(description: Description) -> str:
+    """The description as JSON."""
+    return json.dumps(_described(description), allow_nan=False)
 
 
 def _described(description: Description) -> dict[str, Any]:
@@ -98,65 +81,16 @@ def _plain(value: Any, name: str) -> Any:
     raise TypeError(f"the parameter {name} is of type {type(value).__name__}, which no model file holds: {value!r}")
 
 
-def write(path: str | os.PathLike, content: bytes) -> None:
-    """Writes a file as the engine does: a temporary file beside it, flushed, then renamed, so that the save completes or
-    leaves the old file. What is no regular file, such as a pipe, is written to; links stay links."""
-    target = os.path.realpath(os.fspath(path))
-    try:
-        mode = os.stat(target).st_mode
-    except FileNotFoundError:
-        mode = None
-    if mode is not None and not stat.S_ISREG(mode):
-        with open(target, "wb") as file:
-            file.write(content)
-        return
-    folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f".didact-{secrets.token_hex(8)}.partial")
-    # Permissions are those of any new file, or of the file that is replaced.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
-    try:
-        with open(descriptor, "wb") as file:
-            if mode is not None:
-                os.chmod(temporary, stat.S_IMODE(mode))
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        try:
-            os.unlink(temporary)
-        except FileNotFoundError:
-            pass
-        raise
-    # The new name survives a power failure too.
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
 # Reading
 
 
-def header_of_file(path: str | os.PathLike) -> bytes:
-    """Returns the header of a file that the engine has read."""
-    with open(path, "rb") as file:
-        return header_of(file.read(8) + file.read(_LONGEST_HEADER))
-
-
-def header_of(content: bytes) -> bytes:
-    length = struct.unpack_from("<Q", content)[0] if len(content) >= 8 else 0
-    return content[8 : 8 + min(length, _LONGEST_HEADER)]
-
-
-def read(header: bytes, trainer: Trainer, known_parameters: Sequence[str]) -> Description:
-    """Reads what a header says about the classifier to which a trainer belongs.
+def read(text: str | None, trainer: Trainer, known_parameters: Sequence[str]) -> Description:
+    """Reads what a file says about the classifier to which its trainer belongs.
 
     Parameters
     ----------
-    header : bytes
-        JSON.
+    text : str or None
+        JSON; None where a trainer or the command wrote the file.
     trainer : Trainer
         Read from the same file, by the engine, which has checked the file's form.
     known_parameters : sequence of str
@@ -167,7 +101,6 @@ def read(header: bytes, trainer: Trainer, known_parameters: Sequence[str]) -> De
     ValueError
         Where the description is damaged, or does not fit the trainer.
     """
-    text = _parsed(header, "the header").get("__metadata__", {}).get(KEY)
     if text is None:
         return _of_trainer(trainer)
     found = _parsed(text, KEY)

@@ -297,24 +297,30 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         ``callback`` is not written, nor a ``random_state`` that is no number: they come back as None. Nor is
         ``transduction_``, which is about the rows of `fit`, not about the model.
         """
-        _classifier_file.write(path, self.to_bytes())
+        self._describe().save(path)
 
     def to_bytes(self) -> bytes:
         """Returns the bytes that `save` writes."""
+        return self._describe().to_bytes()
+
+    def _describe(self) -> Trainer:
+        """Writes into the trainer what it does not know of its classifier."""
         check_is_fitted(self, "trainer_")
         parameters = self.get_params(deep=False)
         parameters["callback"] = None
         if not isinstance(parameters["random_state"], (type(None), Integral)):
             parameters["random_state"] = None
         names = getattr(self, "feature_names_in_", None)
-        description = _classifier_file.Description(
-            parameters, self.classes_, None if names is None else [str(name) for name in names],
-            getattr(self, "image_shape_", None), self._rule,
+        text = _classifier_file.written(
+            _classifier_file.Description(
+                parameters, self.classes_, None if names is None else [str(name) for name in names],
+                getattr(self, "image_shape_", None), self._rule,
+            )
         )  # fmt: skip
-        content = _classifier_file.with_description(self.trainer_._as_bytes(), description)
         # What `load` would refuse is not saved, such as names that were set to others on ``trainer_``.
-        _classifier_file.read(_classifier_file.header_of(content), self.trainer_, self._get_param_names())
-        return content
+        _classifier_file.read(text, self.trainer_, self._get_param_names())
+        self.trainer_._annotate(_classifier_file.KEY, text)
+        return self.trainer_
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> SemiSupervisedClassifier:
@@ -339,18 +345,16 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             Where it is damaged. Nothing of a file is executed.
         """
-        trainer = Trainer.load(path)
-        return cls._of_file(trainer, _classifier_file.header_of_file(path))
+        return cls._of_trainer(Trainer.load(path))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SemiSupervisedClassifier:
         """Makes a classifier of the bytes of a file, as `load` does."""
-        data = bytes(memoryview(data))
-        return cls._of_file(Trainer._from_bytes(data), _classifier_file.header_of(data))
+        return cls._of_trainer(Trainer.from_bytes(data))
 
     @classmethod
-    def _of_file(cls, trainer: Trainer, header: bytes) -> SemiSupervisedClassifier:
-        found = _classifier_file.read(header, trainer, cls._get_param_names())
+    def _of_trainer(cls, trainer: Trainer) -> SemiSupervisedClassifier:
+        found = _classifier_file.read(trainer._annotation(_classifier_file.KEY), trainer, cls._get_param_names())
         self = cls(**found.parameters)
         self.n_features_in_ = trainer.student._input_count()
         if found.feature_names is not None:

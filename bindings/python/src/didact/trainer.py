@@ -687,22 +687,50 @@ class Trainer:
             make_handle(library.didact_trainer_load, library.didact_trainer_free, path_bytes(path))
         )
 
-    def __reduce__(self) -> tuple:
-        """A pickle holds what a file holds."""
-        return self._from_bytes, (self._as_bytes(),)
-
-    def _as_bytes(self) -> bytes:
-        with _temporary_file() as path:
-            self.save(path)
-            with open(path, "rb") as file:
-                return file.read()
+    def to_bytes(self) -> bytes:
+        """What `save` writes, in memory."""
+        length = ctypes.c_int64()
+        data = bytearray()
+        while True:
+            room = (ctypes.c_char * len(data)).from_buffer(data) if data else None
+            check(library.didact_trainer_to_bytes(room, len(data), ctypes.byref(length), self._handle.value))
+            # A step of another thread makes the history longer.
+            if length.value <= len(data):
+                del room
+                return bytes(memoryview(data)[: length.value])
+            del room
+            data = bytearray(length.value)
 
     @classmethod
-    def _from_bytes(cls, data: bytes) -> Trainer:
-        with _temporary_file() as path:
-            with open(path, "wb") as file:
-                file.write(data)
-            return cls.load(path)
+    def from_bytes(cls, data: bytes) -> Trainer:
+        """Makes a trainer of what `to_bytes` gave, or of the bytes of a file.
+
+        Raises
+        ------
+        ValueError
+            Where they are damaged. Nothing in them is executed.
+        """
+        view = memoryview(data).cast("B")
+        held = np.frombuffer(view, np.uint8)
+        return cls._of(
+            make_handle(
+                library.didact_trainer_from_bytes, library.didact_trainer_free, held.ctypes.data, len(held)
+            )
+        )
+
+    def __reduce__(self) -> tuple:
+        """A pickle holds what a file holds."""
+        return self.from_bytes, (self.to_bytes(),)
+
+    def _annotation(self, key: str) -> str | None:
+        """A text that model files and copies keep; None for none."""
+        try:
+            return text(library.didact_trainer_annotation, self._handle.value, key.encode())
+        except ValueError:
+            return None
+
+    def _annotate(self, key: str, value: str) -> None:
+        check(library.didact_trainer_set_annotation(self._handle.value, key.encode(), value.encode()))
 
     def __repr__(self) -> str:
         return f"<didact.Trainer {self.method}, {self.steps} steps, {self.student!r}>"
@@ -767,15 +795,6 @@ class _HeldInterrupts:
     def _run_held(self) -> None:
         while self._held:
             self._handler(*self._held.pop(0))
-
-
-@contextlib.contextmanager
-def _temporary_file() -> Iterator[str]:
-    # Imported here because it takes a third of the time of importing this package.
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        yield os.path.join(folder, "trainer.safetensors")
 
 
 def _specification(network: Any, name: str) -> dict[str, Any]:
