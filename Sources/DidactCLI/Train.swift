@@ -335,7 +335,9 @@ struct Train: ParsableCommand {
 
     // Saved first: nothing that follows may cost the model.
     if let model { try trainer.save(to: model) }
-    if let lost, let model { throw DidactError(lost.code, "\(lost.message). Wrote \(model), as after step \(trainer.steps)") }
+    if let lost, let model {
+      throw DidactError(lost.code, "\(lost.message). Wrote \(model), as after step \(trainer.steps)")
+    }
     for warning in trainer.warnings { warn(warning.message, in: source.name) }
     var report: AccuracyReport?
     if !isInterrupted, let features = dataset.testFeatures, let labels = dataset.testLabels {
@@ -392,7 +394,8 @@ struct Train: ParsableCommand {
     func quoted(_ word: String) -> String {
       let isPlain = word.utf8.allSatisfy { byte in
         let scalar = Unicode.Scalar(byte)
-        return scalar.isASCII && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || "-_./,".utf8.contains(byte))
+        return scalar.isASCII
+          && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || "-_./,".utf8.contains(byte))
       }
       return isPlain && !word.isEmpty ? word : "'" + word.replacing("'", by: "'\\''") + "'"
     }

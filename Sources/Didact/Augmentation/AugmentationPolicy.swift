@@ -10,7 +10,7 @@ public struct AugmentationPolicy: Sendable {
   ///   - height: of the images, in pixels.
   /// - Throws: `DidactError.invalidArgument` naming what is unknown, or does not fit the images.
   public init(_ description: JSON, height: Int, width: Int, channels: Int) throws {
-    try self.init(description, Extent(height, width, channels))
+    try self.init(description, Extent(checking: height, width, channels, of: "images"))
   }
 
   init(_ description: JSON, _ extent: Extent) throws {

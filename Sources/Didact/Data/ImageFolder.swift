@@ -268,7 +268,8 @@ extension Dataset {
   ///   `.outOfMemory`. All name the folder or file.
   public init(imageFolder path: String, options: ImageOptions = ImageOptions()) throws {
     try options.check()
-    let path = path.utf8.count > 1 && path.utf8.last == UInt8(ascii: "/") ? String(path.unicodeScalars.dropLast()) : path
+    let path =
+      path.utf8.count > 1 && path.utf8.last == UInt8(ascii: "/") ? String(path.unicodeScalars.dropLast()) : path
     var folder: ImageFolder
     do {
       folder = try ImageFolder(path)
@@ -340,7 +341,9 @@ extension Dataset {
     of headers: [images_header], _ files: [String], _ options: ImageOptions, _ path: String
   ) throws -> Extent {
     let channels = headers.contains { $0.channels == 3 } ? 3 : 1
-    if let size = options.size { return Extent(size.height, size.width, channels) }
+    if let size = options.size {
+      return try Extent(checking: size.height, size.width, channels, of: "\(path): images of the given size")
+    }
     guard let first = headers.first else { throw DidactError(.data, "\(path): no image in it") }
     if let other = headers.firstIndex(where: { $0.height != first.height || $0.width != first.width }) {
       throw DidactError(

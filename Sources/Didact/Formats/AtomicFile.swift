@@ -122,6 +122,7 @@ package final class FileWriter {
   /// - Throws: `DidactError.file` where not every byte could be written, for instance on a full disk.
   package func write(_ bytes: UnsafeRawBufferPointer) throws {
     guard let descriptor else { throw DidactError(.internalError, "write to \(path) after it was closed") }
+    guard bytes.count > 0 else { return }
     try perform(.write, path, fault) { writeAll(bytes, to: descriptor) ? 0 : -1 }
   }
 

@@ -211,11 +211,12 @@ public struct FieldValues: Sendable, Equatable {
   func optionalNumber(_ key: String) throws -> Double? { try value(key) == .null ? nil : number(key) }
   func optionalInteger(_ key: String) throws -> Int? { try value(key) == .null ? nil : integer(key) }
   func extent(_ key: String) throws -> Extent {
-    try typed(key) { value in
-      if let length = value.int { return Extent(length) }
+    let lengths: [Int] = try typed(key) { value in
+      if let length = value.int { return [1, 1, length] }
       let lengths = value.list?.compactMap(\.int) ?? []
-      return lengths.count == 3 ? Extent(lengths[0], lengths[1], lengths[2]) : nil
+      return lengths.count == 3 ? lengths : nil
     }
+    return try Extent(checking: lengths[0], lengths[1], lengths[2], of: "\(subject): \"\(key)\"")
   }
   func optionalTexts(_ key: String) throws -> [String]? {
     try value(key) == .null ? nil : typed(key) { $0.list?.compactMap(\.text) }

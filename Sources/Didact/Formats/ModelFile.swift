@@ -104,7 +104,9 @@ struct ModelFile {
   }
 
   private static func checkCount(_ name: String, _ count: Int64) throws {
-    guard count >= 0, count < 1 << 38 else { throw DidactError(.format, "tensor \"\(name)\" is \(count), no count of steps") }
+    guard count >= 0, count < 1 << 38 else {
+      throw DidactError(.format, "tensor \"\(name)\" is \(count), no count of steps")
+    }
   }
 
   // MARK: - Networks

@@ -1,3 +1,9 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Convolution, pooling and what else knows pixels, in plain loops.
 extension ReferenceKernels {
   /// Calls `body` for every pair of output and input pixel that a window joins: their first elements, and the index of the
@@ -19,15 +25,25 @@ extension ReferenceKernels {
 
   // MARK: Convolution
 
-  /// A weight [O, I, K, K] as [K · K, O, I], so that inner loops run over neighbours. The caller frees it.
+  /// Calls `body` with a weight [O, I, K, K] as [K · K, O, I], so that inner loops run over neighbours, and with how far
+  /// apart pixels and pairs of channels stand in it: in the weight itself, where there is no memory for another form.
   @inline(__always)
-  private func byPixel(_ weight: Elements, _ window: Window) -> Elements {
+  private func withPixels(
+    _ weight: Elements, _ window: Window, isWritten: Bool = false,
+    _ body: (_ weight: Elements, _ pixelStride: Int, _ pairStride: Int) -> Void
+  ) {
     let size = window.height * window.width, pairs = window.output.channels * window.input.channels / window.groups
-    let result = Elements.allocate(capacity: size * pairs)
+    guard let memory = malloc(max(1, size * pairs) * MemoryLayout<Element>.stride) else { return body(weight, 1, size) }
+    defer { free(memory) }
+    let result = memory.assumingMemoryBound(to: Element.self)
     for index in 0..<size {
       for pair in 0..<pairs { result[index * pairs + pair] = weight[pair * size + index] }
     }
-    return result
+    body(result, pairs, 1)
+    guard isWritten else { return }
+    for index in 0..<size {
+      for pair in 0..<pairs { weight[pair * size + index] = result[index * pairs + pair] }
+    }
   }
 
   @specialized(where Element == Float)
@@ -43,14 +59,15 @@ extension ReferenceKernels {
         for o in 0..<outputs { y[pixel * outputs + o] = bias?[o] ?? 0 }
       }
     }
-    let w = byPixel(elements(weight), window)
-    defer { w.deallocate() }
-    forEachPair(rows, window) { to, from, index in
-      for o in 0..<outputs {
-        let x = x + from + o / outputsOfGroup * inputsOfGroup, w = w + (index * outputs + o) * inputsOfGroup
-        var sum: Element = 0
-        for i in 0..<inputsOfGroup { sum += w[i] * x[i] }
-        y[to + o] += sum
+    withPixels(elements(weight), window) { w, pixelStride, pairStride in
+      forEachPair(rows, window) { to, from, index in
+        for o in 0..<outputs {
+          let x = x + from + o / outputsOfGroup * inputsOfGroup
+          let w = w + index * pixelStride + o * inputsOfGroup * pairStride
+          var sum: Element = 0
+          for i in 0..<inputsOfGroup { sum += w[i * pairStride] * x[i] }
+          y[to + o] += sum
+        }
       }
     }
   }
@@ -63,13 +80,13 @@ extension ReferenceKernels {
     let outputs = window.output.channels
     let inputsOfGroup = window.input.channels / window.groups, outputsOfGroup = outputs / window.groups
     d.update(repeating: 0, count: inputCotangent.count)
-    let w = byPixel(elements(weight), window)
-    defer { w.deallocate() }
-    forEachPair(rows, window) { from, to, index in
-      for o in 0..<outputs {
-        let d = d + to + o / outputsOfGroup * inputsOfGroup, w = w + (index * outputs + o) * inputsOfGroup
-        let value = y[from + o]
-        for i in 0..<inputsOfGroup { d[i] += w[i] * value }
+    withPixels(elements(weight), window) { w, pixelStride, pairStride in
+      forEachPair(rows, window) { from, to, index in
+        for o in 0..<outputs {
+          let d = d + to + o / outputsOfGroup * inputsOfGroup
+          let w = w + index * pixelStride + o * inputsOfGroup * pairStride, value = y[from + o]
+          for i in 0..<inputsOfGroup { d[i] += w[i * pairStride] * value }
+        }
       }
     }
   }
@@ -80,20 +97,16 @@ extension ReferenceKernels {
     _ weightCotangent: Tensor, _ biasCotangent: Tensor?, _ outputCotangent: Tensor, input: Tensor, _ window: Window
   ) {
     let rows = input.rows, d = elements(outputCotangent), x = elements(input)
-    let outputs = window.output.channels, size = window.height * window.width
+    let outputs = window.output.channels
     let inputsOfGroup = window.input.channels / window.groups, outputsOfGroup = outputs / window.groups
-    let dw = byPixel(elements(weightCotangent), window), sums = elements(weightCotangent)
-    defer { dw.deallocate() }
-    forEachPair(rows, window) { to, from, index in
-      for o in 0..<outputs {
-        let x = x + from + o / outputsOfGroup * inputsOfGroup, dw = dw + (index * outputs + o) * inputsOfGroup
-        let value = d[to + o]
-        for i in 0..<inputsOfGroup { dw[i] += value * x[i] }
+    withPixels(elements(weightCotangent), window, isWritten: true) { dw, pixelStride, pairStride in
+      forEachPair(rows, window) { to, from, index in
+        for o in 0..<outputs {
+          let x = x + from + o / outputsOfGroup * inputsOfGroup
+          let dw = dw + index * pixelStride + o * inputsOfGroup * pairStride, value = d[to + o]
+          for i in 0..<inputsOfGroup { dw[i * pairStride] += value * x[i] }
+        }
       }
-    }
-    let pairs = outputs * inputsOfGroup
-    for index in 0..<size {
-      for pair in 0..<pairs { sums[pair * size + index] = dw[index * pairs + pair] }
     }
     guard let biasCotangent else { return }
     let db = elements(biasCotangent)

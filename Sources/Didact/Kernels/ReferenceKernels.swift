@@ -205,8 +205,19 @@ struct ReferenceKernels<Element: ReferenceElement>: Kernels {
   @inline(__always)
   private func addProductTransposed(_ output: Tensor, _ input: Tensor, _ weight: Tensor) {
     let outputs = weight.rows, inputs = weight.columns, weight = elements(weight)
-    let transposed = Elements.allocate(capacity: max(1, outputs * inputs))
-    defer { transposed.deallocate() }
+    guard let memory = malloc(max(1, outputs * inputs) * MemoryLayout<Element>.stride) else {
+      // Where there is no memory for that, it runs along the weight's.
+      for n in 0..<output.rows {
+        for o in 0..<outputs {
+          var sum: Element = 0
+          for i in 0..<inputs { sum += elements(input)[n * inputs + i] * weight[o * inputs + i] }
+          elements(output)[n * outputs + o] += sum
+        }
+      }
+      return
+    }
+    defer { free(memory) }
+    let transposed = memory.assumingMemoryBound(to: Element.self)
     for o in 0..<outputs {
       for i in 0..<inputs { transposed[i * outputs + o] = weight[o * inputs + i] }
     }

@@ -9,7 +9,7 @@ struct Window: Equatable, Sendable {
   /// Channels are divided into so many groups, which a convolution does not mix.
   var groups = 1
 
-  /// - Throws: `DidactError.invalidArgument` where the window does not fit into the image.
+  /// - Throws: `DidactError.invalidArgument` where the window does not fit into the image, and where the output is too large.
   init(
     over input: Extent, height: Int, width: Int, stride: Int, padding: Int, channels: Int, groups: Int = 1,
     called name: String
@@ -25,7 +25,8 @@ struct Window: Equatable, Sendable {
       return room / stride + 1
     }
     self.input = input
-    output = Extent(try length(input.height, height), try length(input.width, width), channels)
+    output = try Extent(
+      checking: try length(input.height, height), try length(input.width, width), channels, of: "the output of \(name)")
     self.height = height
     self.width = width
     self.stride = stride

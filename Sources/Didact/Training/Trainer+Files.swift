@@ -21,24 +21,6 @@ extension Trainer {
     }
   }
 
-  /// What `save` writes, in memory.
-  /// - Parameter allocate: returns memory for so many bytes, which may be fewer or more another time; nil where there is
-  ///   none, and nothing is written.
-  /// - Throws: as `save`, and what `allocate` throws.
-  public func write(into allocate: (Int) throws -> UnsafeMutableRawPointer?) throws {
-    try student.lock.reading { try modelFile().write(into: allocate) }
-  }
-
-  /// A trainer that goes on where the one stood whose file has these bytes.
-  /// - Throws: `DidactError.format` naming the tensor.
-  public convenience init(bytes: UnsafeRawBufferPointer) throws {
-    do {
-      try self.init(ModelFile(SafetensorsFile(bytes: bytes), kind: "trainer"))
-    } catch let error as DidactError where error.code == .invalidArgument {
-      throw DidactError(.format, error.message)
-    }
-  }
-
   /// A text that a program keeps with the model, in its files and copies; nil for none.
   public func annotation(_ key: String) -> String? { annotations.first { $0.key == key }?.value }
 
@@ -46,7 +28,8 @@ extension Trainer {
   /// - Throws: `DidactError.invalidArgument` for a key that model files have themselves.
   public func setAnnotation(_ key: String, _ text: String?) throws {
     guard !key.isEmpty, !ModelFile.ownKeys.contains(key) else {
-      throw DidactError(.invalidArgument, "\"\(key)\" cannot be the key of an annotation: it is empty or a key of every model file")
+      throw DidactError(
+        .invalidArgument, "\"\(key)\" cannot be the key of an annotation: it is empty or a key of every model file")
     }
     try writing {
       annotations.removeAll { $0.key == key }
@@ -72,7 +55,7 @@ extension Trainer {
     }
   }
 
-  private func modelFile() throws -> ModelFile {
+  func modelFile() throws -> ModelFile {
     if let table, table.featureNames != featureNames {
       throw DidactError(
         .state,
@@ -118,7 +101,7 @@ extension Trainer {
     return file
   }
 
-  private convenience init(_ file: ModelFile) throws {
+  convenience init(_ file: ModelFile) throws {
     let configuration = try file.described("configuration", \.members)
     try Self.checkTensors(file, configuration)
     try self.init(configuration: configuration)

@@ -30,6 +30,9 @@ INT64_MAX, INT64_MIN = 2**63 - 1, -(2**63)
 TEXT_OUT = [name for name, (_, types) in _ffi.FUNCTIONS.items()
             if types[:3] == [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64)]]  # fmt: skip
 ARRAY, HANDLE, OUT_HANDLE = ctypes.POINTER(_ffi.didact_array), ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
+# Those pointers that are memory of the caller's, of 64 bytes: how much there is, the next argument says truly.
+MEMORY = {("didact_trainer_to_bytes", 0), ("didact_trainer_from_bytes", 1)}
+LENGTHS = {(name, index + 1) for name, index in MEMORY}
 # didact_status is an int32, and so is what this one returns.
 STATUS_FUNCTIONS = {name for name, (result, _) in _ffi.FUNCTIONS.items() if result is _ffi.didact_status}
 STATUS_FUNCTIONS.remove("didact_abi_version")
@@ -183,6 +186,10 @@ def good(name):
         given = specific[index] if specific is not None and index < len(specific) else None
         if given is not None and given is not OUT_HANDLE:
             result.append(given)
+        elif (name, index) in MEMORY:
+            result.append(ctypes.cast(ctypes.create_string_buffer(64), ctypes.c_void_p))
+        elif (name, index) in LENGTHS:
+            result.append(64)
         elif ctype is HANDLE:
             result.append(None if name == "didact_trainer_fit" and index else live[handle_kind(name)])
         elif ctype is ctypes.c_char_p:
@@ -250,6 +257,10 @@ STRINGS = [
 
 
 def wrong(name, index, ctype):
+    if (name, index) in MEMORY:
+        return [None]
+    if (name, index) in LENGTHS:
+        return [-1, 0, 1, 7, 8, 9, 63, 64, INT64_MIN]
     if ctype is HANDLE:
         if name == "didact_trainer_fit" and index:
             return [None]
@@ -300,7 +311,8 @@ def sweep():
                 arguments = good(name)
                 arguments[index] = value
                 status = call(name, arguments)
-                if ctype is HANDLE and not is_free(name) and not (name == "didact_trainer_fit" and index):
+                is_handle = ctype is HANDLE and (name, index) not in MEMORY
+                if is_handle and not is_free(name) and not (name == "didact_trainer_fit" and index):
                     expected = _ffi.DIDACT_EINVALID if value is None else _ffi.DIDACT_EHANDLE
                     assert status == expected, (name, value, status)
                 # Keep the table of handles small.
@@ -319,6 +331,7 @@ def sweep():
 
 MADE = {"didact_network_record": "pass", "didact_optimizer_create": "optimizer", "didact_average_create": "average",
         "didact_trainer_create": "trainer", "didact_trainer_copy": "trainer", "didact_trainer_load": "trainer",
+        "didact_trainer_from_bytes": "trainer",
         "didact_trainer_optimizer": "optimizer"}  # fmt: skip
 
 
