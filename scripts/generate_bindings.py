@@ -395,7 +395,7 @@ def main():
         "include/didact.h": header(interface, version),
         "bindings/python/src/didact/_ffi.py": ffi(interface),
         "bindings/python/src/didact/_version.py": f'"""Generated from VERSION by scripts/generate."""\n\n__version__ = "{version}"\n',
-        "Sources/Didact/Version.swift": f'/// The version of the library. Generated from VERSION by scripts/generate.\npublic let didactVersion = "{version}"\n',
+        "Sources/Didact/Version.swift": f'/// The version of the library. Generated from VERSION by scripts/generate.\npublic let didactVersion = "{version}"\n/// The same, at an address that needs no lock.\npackage let didactVersionText: StaticString = "{version}"\n',
         "docs/c-api.md": reference(interface),
         "docs/parameters.md": parameters(*read_tables(arguments[1])),
     }

@@ -4,8 +4,12 @@ import Didact
 
 /// The version of the library, such as "0.1.0". Never null; lives as long as the process.
 @_cdecl("didact_version")
-public func didact_version() -> UnsafePointer<CChar>? {
-  try? internedString(didactVersion)
+public func didact_version() -> UnsafePointer<CChar>? { constant(didactVersionText) }
+
+/// A text that was there before the process began, so that no lock is needed: a child of `fork` may have been left with a
+/// held one.
+private func constant(_ text: StaticString) -> UnsafePointer<CChar> {
+  UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
 }
 
 /// The version of the binary interface; equal to `DIDACT_ABI_VERSION` of the header that fits.
@@ -24,7 +28,7 @@ public func didact_build_info() -> UnsafePointer<CChar>? {
 /// call. Never use it to decide whether a call failed: that is what the status is for.
 @_cdecl("didact_last_error_message")
 public func didact_last_error_message() -> UnsafePointer<CChar>? {
-  lastMessage() ?? (try? internedString(""))
+  lastMessage() ?? constant("")
 }
 
 /// The name of a status, such as "DIDACT_ESHAPE"; "unknown status" for a number that is none.
@@ -33,8 +37,25 @@ public func didact_last_error_message() -> UnsafePointer<CChar>? {
 ///   - status: what a call returned.
 @_cdecl("didact_status_name")
 public func didact_status_name(_ status: didact_status) -> UnsafePointer<CChar>? {
-  let name = didact_status_code(rawValue: status).map { "\($0)" } ?? "unknown status"
-  return try? internedString(name)
+  switch didact_status_code(rawValue: status) {
+  case .DIDACT_OK: constant("DIDACT_OK")
+  case .DIDACT_EINVALID: constant("DIDACT_EINVALID")
+  case .DIDACT_EHANDLE: constant("DIDACT_EHANDLE")
+  case .DIDACT_EBUSY: constant("DIDACT_EBUSY")
+  case .DIDACT_EFORK: constant("DIDACT_EFORK")
+  case .DIDACT_ESHAPE: constant("DIDACT_ESHAPE")
+  case .DIDACT_EDTYPE: constant("DIDACT_EDTYPE")
+  case .DIDACT_EDATA: constant("DIDACT_EDATA")
+  case .DIDACT_EFILE: constant("DIDACT_EFILE")
+  case .DIDACT_EFORMAT: constant("DIDACT_EFORMAT")
+  case .DIDACT_EMEMORY: constant("DIDACT_EMEMORY")
+  case .DIDACT_EDIVERGED: constant("DIDACT_EDIVERGED")
+  case .DIDACT_ECANCELLED: constant("DIDACT_ECANCELLED")
+  case .DIDACT_ESTATE: constant("DIDACT_ESTATE")
+  case .DIDACT_EUNSUPPORTED: constant("DIDACT_EUNSUPPORTED")
+  case .DIDACT_EINTERNAL: constant("DIDACT_EINTERNAL")
+  case nil: constant("unknown status")
+  }
 }
 
 /// How many handles are alive, to find out what was not freed.

@@ -85,6 +85,12 @@ struct Train: ParsableCommand {
   @Option(help: ArgumentHelp("Where to write the model, a .safetensors file.", valueName: "file"))
   var model: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Seconds between two saves of --model during training, so that a process that is killed loses no more; 0 for none.",
+      valueName: "n"))
+  var checkpointSeconds = 600.0
+
   @Option(help: ArgumentHelp("A model to go on with, on the same data.", valueName: "file"))
   var resume: String?
 
@@ -94,6 +100,9 @@ struct Train: ParsableCommand {
   func run() throws {
     var source = try DataSource(named: data, images)
     try source.check(table, categorical: categorical)
+    guard checkpointSeconds >= 0 else {
+      throw DidactError(.invalidArgument, "--checkpoint-seconds must be 0 or more; got \(checkpointSeconds)")
+    }
     if let model {
       try checkWritable(model)
       try checkDiffer(model, "--model", data)
@@ -304,7 +313,7 @@ struct Train: ParsableCommand {
     // Why the reports of steps could not be written any more.
     var lost: DidactError?
     Interruption.watch()
-    var seconds = 0.0
+    var seconds = 0.0, lastCheckpoint = 0.0
     let outcome: Trainer.Outcome
     do {
       outcome = try trainer.fit(
@@ -320,6 +329,15 @@ struct Train: ParsableCommand {
           // Training goes on for the model alone.
           guard model != nil else { throw error }
           lost = error
+        }
+        if let model, checkpointSeconds > 0, report.seconds - lastCheckpoint >= checkpointSeconds {
+          lastCheckpoint = report.seconds
+          do {
+            try trainer.save(to: model)
+          } catch let error as DidactError {
+            // There may be room again at the end.
+            warn("no checkpoint after step \(trainer.steps): \(error.message)", in: source.name)
+          }
         }
         return !Interruption.isRequested
       }
@@ -406,6 +424,7 @@ struct Train: ParsableCommand {
     if let columns = table.ignoredList { command += " --ignore \(quoted(columns))" }
     if let size = images.imageSize { command += " --image-size \(size)" }
     if images.skipCorrupt { command += " --skip-corrupt" }
+    if checkpointSeconds != 600 { command += " --checkpoint-seconds \(checkpointSeconds)" }
     if let steps { command += " --steps \(steps)" }
     return "wrote \(model). Go on with: \(command)"
   }

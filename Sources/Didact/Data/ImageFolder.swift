@@ -342,7 +342,11 @@ extension Dataset {
   ) throws -> Extent {
     let channels = headers.contains { $0.channels == 3 } ? 3 : 1
     if let size = options.size {
-      return try Extent(checking: size.height, size.width, channels, of: "\(path): images of the given size")
+      guard let extent = try? Extent(checking: size.height, size.width, channels, of: "images") else {
+        throw DidactError(
+          .shape, "\(path): images of \(size.height) × \(size.width) pixels are too large; give a smaller image size")
+      }
+      return extent
     }
     guard let first = headers.first else { throw DidactError(.data, "\(path): no image in it") }
     if let other = headers.firstIndex(where: { $0.height != first.height || $0.width != first.width }) {

@@ -18,7 +18,8 @@ extension Network {
     do {
       try self.init(file)
     } catch let error as DidactError {
-      throw error.at(path)
+      // What is wrong is the file, not an argument.
+      throw error.code == .invalidArgument ? DidactError(.format, "\(path): \(error.message)") : error.at(path)
     }
   }
 

@@ -41,7 +41,25 @@ public struct DidactError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public init(_ code: Code, _ message: String) {
     self.code = code
-    self.message = message
+    self.message = DidactError.printable(message)
+  }
+
+  /// Messages show what they were given: at most this many bytes of it, and nothing that a terminal would obey.
+  static let longestMessage = 4000
+
+  private static func printable(_ message: String) -> String {
+    func isControl(_ byte: UInt8) -> Bool { byte < 0x20 && byte != 0x0a || byte == 0x7f }
+    guard message.utf8.count > longestMessage || message.utf8.contains(where: isControl) else { return message }
+    var text = ""
+    for scalar in message.unicodeScalars {
+      if scalar.isASCII, isControl(UInt8(truncatingIfNeeded: scalar.value)) {
+        text += "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+      } else {
+        text.unicodeScalars.append(scalar)
+      }
+      if text.utf8.count >= longestMessage { return text + " …" }
+    }
+    return text
   }
 
   public var description: String { message }

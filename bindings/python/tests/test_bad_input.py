@@ -875,6 +875,103 @@ def test_fork(when):
     assert (result.returncode, result.stdout.strip()) == (0, "parent works"), result.stderr
 
 
+POOL = """
+import multiprocessing, sys
+import numpy as np
+import didact
+
+def use(trainer):
+    return trainer.predict_proba(np.zeros((1, 2)))
+
+if __name__ == "__main__":
+    trainer = didact.Trainer("supervised", didact.mlp(2, [3], 2))
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        try:
+            pool.apply_async(use, (trainer,)).get(timeout=60)
+        except RuntimeError as error:
+            assert error.status_name == "DIDACT_EFORK" and "spawn" in str(error), error
+            print("told")
+        # It comes back as it was.
+        back = pool.apply_async(list, ([trainer],)).get(timeout=60)[0]
+        assert back.predict_proba(np.zeros((1, 2))).tolist() == trainer.predict_proba(np.zeros((1, 2))).tolist()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_pool_by_fork_tells_its_parent(tmp_path):
+    """An error while a worker reads its task ended the worker, and the pool began another for ever."""
+    (tmp_path / "forking.py").write_text(POOL)
+    environment = {**os.environ, "PYTHONPATH": str(Path(didact.__file__).parents[1])}
+    result = subprocess.run(
+        [sys.executable, str(tmp_path / "forking.py")], capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert (result.returncode, result.stdout.strip()) == (0, "told"), result.stderr
+
+
+NAMES_AFTER_FORK = """
+import os, threading
+import didact
+from didact._library import library
+
+trainer = didact.Trainer("supervised", didact.mlp(2, [3], 2))
+
+def ask():
+    while True:
+        library.didact_status_name(3), library.didact_version(), trainer.roles
+
+for _ in range(4):
+    threading.Thread(target=ask, daemon=True).start()
+for _ in range(200):
+    child = os.fork()
+    if child == 0:
+        # A lock that another thread held stays held for ever here: the alarm ends a child that waits for it.
+        import signal
+        signal.alarm(10)
+        fine = library.didact_status_name(5) == b"DIDACT_ESHAPE" and library.didact_version() == didact.__version__.encode()
+        fine = fine and library.didact_last_error_message() == b"" and library.didact_abi_version() > 0
+        os._exit(0 if fine else 1)
+    assert os.waitpid(child, 0)[1] == 0
+print("all fine")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_names_and_versions_need_no_lock_after_a_fork():
+    result = run_python(NAMES_AFTER_FORK, timeout=120)
+    assert (result.returncode, result.stdout.strip()) == (0, "all fine"), result.stderr
+
+
+def test_messages_are_short_and_hold_nothing_that_a_terminal_obeys(tmp_path):
+    for call in (
+        lambda: didact.Network({"type": "\x1b[2Jx" + "y" * 1_000_000}),
+        lambda: didact.Trainer("\x1b]0;\x07" + "z" * 100_000, didact.mlp(2, [3], 2)),
+        lambda: didact.Trainer.load(str(tmp_path / "\x1b[31mred")),
+    ):
+        with pytest.raises(didact.DidactError) as caught:
+            call()
+        message = str(caught.value)
+        assert "\\x1b" in message and "\x1b" not in message and len(message.encode()) < 4100
+
+
+def test_a_network_file_with_a_wrong_description_is_a_wrong_file(tmp_path):
+    path = tmp_path / "network.safetensors"
+    didact.Network(didact.mlp(2, [3], 2)).save(path)
+    path.write_bytes(path.read_bytes().replace(b'relu', b'rolu'))
+    with pytest.raises(ValueError) as caught:
+        didact.Network.load(path)
+    assert caught.value.status_name == "DIDACT_EFORMAT" and str(path) in str(caught.value)
+
+
+def test_texts_are_read_whole_while_a_training_changes_them():
+    x, y, _ = batch()
+    trainer = make(validation_fraction=0.4, validation_steps=1, patience=10**6)
+    worker = threading.Thread(target=lambda: trainer.fit(np.tile(x, (10, 1)), np.tile(y, 10), steps=300))
+    worker.start()
+    while worker.is_alive():
+        assert set(trainer.roles) <= {"student", "teacher", "average", "best", "finetuned"}
+    worker.join()
+
+
 SPAWN = """
 import multiprocessing
 import didact

@@ -157,3 +157,32 @@ def test_the_end_of_a_callback_does_not_take_the_error_of_a_fit():
     trainer = didact.Trainer("supervised", didact.mlp(2, [4], 2))
     with pytest.raises(ValueError, match="5 labels for X of shape"):
         trainer.fit(np.zeros((6, 2)), [0, 1, 0, 1, 0], callback=Asks())
+
+
+def test_checkpoints_are_what_training_goes_on_from(tmp_path):
+    path = tmp_path / "model.safetensors"
+    x, y = didact.datasets.make_two_moons(60, seed=0)
+    y[np.arange(120) % 6 > 0] = -1
+    network, settings = didact.mlp(2, [4], 2), {"steps": 40, "labeled_batch_size": 4, "unlabeled_batch_size": 8}
+    trainer = didact.Trainer("meta_pseudo_labels", network, **settings)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(progress):
+        if progress["step"] == 25:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trainer.fit(x, y, callback=[didact.callbacks.Checkpoint(path, 1e-9), kill])
+    loaded = didact.Trainer.load(path)
+    assert loaded.steps == 25
+    whole = didact.Trainer("meta_pseudo_labels", network, **settings).fit(x, y)
+    assert (loaded.fit(x, y).predict_proba(x) == whole.predict_proba(x)).all()
+    # Not so often.
+    rare = didact.callbacks.Checkpoint(tmp_path / "never", 1000)
+    whole.copy().fit(x, y, steps=5, callback=rare)
+    assert not (tmp_path / "never").exists()
+    for wrong in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="positive"):
+            didact.callbacks.Checkpoint(path, wrong)

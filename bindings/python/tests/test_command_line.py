@@ -326,6 +326,8 @@ def test_interruption_leaves_a_checkpoint(tmp_path, number):
     process = subprocess.Popen(
         [COMMAND, "train", *data, *small, "--steps", "1000000", "--model", str(model), "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # These tests themselves may run under nohup.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     try:
         # Long enough to be at work, on a slow machine too; far from done.
@@ -475,6 +477,33 @@ def test_names_with_accents_behind_signs_of_a_syntax(tmp_path):
     header, predicted = read_predictions(didact("predict", "--model", model, "--data", table, "--ignore", "k").stdout)
     assert header == ["label", *(f"probability.{name}" for name in sorted(names))]
     assert {row[0] for row in predicted} <= set(names) and {len(row) for row in predicted} == {3}
+
+
+def test_kills_at_random_moments_of_a_training_that_checkpoints(tmp_path):
+    """DIDACT_KILLS says how many; scripts/nightly has 100."""
+    data = ["--data", "two-moons", "--labels", "6"]
+    small = ["--hidden", "64,64", "--set", "unlabeled_batch_size=128"]
+    model, whole = tmp_path / "model.safetensors", tmp_path / "whole.safetensors"
+    kills, source = int(os.environ.get("DIDACT_KILLS", "5")), np.random.default_rng(0)
+    steps = str(8000 * kills)
+    train = [COMMAND, "train", *data, "--checkpoint-seconds", "0.1", "--model", str(model)]
+    resumptions = 0
+    for _ in range(kills):
+        go_on = ["--resume", str(model)] if model.exists() else [*small, "--steps", steps]
+        process = subprocess.Popen([*train, *go_on], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(source.uniform(0.2, 0.8))
+        ended = process.poll()
+        process.kill()
+        errors = process.communicate()[1].decode()
+        assert ended is None, errors
+        assert os.listdir(tmp_path) in ([], [model.name])
+        resumptions += model.exists()
+    assert resumptions > kills // 2
+    # The end of what was saved last, and a run that nobody killed.
+    trained = didact("train", *data, "--resume", model, "--checkpoint-seconds", 0, "--model", model, "--json", "--steps", steps)
+    assert json.loads(trained.stdout.splitlines()[-1])["result"]["steps"] == int(steps)
+    didact("train", *data, *small, "--steps", steps, "--model", whole)
+    assert tensors(model) == tensors(whole)
 
 
 # --- predicting and evaluating --------------------------------------------------------------------------------------

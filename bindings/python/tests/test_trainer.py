@@ -953,6 +953,74 @@ def test_memory_stays_flat():
     assert resident() - before < 2_000_000
 
 
+# Signals
+
+
+@pytest.mark.parametrize("name", ["SIGALRM", "SIGTERM", "SIGUSR1", "SIGHUP"])
+def test_an_exception_of_any_signal_handler_stops_the_fit(name):
+    """Timeouts and schedulers raise from handlers; only Ctrl-C's was held, and the others' exceptions were lost."""
+    x, y, _ = table()
+    number = getattr(signal, name)
+
+    class Stopped(BaseException):
+        pass
+
+    def handler(*arguments):
+        raise Stopped
+
+    previous = signal.signal(number, handler)
+    try:
+        for callback in (None, lambda progress: None):
+            trainer = make(steps=1_000_000)
+            timer = threading.Timer(0.2, os.kill, (os.getpid(), number))
+            timer.start()
+            with pytest.raises(Stopped):
+                trainer.fit(x, y, callback=callback)
+            timer.join()
+            assert 0 < trainer.steps < 1_000_000 and np.isfinite(trainer.predict_proba(x)).all()
+            assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, previous)
+
+
+def test_a_handler_that_a_callback_sets_stays():
+    x, y, _ = table()
+    previous = signal.getsignal(signal.SIGUSR1)
+    other = lambda *arguments: None  # noqa: E731
+    try:
+        make().fit(x, y, steps=3, callback=lambda progress: signal.signal(signal.SIGUSR1, other) and None)
+        assert signal.getsignal(signal.SIGUSR1) is other
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+
+
+def test_a_storm_of_signals_changes_nothing(tmp_path):
+    """Generated code may use the stack pointer for its own purposes, so that a handler's frame would lie in its data."""
+    x, y, _ = table(rows=400)
+    settings = {"network": didact.mlp(4, [300, 300], 3), "labeled_batch_size": 200, "unlabeled_batch_size": 200, "threads": 2}
+    quiet = make(**settings).fit(x, y, steps=60)
+    code = (
+        "import signal, sys, numpy as np, didact\n"
+        "from test_trainer import make, table\n"
+        "from support import snapshot\n"
+        "count = 0\n"
+        "def handler(*arguments):\n"
+        "    global count; count += 1\n"
+        "signal.signal(signal.SIGALRM, handler)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)\n"
+        "x, y, _ = table(rows=400)\n"
+        "trainer = make(network=didact.mlp(4, [300, 300], 3), labeled_batch_size=200, unlabeled_batch_size=200, threads=2)\n"
+        "trainer.fit(x, y, steps=60)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0)\n"
+        "trainer.save(sys.argv[1])\n"
+        "assert count > 20, count\n"
+    )
+    path = str(tmp_path / "stormy.safetensors")
+    result = run_python(code, path)
+    assert result.returncode == 0, result.stderr
+    assert_same_bits(snapshot(didact.Trainer.load(path)), snapshot(quiet))
+
+
 # Bytes
 
 

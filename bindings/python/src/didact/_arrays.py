@@ -179,12 +179,14 @@ def view(fill: Callable, owner: Handle, *arguments: Any) -> np.ndarray:
 
 
 def text(fill: Callable, *arguments: Any) -> str:
-    """A string that C copies out in two calls."""
-    length = ctypes.c_int64()
-    check(fill(None, 0, ctypes.byref(length), *arguments))
-    buffer = ctypes.create_string_buffer(length.value)
-    check(fill(buffer, length.value, ctypes.byref(length), *arguments))
-    return buffer.value.decode()
+    """A string that C copies out in two calls, or more where another thread made it longer between them."""
+    length = ctypes.c_int64(64)
+    while True:
+        capacity = length.value
+        buffer = ctypes.create_string_buffer(capacity)
+        check(fill(buffer, capacity, ctypes.byref(length), *arguments))
+        if length.value <= capacity:
+            return buffer.value.decode()
 
 
 def number(read: Callable, ctype: Any, *arguments: Any) -> Any:

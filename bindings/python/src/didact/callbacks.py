@@ -64,6 +64,44 @@ class JSONLines(Callback):
             self._file = None
 
 
+class Checkpoint(Callback):
+    """Saves the trainer now and then, so that a process that is killed loses no more than that.
+
+    `Trainer.load` reads the file, and `Trainer.fit` on the same rows goes on from it as if it had never stopped. A save
+    completes or leaves the last one.
+
+    Parameters
+    ----------
+    path : path
+        Of the file, which each save replaces.
+    seconds : float
+        At least so many between two saves. There is none at the end: save the trainer itself.
+
+    Raises
+    ------
+    ValueError
+        For seconds that are not positive.
+    """
+
+    def __init__(self, path: str | os.PathLike, seconds: float = 600.0):
+        if not seconds > 0:
+            raise ValueError(f"seconds must be positive, got {seconds!r}")
+        self._path = path
+        self._seconds = seconds
+
+    def begin(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._last = 0.0
+
+    def __call__(self, progress: Mapping[str, float]) -> None:
+        if progress["seconds"] - self._last >= self._seconds:
+            self._trainer.save(self._path)
+            self._last = progress["seconds"]
+
+    def end(self, trainer: Trainer) -> None:
+        del self._trainer
+
+
 class PseudoLabelAccuracy(Callback):
     """Records during a fit how sure a trainer's networks are of some rows, and how often they are right: of the
     teacher, that is the quality of its pseudo-labels. `didact.plot.pseudo_labels` draws it.

@@ -506,13 +506,13 @@ class Trainer:
         self, X: Borrowed, y: Borrowed, X_unlabeled: Borrowed | None, steps: int, callbacks: list[Callable]
     ) -> int:
         raised: list[BaseException] = []
-        interrupts = _HeldInterrupts()
+        signals = _HeldSignals()
         arguments = _StepArguments(len(self._columns))
 
         def report(progress, payload):
             # ctypes would swallow an exception, so it is kept and raised after the call.
             try:
-                with interrupts.released():
+                with signals.released():
                     if not callbacks:
                         return 0
                     now = progress.contents
@@ -524,7 +524,7 @@ class Trainer:
                 return 1
 
         c_callback = _ffi.didact_progress_callback(report)
-        with interrupts:
+        with signals:
             status = library.didact_trainer_fit(
                 self._handle.value, X.pointer, y.pointer, optional_pointer(X_unlabeled), steps, c_callback, None
             )
@@ -720,7 +720,7 @@ class Trainer:
 
     def __reduce__(self) -> tuple:
         """A pickle holds what a file holds."""
-        return self.from_bytes, (self.to_bytes(),)
+        return _unpickled, (self.to_bytes(),)
 
     def _annotation(self, key: str) -> str | None:
         """A text that model files and copies keep; None for none."""
@@ -734,6 +734,34 @@ class Trainer:
 
     def __repr__(self) -> str:
         return f"<didact.Trainer {self.method}, {self.steps} steps, {self.student!r}>"
+
+
+def _unpickled(data: bytes) -> Any:
+    """A trainer; or, in a child of `fork` that can have none, what says so once it is used.
+
+    An error here would end a worker of `multiprocessing` before its task began, and its pool would start another for ever.
+    """
+    try:
+        return Trainer.from_bytes(data)
+    except DidactError as error:
+        if error.status != _ffi.DIDACT_EFORK:
+            raise
+        return _TrainerAfterFork(data, error)
+
+
+class _TrainerAfterFork:
+    """A trainer in a process that was forked after Didact was used: whatever it is asked for is the error that says so."""
+
+    def __init__(self, data: bytes, error: DidactError):
+        self._data = data
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        # Python itself asks for special names, to copy and to pickle.
+        raise AttributeError(name) if name.startswith("__") else self._error
+
+    def __reduce__(self) -> tuple:
+        return _unpickled, (self._data,)
 
 
 class _StepArguments:
@@ -752,29 +780,33 @@ class _StepArguments:
             slot.release()
 
 
-class _HeldInterrupts:
-    """Within it, Ctrl-C waits for the next callback.
+class _HeldSignals:
+    """Within it, Python's signal handlers wait for the next callback, Ctrl-C's and all others.
 
-    Python runs signal handlers at the first chance, which is the very beginning of a callback:
-    before its `try`, where ctypes swallows what they raise.
+    Python runs them at the first chance, which is the very beginning of a callback: before its `try`, where ctypes swallows
+    what they raise.
     """
 
     def __init__(self):
-        self._handler: Any = None
-        self._held: list[tuple] = []
+        self._handlers: dict[int, Callable] = {}
+        self._held: list[tuple[int, Any]] = []
         self._released = False
 
     def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            handler = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in signal.valid_signals():
+            handler = signal.getsignal(number)
             if callable(handler):
-                self._handler = handler
-                signal.signal(signal.SIGINT, self._on_signal)
+                self._handlers[number] = handler
+                signal.signal(number, self._on_signal)
 
     def __exit__(self, *exception: Any) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
-            self._run_held()
+        for number, handler in self._handlers.items():
+            # A callback may have set another.
+            if signal.getsignal(number) == self._on_signal:
+                signal.signal(number, handler)
+        self._run_held()
 
     @contextlib.contextmanager
     def released(self) -> Iterator[None]:
@@ -786,15 +818,16 @@ class _HeldInterrupts:
         finally:
             self._released = False
 
-    def _on_signal(self, *arguments: Any) -> None:
+    def _on_signal(self, number: int, frame: Any) -> None:
         if self._released:
-            self._handler(*arguments)
+            self._handlers[number](number, frame)
         else:
-            self._held.append(arguments)
+            self._held.append((number, frame))
 
     def _run_held(self) -> None:
         while self._held:
-            self._handler(*self._held.pop(0))
+            number, frame = self._held.pop(0)
+            self._handlers[number](number, frame)
 
 
 def _specification(network: Any, name: str) -> dict[str, Any]:
