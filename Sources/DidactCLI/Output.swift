@@ -26,6 +26,12 @@ func checkDiffer(_ path: String, _ option: String, _ file: String) throws {
 /// Whether there is a file or a folder.
 func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+/// Whether a name is that of something that cannot be written anew, such as `/dev/stdout`.
+func isPipeOrDevice(_ path: String) -> Bool {
+  var status = stat()
+  return stat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFREG
+}
+
 /// Writes to standard error, at once. There is nobody to tell where that fails.
 func writeError(_ text: String) { _ = write(text, to: STDERR_FILENO) }
 

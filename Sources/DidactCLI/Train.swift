@@ -314,6 +314,8 @@ struct Train: ParsableCommand {
     var lost: DidactError?
     Interruption.watch()
     var seconds = 0.0, lastCheckpoint = 0.0
+    // What goes into a pipe stays there.
+    let checkpoint = model.flatMap { checkpointSeconds > 0 && !isPipeOrDevice($0) ? $0 : nil }
     let outcome: Trainer.Outcome
     do {
       outcome = try trainer.fit(
@@ -330,10 +332,10 @@ struct Train: ParsableCommand {
           guard model != nil else { throw error }
           lost = error
         }
-        if let model, checkpointSeconds > 0, report.seconds - lastCheckpoint >= checkpointSeconds {
+        if let checkpoint, report.seconds - lastCheckpoint >= checkpointSeconds {
           lastCheckpoint = report.seconds
           do {
-            try trainer.save(to: model)
+            try trainer.save(to: checkpoint)
           } catch let error as DidactError {
             // There may be room again at the end.
             warn("no checkpoint after step \(trainer.steps): \(error.message)", in: source.name)

@@ -57,9 +57,9 @@ package typealias FileFault = (FileOperation) -> Int32?
 
 /// Replaces the file at `path` by what `body` writes, wholly or not at all.
 ///
-/// The content goes to a file beside it, without a name where the system has such, which then takes this one. Should anything fail, or `body` throw,
-/// the temporary file is removed and the old file is as it was. A symbolic link stays one: its target is replaced.
-/// Where `path` is a device or a pipe, such as `/dev/stdout`, it is written directly.
+/// The content goes to a file beside it, without a name where the system has such, which then takes this one. Should
+/// anything fail, or `body` throw, the other file is removed and the old one is as it was. A symbolic link stays one: its
+/// target is replaced. Where `path` is a device or a pipe, such as `/dev/stdout`, it is written directly.
 /// - Throws: `DidactError.file` with the path and the system's reason, and whatever `body` throws.
 package func writeFileAtomically(
   to path: String, fault: FileFault? = nil, _ body: (FileWriter) throws -> Void

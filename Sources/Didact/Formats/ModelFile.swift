@@ -1,8 +1,8 @@
 /// The parts of model files that networks and trainers share: safetensors with a JSON description in the metadata.
 ///
 /// Metadata: `didact.format` (the version of this layout, 1), `didact.kind` (`network` or `trainer`) and
-/// `didact.description` (JSON); what else there is are texts that programs keep with their models. Files may be hostile: shapes are compared with the description before any memory is
-/// asked for, and values must be finite.
+/// `didact.description` (JSON); what else there is are texts that programs keep with their models. Files may be hostile:
+/// shapes are compared with the description before any memory is asked for, and values must be finite.
 struct ModelFile {
   static let formatVersion = "1"
 

@@ -14,8 +14,10 @@ protocol Method: AnyObject {
   var scalars: [(name: String, value: Tensor)] { get }
   /// One whole step.
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws
-  /// What a method keeps of each unlabelled row [rows, …], by name.
+  /// What a method keeps of each unlabelled row [rows, columns], by name.
   var rowTensors: [(name: String, tensor: Tensor)] { get }
+  /// How many columns these have, whether there are rows yet or not.
+  var rowColumns: [(name: String, columns: Int)] { get }
   /// Takes back what was changed of `rowTensors` from a step on, which is the last completed one or a later one.
   func forget(from step: Int)
   /// Gets ready for the unlabelled rows of a fit, before its steps.
@@ -35,6 +37,7 @@ extension Method {
   var needsUnlabeled: Bool { true }
   var scalars: [(name: String, value: Tensor)] { [] }
   var rowTensors: [(name: String, tensor: Tensor)] { [] }
+  var rowColumns: [(name: String, columns: Int)] { [] }
   func forget(from step: Int) {}
   func prepare(_ rows: UnlabeledRows) throws {}
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int) { (step, steps) }

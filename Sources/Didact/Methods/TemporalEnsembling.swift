@@ -50,6 +50,8 @@ final class TemporalEnsembling: Method {
     [("ensemble", ensemble), ("updates", updates)].compactMap { name, tensor in tensor.map { (name, $0) } }
   }
 
+  var rowColumns: [(name: String, columns: Int)] { [("ensemble", student.classes), ("updates", 1)] }
+
   func prepare(_ rows: UnlabeledRows) throws {
     guard rows.isNew || ensemble?.rows != rows.count else { return }
     lastStep = nil

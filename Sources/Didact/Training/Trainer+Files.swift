@@ -119,6 +119,10 @@ extension Trainer {
       movingAverage.updateCount.integer = try file.count("average.update_count")
     }
     if let rows = file.tensors.first(where: { $0.name.hasPrefix("method.") })?.tensor.shape[0] {
+      // Compared before memory is asked for: a tensor of no bytes may name any number of rows.
+      for (name, columns) in method.rowColumns {
+        _ = try file.tensor("method.\(name)", Shape(checking: [rows, columns]), student.elementType)
+      }
       try method.prepare(UnlabeledRows(count: rows, isNew: true, digest: 0, classNames: []))
       for (name, tensor) in method.rowTensors { try file.read("method.\(name)", into: tensor, student.kernels) }
     }

@@ -674,6 +674,36 @@ class SafetensorsFile:
         Path(path).write_bytes(struct.pack("<Q", len(text)) + text + self.data)
 
 
+@pytest.mark.parametrize("rows", [2**59 - 1, 2**28, 0, 2**62])
+def test_a_tensor_of_no_bytes_that_names_rows_is_refused(tmp_path, rows):
+    """A file of 4 KB made the reader ask for gigabytes, or trap."""
+    path = tmp_path / "model.safetensors"
+    x, y = didact.datasets.make_two_moons(10)
+    didact.Trainer("temporal_ensembling", didact.mlp(2, [2], 2), steps=2).fit(x, y).save(path)
+    file = SafetensorsFile(path)
+    tensors = {name: entry for name, entry in file.header.items() if name != "__metadata__"}
+    assert {"method.ensemble", "method.updates"} <= set(tensors)
+    data = b""
+    for name, entry in sorted(tensors.items(), key=lambda item: item[1]["data_offsets"]):
+        content = file.data[slice(*entry["data_offsets"])]
+        if name.startswith("method."):
+            content, entry["shape"] = b"", [rows, 0]
+        entry["data_offsets"] = [len(data), len(data) + len(content)]
+        data += content
+    file.data = data
+    file.write(path)
+    before = peak_memory()
+    with pytest.raises(ValueError, match="method|shape"):
+        didact.Trainer.load(path)
+    assert peak_memory() - before < 100 << 20
+
+
+def peak_memory():
+    import resource
+
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def change_tensor(name, **changes):
     def apply(file):
         file.header[name].update(changes)
