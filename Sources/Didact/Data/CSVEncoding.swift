@@ -1,8 +1,8 @@
 extension CSVTable {
-  /// What the cells of a feature column are.
+  /// A feature column in numbers: how many of its cells are of each kind.
   private struct Summary {
     var numbers = 0, texts = 0, missing = 0
-    /// Of the numbers.
+    /// The mean of the cells that are numbers.
     var mean = 0.0
     /// The first cell that is no number, and the first that is no finite one.
     var firstText, firstInfinite: (line: Int, cell: CSVCell)?
@@ -213,7 +213,7 @@ struct CSVEncoder {
     unseenByColumn = Array(repeating: nil, count: columns.count)
   }
 
-  /// What training did not see, by column.
+  /// Columns with categories that training did not see.
   var unseen: [Dataset.UnseenCategories] { unseenByColumn.compactMap(\.self) }
 
   /// - Parameter features: zeros.

@@ -1,4 +1,4 @@
-/// What the first line of a file says, and where its features stand.
+/// The header and the columns of a CSV file, found from its first lines.
 struct CSVTable {
   let bytes: UnsafeRawBufferPointer
   /// Nil where the file has no header.

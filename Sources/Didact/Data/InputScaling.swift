@@ -65,7 +65,7 @@ public struct InputScaling: Sendable {
           let name = kind == .channel ? "channel \(c)" : extent.place(of: c)
           throw DidactError(.data, "X, \(name): its values are too large to be scaled; give them in another unit")
         }
-        // What differs by rounding alone is constant.
+        // A column that differs by rounding alone is constant.
         scale[c] = deviation > 1e-12 * abs(mean[c]) ? deviation : 1
         if isIndicator[c] { (mean[c], scale[c]) = (0, 1) }
       }
