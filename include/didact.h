@@ -646,7 +646,7 @@ didact_status didact_trainer_meta_objective(double *out, didact_trainer *trainer
 didact_status didact_trainer_fit(didact_trainer *trainer, const didact_array *x, const didact_array *y, const didact_array *unlabeled, int64_t steps, didact_progress_callback callback, void *payload);
 
 /**
- * Computes class probabilities with the network that `didact_trainer_predictor_role` names. From any number of threads,
+ * Computes class probabilities with what `didact_trainer_predictor_role` names: a network, or the ensemble. From any number of threads,
  * also within a progress callback.
  *
  * @param probabilities takes [rows, classes], float32 or float64.
@@ -661,7 +661,7 @@ didact_status didact_trainer_predict(didact_array *probabilities, didact_trainer
  * @param probabilities takes [rows, classes], float32 or float64.
  * @param trainer the trainer.
  * @param x [rows, inputs], any element type.
- * @param role "student", "teacher", "average", "best" or "finetuned".
+ * @param role "student", "teacher", "average", "best" or "finetuned", or "ensemble" for the mean of all members.
  */
 didact_status didact_trainer_predict_by(didact_array *probabilities, didact_trainer *trainer, const didact_array *x, const char *role);
 
@@ -696,8 +696,8 @@ didact_status didact_trainer_average(didact_network **out, didact_trainer *train
 didact_status didact_trainer_network(didact_network **out, didact_trainer *trainer, const char *role);
 
 /**
- * The roles of the networks that there are now, as a JSON array: "student", then "teacher", "average", "best" and
- * "finetuned" as method, configuration and steps so far made them.
+ * The roles of what can predict now, as a JSON array: "student", then "teacher", "average", "best" and "finetuned" as method,
+ * configuration and steps so far made them, then "ensemble" where there are members.
  *
  * @param out takes as much of the text as fits, ended by a zero byte; may be null.
  * @param capacity the size of `out` in bytes.
@@ -708,17 +708,32 @@ didact_status didact_trainer_roles(char *out, int64_t capacity, int64_t *length,
 
 /**
  * What the last fit found that its user should know, though it ended well: a JSON array of objects with "code", which is
- * one of "poor_on_labels", "class_shares", "class_never_predicted", "few_labels", "few_steps" and "rows_far_from_labels",
- * and "message", which says what was seen and what can be done. Empty while a fit is at work, and after one that was
+ * one of "poor_on_labels", "class_shares", "class_never_predicted", "few_labels", "few_steps", "rows_far_from_labels" and
+ * "members_disagree", and "message", which says what was seen and what can be done. Empty while a fit is at work, and after one that was
  * cancelled or made only some of the steps.
  */
 didact_status didact_trainer_warnings(char *out, int64_t capacity, int64_t *length, didact_trainer *trainer);
 
 /**
- * The role of the network that predicts now: "finetuned" once there is one, else "best", else "average", else
- * "student". Lives as long as the process.
+ * The role of what predicts now: "ensemble" where there are members, else "finetuned" once there is such a network, else
+ * "best", else "average", else "student". Lives as long as the process.
  */
 didact_status didact_trainer_predictor_role(const char **out, didact_trainer *trainer);
+
+/**
+ * How many members the trainer has: trainers beside it, of the key "members", that a fit trains too, and whose probabilities
+ * are averaged with its own.
+ */
+didact_status didact_trainer_member_count(int64_t *out, didact_trainer *trainer);
+
+/**
+ * A member, as a handle of its own that keeps it alive; free it with `didact_trainer_free`, in any order.
+ *
+ * @param out takes the handle.
+ * @param trainer the trainer.
+ * @param index from 0 on, in the order of the configuration.
+ */
+didact_status didact_trainer_member(didact_trainer **out, didact_trainer *trainer, int64_t index);
 
 /**
  * The optimiser of a role, as a handle of its own; free it with `didact_optimizer_free`, in any order.

@@ -306,7 +306,7 @@ extension didact_progress {
   }
 }
 
-/// Computes class probabilities with the network that `didact_trainer_predictor_role` names. From any number of threads,
+/// Computes class probabilities with what `didact_trainer_predictor_role` names: a network, or the ensemble. From any number of threads,
 /// also within a progress callback.
 ///
 /// - Parameters:
@@ -329,7 +329,7 @@ public func didact_trainer_predict(
 ///   - probabilities: takes [rows, classes], float32 or float64.
 ///   - trainer: the trainer.
 ///   - x: [rows, inputs], any element type.
-///   - role: "student", "teacher", "average", "best" or "finetuned".
+///   - role: "student", "teacher", "average", "best" or "finetuned", or "ensemble" for the mean of all members.
 @_cdecl("didact_trainer_predict_by")
 public func didact_trainer_predict_by(
   _ probabilities: UnsafeMutablePointer<didact_array>?, _ trainer: didact_trainer?, _ x: UnsafePointer<didact_array>?,
@@ -405,8 +405,8 @@ public func didact_trainer_network(
   }
 }
 
-/// The roles of the networks that there are now, as a JSON array: "student", then "teacher", "average", "best" and
-/// "finetuned" as method, configuration and steps so far made them.
+/// The roles of what can predict now, as a JSON array: "student", then "teacher", "average", "best" and "finetuned" as method,
+/// configuration and steps so far made them, then "ensemble" where there are members.
 ///
 /// - Parameters:
 ///   - out: takes as much of the text as fits, ended by a zero byte; may be null.
@@ -426,8 +426,8 @@ public func didact_trainer_roles(
 }
 
 /// What the last fit found that its user should know, though it ended well: a JSON array of objects with "code", which is
-/// one of "poor_on_labels", "class_shares", "class_never_predicted", "few_labels", "few_steps" and "rows_far_from_labels",
-/// and "message", which says what was seen and what can be done. Empty while a fit is at work, and after one that was
+/// one of "poor_on_labels", "class_shares", "class_never_predicted", "few_labels", "few_steps", "rows_far_from_labels" and
+/// "members_disagree", and "message", which says what was seen and what can be done. Empty while a fit is at work, and after one that was
 /// cancelled or made only some of the steps.
 @_cdecl("didact_trainer_warnings")
 public func didact_trainer_warnings(
@@ -441,8 +441,8 @@ public func didact_trainer_warnings(
   }
 }
 
-/// The role of the network that predicts now: "finetuned" once there is one, else "best", else "average", else
-/// "student". Lives as long as the process.
+/// The role of what predicts now: "ensemble" where there are members, else "finetuned" once there is such a network, else
+/// "best", else "average", else "student". Lives as long as the process.
 @_cdecl("didact_trainer_predictor_role")
 public func didact_trainer_predictor_role(
   _ out: UnsafeMutablePointer<UnsafePointer<CChar>?>?, _ trainer: didact_trainer?
@@ -460,6 +460,35 @@ private func networkHandle(
     let out = try required(out, "out")
     let trainer: Trainer = try resolve(trainer, .trainer)
     out.pointee = try makeHandle(trainer.network(role), .network)
+  }
+}
+
+/// How many members the trainer has: trainers beside it, of the key "members", that a fit trains too, and whose probabilities
+/// are averaged with its own.
+@_cdecl("didact_trainer_member_count")
+public func didact_trainer_member_count(
+  _ out: UnsafeMutablePointer<Int64>?, _ trainer: didact_trainer?
+) -> didact_status {
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    try required(out, "out").pointee = Int64(trainer.members.count)
+  }
+}
+
+/// A member, as a handle of its own that keeps it alive; free it with `didact_trainer_free`, in any order.
+///
+/// - Parameters:
+///   - out: takes the handle.
+///   - trainer: the trainer.
+///   - index: from 0 on, in the order of the configuration.
+@_cdecl("didact_trainer_member")
+public func didact_trainer_member(
+  _ out: UnsafeMutablePointer<didact_trainer?>?, _ trainer: didact_trainer?, _ index: Int64
+) -> didact_status {
+  call {
+    let out = try required(out, "out")
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    out.pointee = try makeHandle(element(trainer.members, index, "member"), .trainer)
   }
 }
 

@@ -40,7 +40,10 @@ struct Train: ParsableCommand {
         didact train --resume digits.safetensors --data digits --labels 40 --steps 3000 --model digits.safetensors
       """)
 
-  @Option(help: ArgumentHelp("The method: see didact info. (default: meta_pseudo_labels)", valueName: "name"))
+  @Option(
+    help: ArgumentHelp(
+      "The method: see didact info. \"auto\" is meta_pseudo_labels, and of tables an ensemble of it and supervised. (default: auto)",
+      valueName: "name"))
   var method: String?
 
   @Option(
@@ -151,12 +154,12 @@ struct Train: ParsableCommand {
     }
     try set("network.hidden", "hidden", try hidden.map { .array(try hiddenLengths($0).map { JSON($0) }) })
 
-    let name = flags["method"] ?? fileValues["method"] ?? "meta_pseudo_labels"
+    let name = flags["method"] ?? fileValues["method"] ?? .string(Preset.automaticMethod)
     guard let method = name.text else {
       throw DidactError(.invalidArgument, "\"method\" must be a name; got \(name.serialized())")
     }
     flags["method"] = name
-    return try Trainer.mergedConfiguration([fileValues, flags], method: method)
+    return try Trainer.mergedConfiguration([fileValues, flags], method: Preset.method(named: method))
   }
 
   private func hiddenLengths(_ text: String) throws -> [Int] {
@@ -219,8 +222,9 @@ struct Train: ParsableCommand {
     let preset =
       extent.map { Preset(images: $0, isAugmented: dataset.features.elementType == .uint8) }
       ?? Preset(data: source.name, columns: dataset.columns)
-    let method = given["method"]?.text ?? ""
-    var values = try Trainer.mergedConfiguration([preset.configuration(method: method), given], method: method)
+    let method = given["method"]?.text ?? "", name = Preset.method(named: method)
+    given["method"] = .string(name)
+    var values = try Trainer.mergedConfiguration([preset.configuration(method: method), given], method: name)
     for key in ["network", "student_network"] {
       let network = values[key]?.members
       guard network != nil || values[key] == nil && key == "network" else { continue }
@@ -260,7 +264,7 @@ struct Train: ParsableCommand {
       )
     }
     let trainer = try Trainer(loading: path)
-    if let method, method != trainer.methodName {
+    if let method, Preset.method(named: method) != trainer.methodName {
       throw DidactError(.invalidArgument, "\(path) was trained by \(trainer.methodName), not by \(method)")
     }
     if let seed, UInt64(exactly: seed) != trainer.seed {
@@ -381,7 +385,8 @@ struct Train: ParsableCommand {
     let rows = dataset.rows + (dataset.unlabeled?.rows ?? 0)
     let start = trainer.steps > 0 ? ", from step \(trainer.steps)" : ""
     let lengths = dataset.imageExtent.map { "images \($0)" } ?? "\(dataset.columns) columns"
-    return "\(trainer.methodName) on \(source.name): \(rows) rows, \(labels) with labels, \(lengths), "
+    let members = trainer.members.isEmpty ? "" : " and \(trainer.members.count) members"
+    return "\(trainer.methodName)\(members) on \(source.name): \(rows) rows, \(labels) with labels, \(lengths), "
       + "\(dataset.classNames.count) classes; seed \(trainer.seed)\(start)\n" + categoricalText(dataset)
   }
 

@@ -10,6 +10,11 @@ public struct Preset: Sendable {
   let images: Extent?
   /// Values of configuration keys, of whatever method; see `configuration(method:)`.
   let values: JSONObject
+  /// Beside `automaticMethod`: see `Trainer.membersField`.
+  let members: [JSON]
+
+  /// What front ends call the default: Meta Pseudo Labels, and of tables an ensemble of it and supervised learning.
+  public static let automaticMethod = "auto"
 
   public static let names = ["two-moons", "digits", "table"]
 
@@ -24,6 +29,7 @@ public struct Preset: Sendable {
     case "digits": (hidden, values) = Self.digits
     default: (hidden, values) = Self.table(columns: columns)
     }
+    members = Self.names.dropLast().contains(data) ? [] : Self.tableMembers
   }
 
   /// For images and a network of images.
@@ -31,6 +37,7 @@ public struct Preset: Sendable {
   public init(images extent: Extent, isAugmented: Bool = true) {
     columns = extent.count
     images = extent
+    members = []
     (hidden, values) = Self.images(extent, isAugmented: isAugmented)
   }
 
@@ -105,4 +112,12 @@ public struct Preset: Sendable {
       ]
     )
   }
+
+  /// A student knows no label but the teacher's, and is behind supervised learning where rows have no clusters, or clusters
+  /// are not classes. With few labels nothing tells beforehand; the mean is near the better one on most tables. Two more
+  /// of the same method take out some of the chance of first weights and batches.
+  private static let tableMembers: [JSON] = [
+    ["method": "meta_pseudo_labels"], ["method": "meta_pseudo_labels"], ["method": "supervised"],
+    ["method": "supervised"],
+  ]
 }

@@ -53,7 +53,7 @@ struct ModelFile {
     self.description = object
     annotations = file.metadata.filter { !ModelFile.ownKeys.contains($0.key) }
     tensors = file.tensors
-    index = Dictionary(file.tensors.map { ($0.name, $0.tensor) }) { first, _ in first }
+    index = ModelFile.index(tensors)
   }
 
   var safetensors: SafetensorsFile {
@@ -90,7 +90,7 @@ struct ModelFile {
   /// Views may have written anything to parameters, statistics and the state of optimisers.
   /// - Throws: `DidactError.format` for values that `read` refuses.
   private func checkValues() throws {
-    for (name, tensor) in tensors where name != "history" {
+    for (name, tensor) in tensors where name != "history" && !name.hasSuffix(".history") {
       guard tensor.isFinite else { throw DidactError(.format, "tensor \"\(name)\" holds NaN or infinity") }
       try ModelFile.checkVariances(name, tensor)
       if tensor.elementType == .int64, tensor.count == 1 { try ModelFile.checkCount(name, tensor.integer) }
@@ -107,6 +107,43 @@ struct ModelFile {
     guard count >= 0, count < 1 << 38 else {
       throw DidactError(.format, "tensor \"\(name)\" is \(count), no count of steps")
     }
+  }
+
+  // MARK: - Members
+
+  private static func prefix(ofMember index: Int) -> String { "member\(index)." }
+
+  /// Adds the files of members: their descriptions as a list, their tensors as `member0.<name>` and so on.
+  mutating func add(members: [ModelFile]) {
+    guard !members.isEmpty else { return }
+    description["members"] = .array(members.map { .object($0.description) })
+    for (index, member) in members.enumerated() {
+      tensors += member.tensors.map { (ModelFile.prefix(ofMember: index) + $0.name, $0.tensor) }
+    }
+  }
+
+  /// The files of the members.
+  /// - Throws: `DidactError.format` where they are not described as `add` does.
+  func members() throws -> [ModelFile] {
+    guard description["members"] != nil else { return [] }
+    let descriptions = try described("members", \.list)
+    return try descriptions.enumerated().map { index, member in
+      guard let description = member.members, description["members"] == nil else {
+        throw DidactError(
+          .format, "didact.description: \"members\" has no description of member \(index), or one too deep")
+      }
+      var file = ModelFile(kind: kind, description: description)
+      let prefix = ModelFile.prefix(ofMember: index)
+      file.tensors = tensors.filter { $0.name.hasPrefix(prefix) }.map {
+        (String($0.name.dropFirst(prefix.utf8.count)), $0.tensor)
+      }
+      file.index = ModelFile.index(file.tensors)
+      return file
+    }
+  }
+
+  private static func index(_ tensors: [(name: String, tensor: Tensor)]) -> [String: Tensor] {
+    Dictionary(tensors.map { ($0.name, $0.tensor) }) { first, _ in first }
   }
 
   // MARK: - Networks

@@ -111,6 +111,23 @@ public struct BorrowedArray {
     }
   }
 
+  /// Takes the mean of its own elements and those of others of the same shape. Real numbers, all of them.
+  func average(with others: [Tensor]) {
+    let count = Double(others.count + 1)
+    switch elementType {
+    case .float32:
+      forEachElement { index, address in
+        let sum = others.reduce(Double(address.loadUnaligned(as: Float.self))) { $0 + $1[index] }
+        address.storeBytes(of: Float(sum / count), as: Float.self)
+      }
+    default:
+      forEachElement { index, address in
+        let sum = others.reduce(address.loadUnaligned(as: Double.self)) { $0 + $1[index] }
+        address.storeBytes(of: sum / count, as: Double.self)
+      }
+    }
+  }
+
   /// - Throws: `DidactError.shape` or `.elementType`, naming the array, where it cannot take values of that shape and type.
   func check(_ shape: Shape, _ elementType: ElementType, _ name: String) throws {
     guard self.shape == shape else {

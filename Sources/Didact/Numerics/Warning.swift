@@ -14,6 +14,8 @@ public struct Warning: Error, Equatable, Sendable, CustomStringConvertible {
     case fewSteps = "few_steps"
     /// Rows without labels lie far from all rows with labels.
     case rowsFarFromLabels = "rows_far_from_labels"
+    /// Members that learn from unlabelled rows and members that do not name other classes for many rows.
+    case membersDisagree = "members_disagree"
     /// Labels that read like a mark for a missing value were taken for no label.
     case labelText = "label_text"
     /// A file has arrays that nothing reads.

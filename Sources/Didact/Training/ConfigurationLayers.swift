@@ -81,11 +81,18 @@ extension JSONObject {
 }
 
 extension Preset {
+  /// The name of a method as a configuration has it: that of `automaticMethod` is Meta Pseudo Labels.
+  public static func method(named name: String) -> String {
+    name == automaticMethod ? MethodName.metaPseudoLabels.rawValue : name
+  }
+
   /// A whole configuration of a method.
+  /// - Parameter method: or `automaticMethod`.
   /// - Throws: `DidactError.invalidArgument` naming the nearest known method.
   public func configuration(method: String, classes: Int) throws -> JSONObject {
-    var values = try Trainer.mergedConfiguration([configuration(method: method)], method: method)
-    values["method"] = .string(method)
+    let name = Self.method(named: method)
+    var values = try Trainer.mergedConfiguration([configuration(method: method)], method: name)
+    values["method"] = .string(name)
     let network = values["network"]?.members ?? [:]
     values["network"] = .object(
       network.completed(columns: columns, images: images, hidden: hidden, classes: classes))
@@ -93,9 +100,12 @@ extension Preset {
   }
 
   /// The values for those keys that a method has.
+  /// - Parameter method: or `automaticMethod`.
   /// - Throws: `DidactError.invalidArgument` naming the nearest known method.
   public func configuration(method: String) throws -> JSONObject {
-    let keys = Set(try Trainer.fields(method: method).map(\.key))
-    return JSONObject(values.members.filter { keys.contains($0.key) || $0.key.hasPrefix("network.") })
+    let keys = Set(try Trainer.fields(method: Self.method(named: method)).map(\.key))
+    var result = JSONObject(values.members.filter { keys.contains($0.key) || $0.key.hasPrefix("network.") })
+    if method == Self.automaticMethod, !members.isEmpty { result["members"] = .array(members) }
+    return result
   }
 }

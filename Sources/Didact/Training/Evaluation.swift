@@ -20,12 +20,12 @@ public struct Evaluation: Sendable, Equatable {
 }
 
 extension Trainer {
-  /// The networks that can predict: `student`, then `teacher`, `average`, `best` and `finetuned` where method,
-  /// configuration and steps so far made them.
+  /// What can predict: `student`, then `teacher`, `average`, `best` and `finetuned` where method, configuration and steps so
+  /// far made them, then `ensemble` where there are members.
   public var networkRoles: [String] {
     method.learners.map(\.role).filter { $0 != "corrector" } + (average == nil ? [] : ["average"])
       + (selection?.best == nil ? [] : ["best"])
-      + (finetuning?.start == nil ? [] : ["finetuned"])
+      + (finetuning?.start == nil ? [] : ["finetuned"]) + (members.isEmpty ? [] : [Self.ensembleRole])
   }
 
   /// - Throws: `DidactError.unsupported` for a network that takes other rows.
@@ -36,13 +36,12 @@ extension Trainer {
     return try network(role)
   }
 
-  /// Class probabilities [N, classes] by one network.
+  /// Class probabilities [N, classes] by one network, or by the ensemble.
   /// - Parameter role: one of `networkRoles`.
   public func predictProbabilities(_ inputs: Tensor, by role: String) throws -> Tensor {
-    let network = try predictingNetwork(role)
-    let result = try Tensor(Shape(inputs.rows, network.classes), elementType)
+    let result = try Tensor(Shape(inputs.rows, student.classes), elementType)
     try withExtendedLifetime((inputs, result)) {
-      try predict(BorrowedArray(result), BorrowedArray(inputs), with: network)
+      try predict(BorrowedArray(result), BorrowedArray(inputs), by: role)
     }
     return result
   }

@@ -9,14 +9,16 @@ struct FitReview {
   private static let farShares = 0.25
   /// Rows that are far from all labels are worth a warning where so many of all rows are.
   private static let farShare = 0.25
+  /// Members with and without unlabelled rows that name other classes for more rows than this cannot both be trusted.
+  private static let disagreeingShare = 0.2
 
   private let trainer: Trainer
   private let classes: Int
   private let classNames: [String]
   /// How many labels each class has.
   private let labelCounts: [Int]
-  /// Scaled rows: some of the labelled ones, and some of all.
-  private let labeled, sample: Tensor
+  /// Some of the labelled rows, and some of all: as they are given, and scaled.
+  private let labeled, sample: (given: Tensor, scaled: Tensor)
   /// A class for each row of `labeled`.
   private let labels: [Int]
 
@@ -25,8 +27,11 @@ struct FitReview {
     classes = trainer.student.classes
     classNames = trainer.classNames
     let memory = TensorPool(), mostRows = max(50, min(1000, 16_000_000 / trainer.student.inputs))
-    func rows(_ indices: [Int]) throws -> Tensor {
-      try data.pool.rows(indices, trainer.elementType, trainer.student.kernels, trainer.scaling, in: memory)
+    func rows(_ indices: [Int]) throws -> (given: Tensor, scaled: Tensor) {
+      (
+        try data.pool.rows(indices, .float64, ReferenceKernels<Double>(), nil, in: memory),
+        try data.pool.rows(indices, trainer.elementType, trainer.student.kernels, trainer.scaling, in: memory)
+      )
     }
     labelCounts = FitReview.counts(of: data.labels, classes: classes)
     let kept = FitReview.spread(data.labeledRows.count, atMost: mostRows)
@@ -42,13 +47,13 @@ struct FitReview {
   }
 
   func warnings() throws -> [Warning] {
-    let ownPredictions = try predictions(of: labeled, by: trainer.predictorRole)
+    let ownPredictions = try predictions(of: labeled.given, by: trainer.predictorRole)
     var warnings = [fewLabels(), poorOnLabels(ownPredictions)]
     if trainer.method.needsUnlabeled {
-      let predicted = try predictions(of: sample, by: trainer.predictorRole)
+      let predicted = try predictions(of: sample.given, by: trainer.predictorRole)
       warnings += [
         classNeverPredicted(predicted + ownPredictions), try classShares(predicted), try rowsFarFromLabels(),
-        fewSteps(),
+        fewSteps(), try membersDisagree(),
       ]
     }
     return warnings.compactMap { $0 }
@@ -102,7 +107,7 @@ struct FitReview {
     guard !missing.isEmpty else { return nil }
     return Warning(
       .classNeverPredicted,
-      "no labelled row and none of \(sample.rows) others looked at is predicted to be \(list(missing)), of which there are "
+      "no labelled row and none of \(sample.given.rows) others looked at is predicted to be \(list(missing)), of which there are "
         + "labels. Compare with the method \"supervised\", and label more rows of \(missing.count == 1 ? "this class" : "these classes")"
     )
   }
@@ -124,30 +129,55 @@ struct FitReview {
   }
 
   private func rowsFarFromLabels() throws -> Warning? {
-    let apart = try squaredDistances(labeled, labeled).map { $0.max() ?? 0 }.max() ?? 0
-    let far = try squaredDistances(sample, labeled).count { ($0.min() ?? 0) > apart }
-    guard Double(far) > FitReview.farShare * Double(sample.rows) else { return nil }
+    let apart = try squaredDistances(labeled.scaled, labeled.scaled).map { $0.max() ?? 0 }.max() ?? 0
+    let far = try squaredDistances(sample.scaled, labeled.scaled).count { ($0.min() ?? 0) > apart }
+    guard Double(far) > FitReview.farShare * Double(sample.given.rows) else { return nil }
     return Warning(
       .rowsFarFromLabels,
-      "\(far) of \(sample.rows) rows looked at are farther from every labelled row than any two labelled rows are from each "
+      "\(far) of \(sample.given.rows) rows looked at are farther from every labelled row than any two labelled rows are from each "
         + "other: what is predicted for them is a guess. See that all rows have the same columns and units, and label some "
         + "of these rows")
+  }
+
+  /// Where classes have no clusters, or other clusters than the rows, unlabelled rows mislead, and neither labels nor shares
+  /// show it.
+  private func membersDisagree() throws -> Warning? {
+    let everyMember = trainer.everyMember
+    let withRows = everyMember.filter(\.method.needsUnlabeled), alone = everyMember.filter { !$0.method.needsUnlabeled }
+    guard !withRows.isEmpty, !alone.isEmpty else { return nil }
+    let pairs = zip(try predictions(of: sample.given, by: withRows), try predictions(of: sample.given, by: alone))
+    let apart = pairs.count { $0 != $1 }
+    guard Double(apart) > FitReview.disagreeingShare * Double(sample.given.rows) else { return nil }
+    return Warning(
+      .membersDisagree,
+      "\(apart) of \(sample.given.rows) rows looked at are of one class to the members that learned from unlabelled rows, and of "
+        + "another to those that learned from labels alone, and the labels are too few to tell who is right. Label more rows, or "
+        + "set labelled rows aside and compare the methods \"\(withRows[0].methodName)\" and \"\(alone[0].methodName)\" on them"
+    )
   }
 
   // MARK: - What they look at
 
   private func predictions(of rows: Tensor, by role: String) throws -> [Int] {
-    let network = try trainer.predictingNetwork(role)
+    try predictions(of: rows, by: "the \(role)") { try trainer.predict($0, BorrowedArray(rows), by: role) }
+  }
+
+  /// By the mean of members' probabilities.
+  private func predictions(of rows: Tensor, by members: [Trainer]) throws -> [Int] {
+    try predictions(of: rows, by: "a member") { try Trainer.predict($0, BorrowedArray(rows), byMeanOf: members) }
+  }
+
+  private func predictions(
+    of rows: Tensor, by name: String, _ predict: (BorrowedArray) throws -> Void
+  ) throws -> [Int] {
     let probabilities = try Tensor(Shape(rows.rows, classes), trainer.elementType)
     do {
-      try withExtendedLifetime((rows, probabilities)) {
-        try network.predict(BorrowedArray(probabilities), BorrowedArray(rows), scaling: nil) { _ in }
-      }
+      try withExtendedLifetime((rows, probabilities)) { try predict(BorrowedArray(probabilities)) }
     } catch let error as DidactError where error.code == .data {
       // The rows are finite, or the fit would not have begun.
       throw DidactError(
         .diverged,
-        "after step \(trainer.steps - 1): what the \(role) says of the training rows is not finite; it cannot predict. Lower "
+        "after step \(trainer.steps - 1): what \(name) says of the training rows is not finite; it cannot predict. Lower "
           + "the learning rate or set clip_norm")
     }
     return try trainer.mostProbable(probabilities)
@@ -155,7 +185,7 @@ struct FitReview {
 
   /// The label of the nearest labelled row, for each row of the sample.
   private func nearestLabels() throws -> [Int] {
-    try squaredDistances(sample, labeled).map { distances in
+    try squaredDistances(sample.scaled, labeled.scaled).map { distances in
       labels[distances.indices.min { distances[$0] < distances[$1] } ?? 0]
     }
   }

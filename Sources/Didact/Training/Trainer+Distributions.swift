@@ -20,20 +20,20 @@ extension Trainer {
   package func storeDistributions(
     of features: BorrowedArray, unlabeled: BorrowedArray?, by role: String?, to path: String
   ) throws {
-    let network = try role.map { try predictingNetwork($0) } ?? predictor
+    let role = role ?? predictorRole
     let parts = [(features, "X")] + (unlabeled.map { $0.rows > 0 ? [($0, "X_unlabeled")] : [] } ?? [])
     for (part, name) in parts { _ = try checkedRows(part, name) }
     let count = parts.reduce(0) { $0 + $1.0.rows }
     try StoredDistributions.write(
       to: path, rowsDigest: Trainer.digest(parts.map(\.0)).value, classNames: classNames,
-      shape: Shape(count, network.classes), elementType: elementType
+      shape: Shape(count, student.classes), elementType: elementType
     ) { write in
       for (part, name) in parts {
         for start in stride(from: 0, to: part.rows, by: 4096) {
           let rows = start..<min(part.rows, start + 4096)
-          let probabilities = try Tensor(Shape(rows.count, network.classes), elementType)
+          let probabilities = try Tensor(Shape(rows.count, student.classes), elementType)
           do {
-            try predict(BorrowedArray(probabilities), part.rows(rows), with: network)
+            try predict(BorrowedArray(probabilities), part.rows(rows), by: role)
           } catch let error as DidactError {
             throw error.at("\(name), in the rows from \(start) on")
           }

@@ -98,13 +98,39 @@ extension Trainer {
       file.tensors.append(("input.scale", scaling.scale))
     }
     file.tensors.append(("history", try historyTable()))
+    file.add(members: try members.map { member in try member.reading { try member.modelFile() } })
     return file
   }
 
   convenience init(_ file: ModelFile) throws {
-    let configuration = try file.described("configuration", \.members)
-    try Self.checkTensors(file, configuration)
-    try self.init(configuration: configuration)
+    let memberFiles = try file.members(), files = [file] + memberFiles
+    let configurations = try files.map { file in
+      let configuration = try file.described("configuration", \.members)
+      try Self.checkTensors(file, configuration)
+      return configuration
+    }
+    let listed = configurations[0]["members"]?.list ?? []
+    guard listed.count == memberFiles.count else {
+      throw DidactError(
+        .format, "didact.description: \(memberFiles.count) members, of \(listed.count) in the configuration")
+    }
+    try self.init(configuration: configurations[0], members: Array(configurations.dropFirst()))
+    try read(file)
+    for (index, (member, memberFile)) in zip(members, memberFiles).enumerated() {
+      do {
+        try member.read(memberFile)
+      } catch let error as DidactError {
+        throw error.at("member \(index)")
+      }
+    }
+    let known = Set(try modelFile().tensors.map(\.name))
+    if let stranger = file.tensors.first(where: { !known.contains($0.name) }) {
+      throw DidactError(.format, "tensor \"\(stranger.name)\" does not belong to the configuration")
+    }
+  }
+
+  /// Takes what a file holds of this trainer, its members aside.
+  private func read(_ file: ModelFile) throws {
     let doubles = ReferenceKernels<Double>()
     for learner in method.learners {
       try file.read(into: learner.network, prefix: "\(learner.role).")
@@ -167,10 +193,6 @@ extension Trainer {
     rowsDigest = file.description["rows_digest"]?.int.map { UInt64(bitPattern: Int64($0)) }
     annotations = file.annotations
     try readHistory(file)
-    let known = Set(try modelFile().tensors.map(\.name))
-    if let stranger = file.tensors.first(where: { !known.contains($0.name) }) {
-      throw DidactError(.format, "tensor \"\(stranger.name)\" does not belong to the configuration")
-    }
   }
 
   /// The stages around the method, as far as they had begun.

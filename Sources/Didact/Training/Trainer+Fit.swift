@@ -34,7 +34,8 @@ extension Trainer {
   ///   - progress: called after every step; false stops.
   /// - Throws: `DidactError.data` where labels are missing, out of range or of a single class.
   ///
-  /// At its end a fit looks at what it made: see `warnings`.
+  /// Members learn beside the trainer, a step of each after the other. At its end a fit looks at what it made: see
+  /// `warnings`.
   @discardableResult
   public func fit(
     _ features: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, steps: Int? = nil,
@@ -56,61 +57,70 @@ extension Trainer {
     if let count, count < 0 || count > 100_000_000_000 {
       throw DidactError(.invalidArgument, "fit: steps must be in [0, 1e11]; got \(count)")
     }
-    return try training {
+    return try Trainer.training(everyMember[...]) {
       let data = try FitData(self, features, labels, unlabeled)
       let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels)
-      let isNewData = dataDigest != digest
-      let source = try FitBatches(self, data)
-      // What the next batch looks like may depend on this step where a policy learns.
-      let batches = BatchesAhead(source, isAhead: !augmentations.isEmpty && augmentationRates.isEmpty)
-      if method.needsUnlabeled {
-        try method.prepare(
-          UnlabeledRows(count: data.pool.count, isNew: isNewData, digest: rowsDigest.value, classNames: classNames))
-      }
-      try writing {
-        dataDigest = digest
-        warnings = []
-        validationRowCount = data.validation?.inputs.rows
-        self.rowsDigest = rowsDigest.value
-      }
-      let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity
-      let firstStep = self.steps, start = secondsOfClock()
-      let end = count.map { firstStep + $0 } ?? .max
-      let methodEnd = count == nil || finetuning != nil ? min(end, scheduledSteps) : end
-      // The last fit may have had no memory for it.
-      try validateIfDue(data.validation)
-      while self.steps < end {
-        if let finetuning, finetuning.start == nil, isMethodDone {
-          try writing { finetuning.begin(with: predictor, at: self.steps) }
-          choosePredictor()
+      let runs = try everyMember.enumerated().map { index, member in
+        try member.failing(asMember: index) {
+          let data = index == 0 ? data : try FitData(member, features, labels, unlabeled)
+          return try FitRun(member, data, rowsDigest: rowsDigest.value, dataDigest: digest, steps: count)
         }
-        guard self.steps == firstStep || secondsOfClock() - start < timeLimit else { break }
-        if let finetuning, let begin = finetuning.start {
-          let finetuningEnd = begin + finetuning.steps
-          guard self.steps < finetuningEnd else { break }
-          try finetune(try batches.finetuning(self.steps, before: min(end, finetuningEnd)), finetuning)
-        } else {
-          guard !isMethodDone || count != nil && !(selection?.isOver ?? false) else { break }
-          try step(try batches.batch(self.steps, before: methodEnd))
-          selection?.isDue =
-            studentLearns(in: self.steps - 1) && (self.steps % (selection?.every ?? 1) == 0 || isMethodDone)
-          try learnFromProbes(source)
-          try validateIfDue(data.validation)
+      }
+      let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity, start = secondsOfClock()
+      var isFirst = true
+      while isFirst || secondsOfClock() - start < timeLimit {
+        isFirst = false
+        // Each member makes its step, as long as it has one left.
+        var isOver = true
+        for (index, run) in runs.enumerated() {
+          if try run.trainer.failing(asMember: index, { try run.step() }) { isOver = false }
         }
+        guard !isOver else { break }
         if let progress {
           let report = Progress(
-            step: self.steps, steps: count.map { firstStep + $0 } ?? plannedSteps, seconds: secondsOfClock() - start,
-            metrics: lastMetrics)
+            step: runs.map(\.trainer.steps).max() ?? 0, steps: runs.map(\.plannedSteps).max() ?? 0,
+            seconds: secondsOfClock() - start, metrics: lastMetrics)
           guard try progress(report) else { return .cancelled }
         }
       }
       // A fit of a few steps of many says nothing yet.
-      if count == nil || self.steps >= plannedSteps {
+      if count == nil || self.steps >= ownPlannedSteps {
         let found = try FitReview(self, data).warnings()
         try writing { warnings = found }
       }
       return .completed
     }
+  }
+
+  /// Runs `body` as the only training call on some trainers.
+  private static func training<Result>(_ trainers: ArraySlice<Trainer>, _ body: () throws -> Result) throws -> Result {
+    guard let first = trainers.first else { return try body() }
+    return try first.training { try training(trainers.dropFirst(), body) }
+  }
+
+  /// Runs a part of a fit, so that an error says which member's it was.
+  /// - Parameter index: 0 for the trainer itself.
+  private func failing<Result>(asMember index: Int, _ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
+    } catch let error as DidactError where index > 0 {
+      throw error.at("members[\(index - 1)], \(methodName)")
+    }
+  }
+
+  /// Notes what a fit learns from.
+  func begin(rowsDigest: UInt64, dataDigest: UInt64, validationRows: Int?) throws {
+    try writing {
+      self.rowsDigest = rowsDigest
+      self.dataDigest = dataDigest
+      validationRowCount = validationRows
+      warnings = []
+    }
+  }
+
+  func beginFinetuning() throws {
+    try writing { finetuning?.begin(with: predictor, at: steps) }
+    choosePredictor()
   }
 
   /// What the policies that learn have learned, by the name of its tensor in a file.
@@ -120,42 +130,22 @@ extension Trainer {
     }
   }
 
-  /// Shows the labelled images of the last step to what will predict, changed by the probes of the policies that learn.
-  private func learnFromProbes(_ batches: FitBatches) throws {
-    for strength in ["weak", "strong"] {
-      guard let policy = augmentations[strength], let rates = policy.adaptive?.rates else { continue }
-      let (labeled, probes) = try batches.probes(policy, step: steps - 1)
-      let network = average ?? student, rows = labeled.inputs.rows
-      let probabilities = try Tensor(Shape(rows, network.classes), .float64)
-      try afterStep {
-        do {
-          try network.predict(BorrowedArray(probabilities), BorrowedArray(labeled.inputs), scaling: nil) { _ in }
-        } catch let error as DidactError where error.code == .data {
-          throw DidactError(
-            .diverged,
-            "step \(steps - 1): what the network says of labelled images is not finite; the last finite state is kept. Lower "
-              + "the learning rate or set clip_norm")
-        }
-        for row in 0..<rows {
-          // 1 − ½ ‖p − onehot(y)‖₁ is the probability of y.
-          let proximity = probabilities[row * network.classes + Int(labeled.labels[row])]
-          for probe in probes[row] { rates.update(probe, proximity: proximity) }
-        }
-      }
-    }
-  }
-
   /// Whether a fit would make no more steps, whatever it is asked for: early stopping or fine-tuning ended them.
-  public var isFinished: Bool {
+  public var isFinished: Bool { everyMember.allSatisfy(\.isFinishedItself) }
+
+  private var isFinishedItself: Bool {
     guard let finetuning else { return selection?.isOver ?? false }
     return finetuning.start.map { steps >= $0 + finetuning.steps } ?? false
   }
 
   /// Whether the method's own steps are over, all of them or by early stopping.
-  private var isMethodDone: Bool { steps >= scheduledSteps || (selection?.isOver ?? false) }
+  var isMethodDone: Bool { steps >= scheduledSteps || (selection?.isOver ?? false) }
 
   /// Steps there will be in all, as far as is known: early stopping may leave some out.
-  public var plannedSteps: Int {
+  public var plannedSteps: Int { everyMember.map(\.ownPlannedSteps).max() ?? 0 }
+
+  /// Those of this trainer, its members aside.
+  var ownPlannedSteps: Int {
     (finetuning?.start ?? max(steps, scheduledSteps)) + (finetuning?.steps ?? 0)
   }
 

@@ -43,6 +43,8 @@ public final class Trainer: @unchecked Sendable {
   /// Of the step at work.
   private var workingMetrics: Metrics
 
+  /// Trainers beside this one that a fit trains too; what predicts then is the mean of all: see `membersField`.
+  public let members: [Trainer]
   let method: any Method
   let movingAverage: MovingAverage?
   /// The stage after the method's own steps, if one is configured.
@@ -94,7 +96,7 @@ public final class Trainer: @unchecked Sendable {
         "input_scaling", .choice(["standard", "table", "channel", "unit", "none"]), "standard",
         "fit: mean 0 and deviation 1 by column; or of those columns that hold more than 0 and 1; or by channel of an "
           + "image; or all divided by the largest absolute value; or as they are"),
-    ] + View.fields("weak", noise: 0.05, featureDropout: 0) + Finetuning.fields + Selection.fields
+    ] + View.fields("weak", noise: 0.05, featureDropout: 0) + Finetuning.fields + Selection.fields + [membersField]
 
   /// The names of all methods.
   public static var methodNames: [String] { MethodName.allCases.map(\.rawValue) }
@@ -119,7 +121,12 @@ public final class Trainer: @unchecked Sendable {
     try self.init(configuration: object)
   }
 
-  public init(configuration object: JSONObject) throws {
+  public convenience init(configuration object: JSONObject) throws {
+    try self.init(configuration: object, members: nil)
+  }
+
+  /// - Parameter memberConfigurations: what a file says of the members; nil for what the configuration says of them.
+  init(configuration object: JSONObject, members memberConfigurations: [JSONObject]?) throws {
     guard let method = object["method"]?.text else {
       throw DidactError(
         .invalidArgument, "trainer: \"method\" must be one of: \(Self.methodNames.joined(separator: ", "))")
@@ -186,6 +193,8 @@ public final class Trainer: @unchecked Sendable {
       + (selection == nil ? [] : Selection.metricNames)
     lastMetrics = Metrics(columns: metricNames, terms: self.method.metricNames.count)
     workingMetrics = lastMetrics
+    members = try Self.makeMembers(
+      memberConfigurations ?? Self.memberConfigurations(object, configuration), of: student)
     try arithmetic.check(hasConvolutions: networks.contains { $0.graph.hasConvolutions })
     guard movingAverage != nil || !averagesStatistics && averageWarmup == .none else {
       let key = averagesStatistics ? "average_statistics" : "average_warmup"
@@ -244,11 +253,11 @@ public final class Trainer: @unchecked Sendable {
   public var student: Network { method.learners[0].network }
   /// The student's moving average, if one is kept.
   public var average: Network? { movingAverage?.network }
-  /// What predicts: the fine-tuned network once there is one, else the best one where a fit chose one, else the
-  /// student's average if one is kept, else the student.
+  /// The network that predicts, of this trainer itself: the fine-tuned one once there is one, else the best one where a fit
+  /// chose one, else the student's average if one is kept, else the student.
   public var predictor: Network { predicting.withLock { $0.network } }
-  /// Its role.
-  public var predictorRole: String { predicting.withLock { $0.role } }
+  /// The role of what predicts: of that network, or `ensemble` where there are members.
+  public var predictorRole: String { members.isEmpty ? predicting.withLock { $0.role } : Self.ensembleRole }
 
   func choosePredictor() {
     let chosen: (role: String, network: Network)
@@ -277,6 +286,9 @@ public final class Trainer: @unchecked Sendable {
     case "finetuned":
       return try existing(
         finetuning?.start == nil ? nil : finetuning?.network, " yet; set \"finetune_steps\", and fit to the end")
+    case Self.ensembleRole:
+      return try existing(
+        nil, members.isEmpty ? "; set \"members\"" : ": it is the mean of all members, each a network")
     default: return try learner(role).network
     }
   }
@@ -315,6 +327,7 @@ public final class Trainer: @unchecked Sendable {
   package func step(
     _ inputs: BorrowedArray, _ labels: BorrowedArray, unlabeled: BorrowedArray?, strong: BorrowedArray?
   ) throws {
+    try checkHasNoMembers()
     try training {
       let weak = try unlabeled.map { try prepared($0, "unlabeled", in: batchMemory) }
       let batch = Batch(
@@ -333,6 +346,7 @@ public final class Trainer: @unchecked Sendable {
   }
 
   package func studentStep(_ unlabeled: BorrowedArray, strong: BorrowedArray?) throws {
+    try checkHasNoMembers()
     try training {
       let weak = try prepared(unlabeled, "unlabeled", in: batchMemory)
       let strong = try strongView(strong, of: weak) ?? weak
@@ -356,6 +370,7 @@ public final class Trainer: @unchecked Sendable {
   }
 
   package func teacherStep(_ inputs: BorrowedArray, _ labels: BorrowedArray) throws {
+    try checkHasNoMembers()
     try training {
       let labeled = try labeledBatch(inputs, labels)
       try stepping(begins: false) {
@@ -517,12 +532,20 @@ public final class Trainer: @unchecked Sendable {
 
   /// The same into an array of the caller's, float32 or float64.
   package func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray) throws {
-    try predict(probabilities, inputs, with: predictor)
+    if members.isEmpty {
+      try predict(probabilities, inputs, with: predictor)
+    } else {
+      try Self.predict(probabilities, inputs, byMeanOf: everyMember)
+    }
   }
 
-  /// By one network.
+  /// By one network, or by the ensemble.
   package func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, by role: String) throws {
-    try predict(probabilities, inputs, with: predictingNetwork(role))
+    if role == Self.ensembleRole, !members.isEmpty {
+      try Self.predict(probabilities, inputs, byMeanOf: everyMember)
+    } else {
+      try predict(probabilities, inputs, with: predictingNetwork(role))
+    }
   }
 
   func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, with network: Network) throws {

@@ -115,7 +115,8 @@ def read(text: str | None, trainer: Trainer, known_parameters: Sequence[str]) ->
         if name not in known_parameters:
             raise ValueError(f"{KEY}: there is no parameter {_shown(name)}; there are {', '.join(known_parameters)}")
     method = parameters.get("method", trainer.method)
-    if method != trainer.method:
+    # "auto" is the name of an ensemble, or of Meta Pseudo Labels, that begins with it.
+    if method not in (trainer.method, "auto") or method == "auto" and trainer.method != "meta_pseudo_labels":
         raise ValueError(f"{KEY}: the method is {_shown(method)}, but the trainer's is {trainer.method!r}")
     return Description(
         {name: _restored(value) for name, value in parameters.items()},
@@ -143,7 +144,7 @@ def _of_trainer(trainer: Trainer) -> Description:
     shape = tuple(inputs) if isinstance(inputs, list) and len(inputs) == 3 else None
     two_classes = {-1, 1} == set(classes.tolist())
     return Description(
-        {"method": trainer.method}, classes, trainer.feature_names or None, shape, Rule(None if two_classes else -1, True)
+        {"method": "auto" if trainer.members else trainer.method}, classes, trainer.feature_names or None, shape, Rule(None if two_classes else -1, True)
     )
 
 

@@ -54,12 +54,14 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     Two multilayer perceptrons, or two small convolutional networks: a teacher labels, a student learns from those labels, and the student's result on the
     labelled rows teaches the teacher (Meta Pseudo Labels: Pham, Dai, Xie, Luong and Le, CVPR 2021), beside what it
     learns from the labels themselves and from predicting alike for two noisy views of a row (UDA: Xie et al.,
-    NeurIPS 2020).
+    NeurIPS 2020). Of rows three such pairs and two perceptrons that learn from labels alone give the mean of their
+    probabilities, which is near the best of them where unlabelled rows help and where they mislead.
 
     Parameters
     ----------
-    method : str, default="meta_pseudo_labels"
-        Any method of `didact.Trainer`, such as ``"supervised"``, which learns from labelled rows alone.
+    method : str, default="auto"
+        ``"auto"``: Meta Pseudo Labels, and of rows the ensemble above. Or any method of `didact.Trainer`, such as
+        ``"meta_pseudo_labels"`` by itself, or ``"supervised"``, which learns from labelled rows alone.
     hidden_layers : sequence of int or None, default=None
         Lengths of the hidden layers; None for those of ``didact.preset("table", ...)``, which are (64, 64).
     steps : int or None, default=None
@@ -105,7 +107,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     feature_names_in_ : array [n_features_in_] of str
         Names of the columns, where ``X`` was a data frame with text as column names.
     trainer_ : didact.Trainer
-        Networks, optimisers and settings. Its classes are positions in ``classes_``. `save` writes a model file that
+        Networks, optimisers and settings; of an ensemble the first member, and the others as its ``members``. Its classes are positions in ``classes_``. `save` writes a model file that
         later versions read; pickles are promised to be read only by the version that wrote them.
 
     Notes
@@ -125,7 +127,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        method: str = "meta_pseudo_labels",
+        method: str = "auto",
         *,
         hidden_layers: Any = None,
         steps: int | None = None,

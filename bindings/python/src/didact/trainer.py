@@ -121,6 +121,7 @@ class Trainer:
     def _adopt(self, handle: Handle) -> None:
         self._handle = handle
         self._networks: dict[str, Network] = {}
+        self._members: list[Trainer] | None = None
         self._optimizers: dict[str, Optimizer] = {}
         self._configuration = json.loads(text(library.didact_trainer_configuration, handle.value))
         self._columns = names(
@@ -179,15 +180,29 @@ class Trainer:
 
     @property
     def roles(self) -> list[str]:
-        """Of the networks that can predict now: ``"student"``, then ``"teacher"``, ``"average"``, ``"best"`` and
-        ``"finetuned"`` as method, configuration and steps so far made them."""
+        """Of what can predict now: ``"student"``, then ``"teacher"``, ``"average"``, ``"best"`` and ``"finetuned"`` as
+        method, configuration and steps so far made them, then ``"ensemble"`` where there are `members`."""
         return json.loads(text(library.didact_trainer_roles, self._handle.value))
 
     @property
     def predictor_role(self) -> str:
-        """Which network predicts: ``"finetuned"`` once there is one, else ``"best"``, else ``"average"``, else
-        ``"student"``."""
+        """What predicts: ``"ensemble"`` where there are `members`, else the network ``"finetuned"`` once there is one, else
+        ``"best"``, else ``"average"``, else ``"student"``."""
         return number(library.didact_trainer_predictor_role, ctypes.c_char_p, self._handle.value).decode()
+
+    @property
+    def members(self) -> list[Trainer]:
+        """Trainers beside this one, of the key ``members``: `fit` trains them too, and the mean of all probabilities, the
+        ensemble, predicts."""
+        if self._members is None:
+            count = number(library.didact_trainer_member_count, ctypes.c_int64, self._handle.value)
+            self._members = [
+                Trainer._of(
+                    make_handle(library.didact_trainer_member, library.didact_trainer_free, self._handle.value, index)
+                )
+                for index in range(count)
+            ]
+        return self._members
 
     def _stage(self, role: str) -> Network | None:
         try:
@@ -540,8 +555,7 @@ class Trainer:
         X : array [rows, inputs]
             Unscaled, as `fit` takes it; the named columns of a data frame are put into the order of `feature_names`.
         role : str, optional
-            ``"student"``, ``"teacher"``, ``"average"``, ``"best"`` or ``"finetuned"``; the network of
-            `predictor_role` by default.
+            One of `roles`; `predictor_role` by default.
         """
         if type(X) is not np.ndarray:
             (X,), _ = self._in_order(X=X)

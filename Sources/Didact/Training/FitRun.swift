@@ -1,0 +1,87 @@
+/// One trainer's part in a fit: its steps, one after the other.
+final class FitRun {
+  let trainer: Trainer
+  private let data: FitData
+  private let source: FitBatches
+  private let batches: BatchesAhead
+  /// The step that the fit ends before, where it was asked for a number of steps.
+  private let end: Int?
+
+  /// - Parameters:
+  ///   - rowsDigest: tells the rows from others.
+  ///   - dataDigest: tells rows and labels from others.
+  ///   - count: how many steps to make; nil for what is left of the configured `steps` and `finetune_steps`.
+  init(_ trainer: Trainer, _ data: FitData, rowsDigest: UInt64, dataDigest: UInt64, steps count: Int?) throws {
+    self.trainer = trainer
+    self.data = data
+    let isNewData = trainer.dataDigest != dataDigest
+    source = try FitBatches(trainer, data)
+    // What the next batch looks like may depend on this step where a policy learns.
+    batches = BatchesAhead(source, isAhead: !trainer.augmentations.isEmpty && trainer.augmentationRates.isEmpty)
+    if trainer.method.needsUnlabeled {
+      try trainer.method.prepare(
+        UnlabeledRows(
+          count: data.pool.count, isNew: isNewData, digest: rowsDigest, classNames: trainer.classNames))
+    }
+    try trainer.begin(rowsDigest: rowsDigest, dataDigest: dataDigest, validationRows: data.validation?.inputs.rows)
+    end = count.map { trainer.steps + $0 }
+    // The last fit may have had no memory for it.
+    try trainer.validateIfDue(data.validation)
+  }
+
+  /// Steps there will be in all when the fit ends, as far as is known.
+  var plannedSteps: Int { end ?? trainer.ownPlannedSteps }
+
+  /// Makes the next step.
+  /// - Returns: false where there is none left.
+  func step() throws -> Bool {
+    guard trainer.steps < end ?? .max else { return false }
+    if let finetuning = trainer.finetuning {
+      if finetuning.start == nil, trainer.isMethodDone { try trainer.beginFinetuning() }
+      if let begin = finetuning.start { return try step(finetuning, begin: begin) }
+    }
+    // A fit that is asked for a number of steps makes them beyond those that were planned.
+    guard !trainer.isMethodDone || end != nil && !(trainer.selection?.isOver ?? false) else { return false }
+    let methodEnd = end == nil || trainer.finetuning != nil ? min(end ?? .max, trainer.scheduledSteps) : end ?? .max
+    try trainer.step(try batches.batch(trainer.steps, before: methodEnd))
+    trainer.selection?.isDue =
+      trainer.studentLearns(in: trainer.steps - 1)
+      && (trainer.steps % (trainer.selection?.every ?? 1) == 0 || trainer.isMethodDone)
+    try learnFromProbes()
+    try trainer.validateIfDue(data.validation)
+    return true
+  }
+
+  private func step(_ finetuning: Finetuning, begin: Int) throws -> Bool {
+    let finetuningEnd = begin + finetuning.steps
+    guard trainer.steps < finetuningEnd else { return false }
+    let labeled = try batches.finetuning(trainer.steps, before: min(end ?? .max, finetuningEnd))
+    try trainer.finetune(labeled, finetuning)
+    return true
+  }
+
+  /// Shows the labelled images of the last step to what will predict, changed by the probes of the policies that learn.
+  private func learnFromProbes() throws {
+    for strength in ["weak", "strong"] {
+      guard let policy = trainer.augmentations[strength], let rates = policy.adaptive?.rates else { continue }
+      let (labeled, probes) = try source.probes(policy, step: trainer.steps - 1)
+      let network = trainer.average ?? trainer.student, rows = labeled.inputs.rows
+      let probabilities = try Tensor(Shape(rows, network.classes), .float64)
+      try trainer.afterStep {
+        do {
+          try network.predict(BorrowedArray(probabilities), BorrowedArray(labeled.inputs), scaling: nil) { _ in }
+        } catch let error as DidactError where error.code == .data {
+          throw DidactError(
+            .diverged,
+            "step \(trainer.steps - 1): what the network says of labelled images is not finite; the last finite state is kept. Lower "
+              + "the learning rate or set clip_norm")
+        }
+        for row in 0..<rows {
+          // 1 − ½ ‖p − onehot(y)‖₁ is the probability of y.
+          let proximity = probabilities[row * network.classes + Int(labeled.labels[row])]
+          for probe in probes[row] { rates.update(probe, proximity: proximity) }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,97 @@
+/// Members: trainers beside a trainer that learn from the same rows, each by its own method. What predicts then is the
+/// ensemble, the mean of the probabilities of all of them: it seldom falls behind its best member by much, whichever that is
+/// on the data at hand, and labels are too few to find out (Lakshminarayanan et al., NeurIPS 2017).
+extension Trainer {
+  static let membersField = Field(
+    "members", .objects, [],
+    "fit: further trainers, whose probabilities are averaged with this one's; each is this configuration with its own keys "
+      + "in place, such as {\"method\": \"supervised\"}",
+    source: "Lakshminarayanan et al. 2017")
+
+  /// What predicts where there are members.
+  static let ensembleRole = "ensemble"
+
+  /// Keys that a member cannot have for itself: the fit's, and what makes it fit the others.
+  private static let sharedKeys = ["members", "steps", "time_limit", "dtype"]
+
+  /// The configurations of the members: each the trainer's own, as far as the member's method knows its keys, with the
+  /// member's changes. Their seeds follow the trainer's, so that no two begin alike.
+  /// - Parameter object: the trainer's configuration.
+  static func memberConfigurations(_ object: JSONObject, _ values: FieldValues) throws -> [JSONObject] {
+    let method = try values.text("method"), seed = try values.integer("seed")
+    let own = try mergedConfiguration([object], method: method)
+    return try (values.value("members").list ?? []).enumerated().map { index, member in
+      do {
+        guard var changes = member.members else {
+          throw DidactError(.invalidArgument, "expected an object such as {\"method\": \"supervised\"}")
+        }
+        if let key = sharedKeys.first(where: { changes[$0] != nil }) {
+          throw DidactError(.invalidArgument, "\"\(key)\" is the same for all members; give it beside \"members\"")
+        }
+        let name = changes["method"] ?? .string(method)
+        guard let memberMethod = name.text else {
+          throw DidactError(.invalidArgument, "\"method\" must be a name; got \(name.serialized())")
+        }
+        changes["method"] = name
+        changes["seed"] = changes["seed"] ?? .integer(Int64((seed + index + 1) & Int.max))
+        let keys = try fields(method: memberMethod).map(\.key)
+        let kept = own.members.filter { keys.contains($0.key) && $0.key != "members" }
+        return try mergedConfiguration([JSONObject(kept), changes], method: memberMethod)
+      } catch let error as DidactError {
+        throw error.at("members[\(index)]")
+      }
+    }
+  }
+
+  /// - Parameter configurations: one for each member.
+  static func makeMembers(_ configurations: [JSONObject], of student: Network) throws -> [Trainer] {
+    try configurations.enumerated().map { index, configuration in
+      do {
+        let member = try Trainer(configuration: configuration)
+        guard member.members.isEmpty else { throw DidactError(.invalidArgument, "a member cannot have members") }
+        guard member.student.specification.extent == student.specification.extent,
+          member.student.classes == student.classes
+        else {
+          throw DidactError(
+            .invalidArgument,
+            "it takes \(member.student.inputs) inputs to \(member.student.classes) classes; the trainer "
+              + "\(student.inputs) to \(student.classes)")
+        }
+        return member
+      } catch let error as DidactError {
+        throw error.at("members[\(index)]")
+      }
+    }
+  }
+
+  /// The trainer and its members.
+  var everyMember: [Trainer] { [self] + members }
+
+  /// - Throws: `DidactError.unsupported` where there are members, which single steps would leave behind.
+  func checkHasNoMembers() throws {
+    guard members.isEmpty else {
+      throw DidactError(
+        .unsupported, "a trainer with members trains all of them by fit; leave \"members\" out to make single steps")
+    }
+  }
+
+  /// Takes the mean of the class probabilities of members, at least one.
+  static func predict(
+    _ probabilities: BorrowedArray, _ inputs: BorrowedArray, byMeanOf members: [Trainer]
+  ) throws {
+    // The first checks both arrays, and every row.
+    let first = members[0], inputs = try first.checkedRows(inputs, "X")
+    try first.predict(probabilities, inputs, with: first.predictor)
+    for start in stride(from: 0, to: inputs.rows, by: 4096) {
+      let rows = start..<min(inputs.rows, start + 4096)
+      let others = try members.dropFirst().map { member in
+        let one = try Tensor(Shape(rows.count, member.student.classes), .float64)
+        try withExtendedLifetime(one) {
+          try member.predict(BorrowedArray(one), inputs.rows(rows), with: member.predictor)
+        }
+        return one
+      }
+      probabilities.rows(rows).average(with: others)
+    }
+  }
+}
