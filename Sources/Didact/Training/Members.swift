@@ -21,7 +21,7 @@ extension Trainer {
     let method = try values.text("method"), seed = try values.integer("seed")
     let own = try mergedConfiguration([object], method: method)
     return try (values.value("members").list ?? []).enumerated().map { index, member in
-      do {
+      try failing(asMember: index) {
         guard var changes = member.members else {
           throw DidactError(.invalidArgument, "expected an object such as {\"method\": \"supervised\"}")
         }
@@ -37,8 +37,6 @@ extension Trainer {
         let keys = try fields(method: memberMethod).map(\.key)
         let kept = own.members.filter { keys.contains($0.key) && $0.key != "members" }
         return try mergedConfiguration([JSONObject(kept), changes], method: memberMethod)
-      } catch let error as DidactError {
-        throw error.at("members[\(index)]")
       }
     }
   }
@@ -46,7 +44,7 @@ extension Trainer {
   /// - Parameter configurations: one for each member.
   static func makeMembers(_ configurations: [JSONObject], of student: Network) throws -> [Trainer] {
     try configurations.enumerated().map { index, configuration in
-      do {
+      try failing(asMember: index) {
         let member = try Trainer(configuration: configuration)
         guard member.members.isEmpty else { throw DidactError(.invalidArgument, "a member cannot have members") }
         guard member.student.specification.extent == student.specification.extent,
@@ -58,10 +56,23 @@ extension Trainer {
               + "\(student.inputs) to \(student.classes)")
         }
         return member
-      } catch let error as DidactError {
-        throw error.at("members[\(index)]")
       }
     }
+  }
+
+  /// Runs what is done for a member, so that an error says for which.
+  /// - Parameter index: nil for the trainer itself.
+  static func failing<Result>(asMember index: Int?, _ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
+    } catch let error as DidactError {
+      throw index.map { error.at("members[\($0)]") } ?? error
+    }
+  }
+
+  /// The trainer and its members, by their index.
+  var indexedMembers: [(index: Int?, trainer: Trainer)] {
+    [(nil, self)] + members.enumerated().map { ($0.offset, $0.element) }
   }
 
   /// The trainer and its members.

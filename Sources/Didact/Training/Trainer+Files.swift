@@ -104,10 +104,12 @@ extension Trainer {
 
   convenience init(_ file: ModelFile) throws {
     let memberFiles = try file.members(), files = [file] + memberFiles
-    let configurations = try files.map { file in
-      let configuration = try file.described("configuration", \.members)
-      try Self.checkTensors(file, configuration)
-      return configuration
+    let configurations = try files.enumerated().map { index, file in
+      try Self.failing(asMember: index == 0 ? nil : index - 1) {
+        let configuration = try file.described("configuration", \.members)
+        try Self.checkTensors(file, configuration)
+        return configuration
+      }
     }
     let listed = configurations[0]["members"]?.list ?? []
     guard listed.count == memberFiles.count else {
@@ -115,13 +117,8 @@ extension Trainer {
         .format, "didact.description: \(memberFiles.count) members, of \(listed.count) in the configuration")
     }
     try self.init(configuration: configurations[0], members: Array(configurations.dropFirst()))
-    try read(file)
-    for (index, (member, memberFile)) in zip(members, memberFiles).enumerated() {
-      do {
-        try member.read(memberFile)
-      } catch let error as DidactError {
-        throw error.at("member \(index)")
-      }
+    for ((index, member), file) in zip(indexedMembers, files) {
+      try Self.failing(asMember: index) { try member.read(file) }
     }
     let known = Set(try modelFile().tensors.map(\.name))
     if let stranger = file.tensors.first(where: { !known.contains($0.name) }) {

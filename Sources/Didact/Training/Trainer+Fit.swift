@@ -60,10 +60,10 @@ extension Trainer {
     return try Trainer.training(everyMember[...]) {
       let data = try FitData(self, features, labels, unlabeled)
       let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels)
-      let runs = try everyMember.enumerated().map { index, member in
-        try member.failing(asMember: index) {
-          let data = index == 0 ? data : try FitData(member, features, labels, unlabeled)
-          return try FitRun(member, data, rowsDigest: rowsDigest.value, dataDigest: digest, steps: count)
+      let runs = try indexedMembers.map { index, member in
+        try Trainer.failing(asMember: index) {
+          let data = index == nil ? data : try FitData(member, features, labels, unlabeled)
+          return (index, try FitRun(member, data, rowsDigest: rowsDigest.value, dataDigest: digest, steps: count))
         }
       }
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity, start = secondsOfClock()
@@ -72,13 +72,13 @@ extension Trainer {
         isFirst = false
         // Each member makes its step, as long as it has one left.
         var isOver = true
-        for (index, run) in runs.enumerated() {
-          if try run.trainer.failing(asMember: index, { try run.step() }) { isOver = false }
+        for (index, run) in runs {
+          if try Trainer.failing(asMember: index, { try run.step() }) { isOver = false }
         }
         guard !isOver else { break }
         if let progress {
           let report = Progress(
-            step: runs.map(\.trainer.steps).max() ?? 0, steps: runs.map(\.plannedSteps).max() ?? 0,
+            step: runs.map(\.1.trainer.steps).max() ?? 0, steps: runs.map(\.1.plannedSteps).max() ?? 0,
             seconds: secondsOfClock() - start, metrics: lastMetrics)
           guard try progress(report) else { return .cancelled }
         }
@@ -96,16 +96,6 @@ extension Trainer {
   private static func training<Result>(_ trainers: ArraySlice<Trainer>, _ body: () throws -> Result) throws -> Result {
     guard let first = trainers.first else { return try body() }
     return try first.training { try training(trainers.dropFirst(), body) }
-  }
-
-  /// Runs a part of a fit, so that an error says which member's it was.
-  /// - Parameter index: 0 for the trainer itself.
-  private func failing<Result>(asMember index: Int, _ body: () throws -> Result) throws -> Result {
-    do {
-      return try body()
-    } catch let error as DidactError where index > 0 {
-      throw error.at("members[\(index - 1)], \(methodName)")
-    }
   }
 
   /// Notes what a fit learns from.

@@ -76,9 +76,18 @@ def other_units(seed):
     return features, positions, 100 * random.normal(size=(400, 3))
 
 
+def octants(seed):
+    """Eight classes without clusters: the signs of three of eight columns, three labels each."""
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(600, 8))
+    labels = (features[:, :3] > 0) @ np.array([1, 2, 4])
+    return features, hidden(labels, np.concatenate([np.flatnonzero(labels == label)[:3] for label in range(8)]))
+
+
 @pytest.mark.parametrize(
     "code, make, parameters",
     [
+        ("members_disagree", octants, {}),
         ("poor_on_labels", contradictory_labels, {}),
         ("class_never_predicted", class_under_another, {}),
         ("few_labels", single_labels, {}),
