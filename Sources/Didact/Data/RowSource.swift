@@ -40,6 +40,14 @@ struct RowSource {
     return raw
   }
 
+  /// The same rows unscaled, in the type that all parts have, or in float64.
+  func given(_ indices: [Int], in memory: TensorPool) throws -> Tensor {
+    guard let type = elementType else {
+      return try rows(indices, .float64, ReferenceKernels<Double>(), nil, in: memory)
+    }
+    return try raw(indices, type, in: memory)
+  }
+
   /// Unscaled rows as the network takes them.
   static func scaled(
     _ raw: Tensor, _ elementType: ElementType, _ kernels: any Kernels, _ scaling: InputScaling?, in memory: TensorPool

@@ -111,6 +111,9 @@ struct ModelFile {
 
   // MARK: - Members
 
+  /// More are refused: a short text must not ask for any number of networks.
+  static let mostMembers = 100
+
   private static func prefix(ofMember index: Int) -> String { "member\(index)." }
 
   /// Adds the files of members: their descriptions as a list, their tensors as `member0.<name>` and so on.
@@ -127,6 +130,10 @@ struct ModelFile {
   func members() throws -> [ModelFile] {
     guard description["members"] != nil else { return [] }
     let descriptions = try described("members", \.list)
+    guard descriptions.count <= ModelFile.mostMembers else {
+      throw DidactError(
+        .format, "didact.description: \(descriptions.count) members; at most \(ModelFile.mostMembers) can be")
+    }
     return try descriptions.enumerated().map { index, member in
       guard let description = member.members, description["members"] == nil else {
         throw DidactError(

@@ -29,7 +29,7 @@ struct FitReview {
     let memory = TensorPool(), mostRows = max(50, min(1000, 16_000_000 / trainer.student.inputs))
     func rows(_ indices: [Int]) throws -> (given: Tensor, scaled: Tensor) {
       (
-        try data.pool.rows(indices, .float64, ReferenceKernels<Double>(), nil, in: memory),
+        try data.pool.given(indices, in: memory),
         try data.pool.rows(indices, trainer.elementType, trainer.student.kernels, trainer.scaling, in: memory)
       )
     }

@@ -10,8 +10,11 @@ final class FitRun {
   /// - Parameters:
   ///   - rowsDigest: tells the rows from others.
   ///   - dataDigest: tells rows and labels from others.
+  ///   - classNames: of the labelled rows; empty if they have none.
   ///   - count: how many steps to make; nil for what is left of the configured `steps` and `finetune_steps`.
-  init(_ trainer: Trainer, _ data: FitData, rowsDigest: UInt64, dataDigest: UInt64, steps count: Int?) throws {
+  init(
+    _ trainer: Trainer, _ data: FitData, rowsDigest: UInt64, dataDigest: UInt64, classNames: [String], steps count: Int?
+  ) throws {
     self.trainer = trainer
     self.data = data
     let isNewData = trainer.dataDigest != dataDigest
@@ -20,8 +23,7 @@ final class FitRun {
     batches = BatchesAhead(source, isAhead: !trainer.augmentations.isEmpty && trainer.augmentationRates.isEmpty)
     if trainer.method.needsUnlabeled {
       try trainer.method.prepare(
-        UnlabeledRows(
-          count: data.pool.count, isNew: isNewData, digest: rowsDigest, classNames: trainer.classNames))
+        UnlabeledRows(count: data.pool.count, isNew: isNewData, digest: rowsDigest, classNames: classNames))
     }
     try trainer.begin(rowsDigest: rowsDigest, dataDigest: dataDigest, validationRows: data.validation?.inputs.rows)
     end = count.map { trainer.steps + $0 }

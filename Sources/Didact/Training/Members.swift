@@ -19,8 +19,13 @@ extension Trainer {
   /// - Parameter object: the trainer's configuration.
   static func memberConfigurations(_ object: JSONObject, _ values: FieldValues) throws -> [JSONObject] {
     let method = try values.text("method"), seed = try values.integer("seed")
-    let own = try mergedConfiguration([object], method: method)
-    return try (values.value("members").list ?? []).enumerated().map { index, member in
+    let own = try mergedConfiguration([object], method: method), members = try values.value("members").list ?? []
+    guard members.count <= ModelFile.mostMembers else {
+      throw DidactError(
+        .invalidArgument,
+        "trainer: \(members.count) members; there can be \(ModelFile.mostMembers) beside the trainer itself")
+    }
+    return try members.enumerated().map { index, member in
       try failing(asMember: index) {
         guard var changes = member.members else {
           throw DidactError(.invalidArgument, "expected an object such as {\"method\": \"supervised\"}")
@@ -33,7 +38,7 @@ extension Trainer {
           throw DidactError(.invalidArgument, "\"method\" must be a name; got \(name.serialized())")
         }
         changes["method"] = name
-        changes["seed"] = changes["seed"] ?? .integer(Int64((seed + index + 1) & Int.max))
+        changes["seed"] = changes["seed"] ?? .integer(Int64((seed &+ index &+ 1) & Int.max))
         let keys = try fields(method: memberMethod).map(\.key)
         let kept = own.members.filter { keys.contains($0.key) && $0.key != "members" }
         return try mergedConfiguration([JSONObject(kept), changes], method: memberMethod)
@@ -97,8 +102,12 @@ extension Trainer {
       let rows = start..<min(inputs.rows, start + 4096)
       let others = try members.dropFirst().map { member in
         let one = try Tensor(Shape(rows.count, member.student.classes), .float64)
-        try withExtendedLifetime(one) {
-          try member.predict(BorrowedArray(one), inputs.rows(rows), with: member.predictor)
+        do {
+          try withExtendedLifetime(one) {
+            try member.predict(BorrowedArray(one), inputs.rows(rows), with: member.predictor)
+          }
+        } catch let error as DidactError where start > 0 {
+          throw error.at("in the rows from \(start) on")
         }
         return one
       }

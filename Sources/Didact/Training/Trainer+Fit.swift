@@ -63,7 +63,9 @@ extension Trainer {
       let runs = try indexedMembers.map { index, member in
         try Trainer.failing(asMember: index) {
           let data = index == nil ? data : try FitData(member, features, labels, unlabeled)
-          return (index, try FitRun(member, data, rowsDigest: rowsDigest.value, dataDigest: digest, steps: count))
+          let run = try FitRun(
+            member, data, rowsDigest: rowsDigest.value, dataDigest: digest, classNames: classNames, steps: count)
+          return (index, run)
         }
       }
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity, start = secondsOfClock()

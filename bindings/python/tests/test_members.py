@@ -52,6 +52,7 @@ def test_a_member_is_the_trainers_configuration_with_its_own_keys_in_place():
     # Of those keys that a method does not have, a member has none.
     assert "strong_noise" not in supervised
     assert [member.configuration["seed"] for member in every(trainer)] == [3, 4, 5]
+    assert [member.configuration["seed"] for member in every(make(seed=2**63 - 1))] == [2**63 - 1, 0, 1]
     assert [member.members for member in trainer.members] == [[], []]
 
 
@@ -157,6 +158,7 @@ def test_a_member_that_diverges_is_named_and_nothing_is_lost():
         ([3], r"members\[0\]: expected an object"),
         ([{"method": 3}], r'members\[0\]: "method" must be a name; got 3'),
         ({"method": "supervised"}, '"members" must be a list of objects'),
+        ([{}] * 101, "101 members; there can be 100"),
     ],
 )
 def test_members_that_cannot_be(members, message):
@@ -229,6 +231,7 @@ def swapped(description, header):
         (lambda description, header: description.update(members=3), '"members" is missing or of the wrong kind'),
         (lambda description, header: description.update(members=[3, 4]), "no description of member 0"),
         (nested, "no description of member 0, or one too deep"),
+        (lambda description, header: description.update(members=[{}] * 100_000), "100000 members; at most 100 can be"),
         (swapped, r'members\[0\]: tensor "student.dense0.bias" is missing'),
         (lambda description, header: description["members"].reverse(), "tensor"),
         (lambda description, header: description["members"][0].update(steps=7), r"members\[0\]: "),
