@@ -65,12 +65,14 @@ func importLabels(_ array: UnsafePointer<didact_array>?, _ name: String) throws 
   guard tensor.shape.rank == 1 else {
     throw DidactError(.shape, "\(name) has shape \(tensor.shape); expected one dimension")
   }
+  try Buffer.checkRoom(byteCount: 8 * tensor.count)
   switch tensor.elementType {
   case .int64:
     let values = tensor.address.assumingMemoryBound(to: Int64.self)
     return (0..<tensor.count).map { Int(values[$0]) }
   case .uint8:
-    return tensor.values.map { Int($0) }
+    let values = tensor.address.assumingMemoryBound(to: UInt8.self)
+    return (0..<tensor.count).map { Int(values[$0]) }
   case .float32, .float64:
     throw DidactError(.elementType, "\(name) is \(tensor.elementType); labels are int64 or uint8")
   }

@@ -597,6 +597,7 @@ enum Training {
     ("soft_labels", true, [:]), ("corrector_hidden", [8, 8], [:]), ("corrector_activation", "tanh", [:]),
     ("teacher_distributions", .string(fixture("other_distributions.safetensors")), [:]),
     ("unlabeled_weight", 2, [:]), ("unlabeled_ramp", 1, [:]),
+    ("members", [["method": "supervised"]], [:]),
     ("finetune_steps", 2, [:]), ("finetune_learning_rate", 0.1, ["finetune_steps": 2]),
     ("finetune_batch_size", 3, ["finetune_steps": 2]), ("validation_fraction", 0.3, [:]),
     // Steps so long that the last network is not the best.
@@ -632,9 +633,11 @@ enum Training {
     func fingerprint(_ configuration: JSONObject) throws -> [[Double]] {
       let trainer = try Trainer(configuration: configuration)
       try trainer.fit(features, labels)
-      let networks = try trainer.networkRoles.map { try trainer.network($0) } + trainer.method.learners.map(\.network)
+      let networks =
+        try trainer.networkRoles.filter { $0 != Trainer.ensembleRole }.map { try trainer.network($0) }
+        + trainer.method.learners.map(\.network)
       let validations = trainer.history.count { $0["validation/accuracy"] != nil }
-      return [[Double(trainer.steps), Double(validations)]]
+      return [[Double(trainer.steps), Double(validations)], try trainer.predictProbabilities(features).values]
         + networks.flatMap { [$0.parameters.values, $0.statistics.values] }
     }
     var base = Training.configuration(try Training.fitKeys(method)).setting(["method": .string(method), "steps": 4])

@@ -105,7 +105,7 @@ extension CSVTable {
     try forEachRow { line, cells in
       try encoder.encode(cells, line: line, into: values)
       values += columns
-      labels.append(try readColumn.map { texts.add(try cells[$0].text(line: line), at: line) } ?? -1)
+      labels.append(try readColumn.map { try texts.add(try cells[$0].text(line: line), at: line) } ?? -1)
     }
     var warnings = texts.warnings
     if readColumn != nil { try texts.checkNoneIsDoubtful(among: texts.names) }

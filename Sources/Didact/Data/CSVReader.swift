@@ -87,6 +87,8 @@ struct CSVCell {
 
 /// Reads one record after the other: a line, or several where quotes contain line breaks.
 struct CSVReader {
+  /// A row of more cells is no table's.
+  static let mostColumns = 1_000_000
   private let bytes: UnsafeRawBufferPointer
   private var position: Int
   private var line = 1
@@ -113,6 +115,9 @@ struct CSVReader {
     let start = line
     cells.append(try readCell())
     while next == UInt8(ascii: ",") {
+      guard cells.count < CSVReader.mostColumns else {
+        throw DidactError(.data, "line \(start): more than \(CSVReader.mostColumns) columns")
+      }
       position += 1
       cells.append(try readCell())
     }

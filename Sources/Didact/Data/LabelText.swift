@@ -15,6 +15,9 @@ struct LabelTexts {
     case array(String)
   }
 
+  /// More different labels than these are refused where they come: nobody has so many classes, and each takes memory.
+  static let mostClasses = 100_000
+
   let origin: Origin
   /// Names of a model's classes, which are labels whatever they look like.
   private let knownClasses: Set<String>
@@ -69,7 +72,8 @@ struct LabelTexts {
 
   /// Takes the label of one row.
   /// - Returns: the number of the label in `names`, or −1 for no label.
-  mutating func add(_ text: String, at place: Int) -> Int {
+  /// - Throws: `DidactError.data` for one label too many.
+  mutating func add(_ text: String, at place: Int) throws -> Int {
     if let number = numbers[text] {
       rowCounts[number] += 1
       return number
@@ -80,11 +84,22 @@ struct LabelTexts {
       if firstMissing == nil { firstMissing = (text, place) }
       return -1
     }
+    try LabelTexts.checkCount(names.count + 1, subject)
     numbers[text] = names.count
     names.append(text)
     rowCounts.append(1)
     firstPlaces.append(place)
     return names.count - 1
+  }
+
+  /// - Throws: `DidactError.data` for more different labels than there can be classes.
+  static func checkCount(_ distinct: Int, _ subject: String) throws {
+    guard distinct <= mostClasses else {
+      throw DidactError(
+        .data,
+        "\(subject): more than \(mostClasses) different labels. These are identifiers or measurements, not classes; sort them "
+          + "into classes")
+    }
   }
 
   // MARK: - Judging

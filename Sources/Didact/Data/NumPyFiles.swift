@@ -216,11 +216,14 @@ private struct LabelColumn {
     self.name = name
     switch array {
     case .text(let strings, let textShape):
+      try Buffer.checkRoom(byteCount: 3 * MemoryLayout<Label?>.stride * strings.count)
       var texts = LabelTexts(.array(name), knownClasses: knownClasses ?? [])
-      labels = strings.enumerated().map { row, text in texts.add(text, at: row) < 0 ? nil : .text(text) }
+      labels = try strings.enumerated().map { row, text in try texts.add(text, at: row) < 0 ? nil : .text(text) }
       self.texts = texts
       shape = textShape
     case .numbers(let tensor):
+      // Here, without those that are none, and among the labels of all arrays.
+      try Buffer.checkRoom(byteCount: 3 * MemoryLayout<Label?>.stride * tensor.count)
       labels = try (0..<tensor.count).map { try LabelColumn.label(tensor, $0, name) }
       texts = nil
       shape = tensor.shape
@@ -310,7 +313,14 @@ private struct LabelColumn {
 
   /// The distinct labels, sorted.
   static func classes(of columns: [LabelColumn]) throws -> [Label] {
-    let classes = Set(columns.flatMap(\.labels).compactMap(\.self)).sorted()
+    var distinct = Set<Label>()
+    for column in columns {
+      for label in column.labels {
+        guard let label, distinct.insert(label).inserted else { continue }
+        try LabelTexts.checkCount(distinct.count, column.name)
+      }
+    }
+    let classes = distinct.sorted()
     if case .integer? = classes.first, case .text? = classes.last {
       throw DidactError(.data, "y and y_test hold numbers and text; use one kind of label")
     }

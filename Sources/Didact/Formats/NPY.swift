@@ -199,7 +199,9 @@ struct NumPyHeader {
   }
 
   func strings(_ data: UnsafeRawBufferPointer, length: Int) throws -> [String] {
+    try Buffer.checkRoom(byteCount: (MemoryLayout<String>.stride + (length > 15 ? length + 32 : 0)) * shape.count)
     var strings: [String] = []
+    strings.reserveCapacity(shape.count)
     try forEachSourceIndex { source in
       var string = ""
       for position in 0..<length {

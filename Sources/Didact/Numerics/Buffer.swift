@@ -71,40 +71,26 @@ package final class Buffer: @unchecked Sendable {
     Buffer.bytesAlive.subtract(byteCount, ordering: .relaxed)
   }
 
-  /// - Throws: `DidactError.outOfMemory` where the machine has no room for so many bytes more.
-  static func checkRoom(byteCount: Int) throws {
+  /// For memory that is not a buffer's, such as Swift's arrays.
+  /// - Throws: `DidactError.outOfMemory` where the process cannot have so many bytes more.
+  package static func checkRoom(byteCount: Int) throws {
     guard hasRoom(byteCount: byteCount) else { throw noRoom(byteCount) }
   }
 
-  /// A system that promises more memory than it has would end the process later, without an error.
+  /// A system that promises more memory than there is would end the process later, without an error.
   private static func hasRoom(byteCount: Int) -> Bool {
     guard byteCount <= physicalMemory - bytesAlive.load(ordering: .relaxed) else { return false }
     // To ask takes a hundredth of the time that filling so much does.
-    guard byteCount >= 1 << 24, let available = availableMemory() else { return true }
+    guard byteCount >= 1 << 24, let available = AvailableMemory.bytes() else { return true }
     return byteCount <= available
   }
 
   private static func noRoom(_ byteCount: Int) -> DidactError {
-    let available = availableMemory().map { ", of which programs can still have \($0)" } ?? ""
+    let available = AvailableMemory.bytes().map { ", of which this process can still have \($0)" } ?? ""
     return DidactError(
       .outOfMemory,
       "could not allocate \(byteCount) bytes beside the \(bytesAlive.load(ordering: .relaxed)) in use, on a machine with "
         + "\(physicalMemory)\(available); use a smaller batch or network")
-  }
-
-  /// The bytes that the system can still give to programs; nil where it does not say: only Linux does.
-  static func availableMemory() -> Int? {
-    guard let file = fopen("/proc/meminfo", "r") else { return nil }
-    defer { fclose(file) }
-    var sizes: [Substring: Int] = [:]
-    var line = [CChar](repeating: 0, count: 256)
-    while fgets(&line, Int32(line.count), file) != nil {
-      // Such as "MemAvailable:   22772840 kB".
-      let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-      let words = text.split(whereSeparator: \.isWhitespace)
-      if words.count > 1 { sizes[words[0]] = Int(words[1]) }
-    }
-    return sizes["MemAvailable:"].map { 1024 * ($0 + (sizes["SwapFree:"] ?? 0)) }
   }
 
   /// Of all buffers with memory of their own, and of those that are being filled.

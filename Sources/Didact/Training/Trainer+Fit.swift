@@ -57,6 +57,8 @@ extension Trainer {
     if let count, count < 0 || count > 100_000_000_000 {
       throw DidactError(.invalidArgument, "fit: steps must be in [0, 1e11]; got \(count)")
     }
+    // Which rows have a label, their labels, and the order of rows in two epochs, for each member.
+    try Buffer.checkRoom(byteCount: 40 * (features.rows + (unlabeled?.rows ?? 0)) * everyMember.count)
     return try Trainer.training(everyMember[...]) {
       let data = try FitData(self, features, labels, unlabeled)
       let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels)
