@@ -1,4 +1,3 @@
-import Foundation
 import Testing
 
 @testable import Didact
@@ -6,13 +5,9 @@ import Testing
 @Suite struct AvailableMemoryTests {
   /// Files as the kernel shows them, of either version of control groups; the least limit from the group up counts.
   @Test func theTightestControlGroupCounts() throws {
-    let root = FileManager.default.temporaryDirectory.appendingPathComponent("didact-groups-\(UUID().uuidString)").path
-    defer { try? FileManager.default.removeItem(atPath: root) }
-    func write(_ path: String, _ text: String) throws {
-      let file = URL(fileURLWithPath: root + path)
-      try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
-      try Data(text.utf8).write(to: file)
-    }
+    let directory = try TemporaryDirectory(), root = directory.path
+    for folder in ["job", "job/step", "memory", "memory/batch"] { _ = try directory.folder(folder) }
+    func write(_ path: String, _ text: String) throws { try directory.write(text, to: String(path.dropFirst())) }
     func left(_ membership: String) throws -> Int? {
       try write("/membership", membership)
       return AvailableMemory.ofControlGroups(membership: root + "/membership", root: root)
