@@ -49,7 +49,7 @@ struct FitReview {
   func warnings() throws -> [Warning] {
     let ownPredictions = try predictions(of: labeled.given, by: trainer.predictorRole)
     var warnings = [fewLabels(), poorOnLabels(ownPredictions)]
-    if trainer.method.needsUnlabeled {
+    if trainer.everyMember.contains(where: \.method.needsUnlabeled) {
       let predicted = try predictions(of: sample.given, by: trainer.predictorRole)
       warnings += [
         classNeverPredicted(predicted + ownPredictions), try classShares(predicted), try rowsFarFromLabels(),
@@ -79,7 +79,7 @@ struct FitReview {
   }
 
   private func fewSteps() -> Warning? {
-    let start = trainer.method.consistencyStart
+    let start = trainer.everyMember.map(\.method.consistencyStart).max() ?? 0
     guard start > 0, trainer.steps <= start else { return nil }
     return Warning(
       .fewSteps,
@@ -142,6 +142,8 @@ struct FitReview {
   /// Where classes have no clusters, or other clusters than the rows, unlabelled rows mislead, and neither labels nor shares
   /// show it.
   private func membersDisagree() throws -> Warning? {
+    // Of networks that have hardly learned it says nothing.
+    guard trainer.isMethodDone, fewSteps() == nil else { return nil }
     let everyMember = trainer.everyMember
     let withRows = everyMember.filter(\.method.needsUnlabeled), alone = everyMember.filter { !$0.method.needsUnlabeled }
     guard !withRows.isEmpty, !alone.isEmpty else { return nil }

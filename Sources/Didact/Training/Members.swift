@@ -50,8 +50,11 @@ extension Trainer {
   static func makeMembers(_ configurations: [JSONObject], of student: Network) throws -> [Trainer] {
     try configurations.enumerated().map { index, configuration in
       try failing(asMember: index) {
+        // Before any network is made: a short file could ask for any number of them.
+        guard configuration["members"]?.list?.isEmpty ?? true else {
+          throw DidactError(.invalidArgument, "a member cannot have members")
+        }
         let member = try Trainer(configuration: configuration)
-        guard member.members.isEmpty else { throw DidactError(.invalidArgument, "a member cannot have members") }
         guard member.student.specification.extent == student.specification.extent,
           member.student.classes == student.classes
         else {
@@ -82,6 +85,16 @@ extension Trainer {
 
   /// The trainer and its members.
   var everyMember: [Trainer] { [self] + members }
+
+  /// Members call classes and features as the trainer does.
+  func nameMembers() throws {
+    for member in members {
+      try member.writing {
+        member.classNames = classNames
+        member.featureNames = featureNames
+      }
+    }
+  }
 
   /// - Throws: `DidactError.unsupported` where there are members, which single steps would leave behind.
   func checkHasNoMembers() throws {

@@ -53,6 +53,7 @@ extension Trainer {
       table = encoding
       featureNames = encoding.featureNames
     }
+    try nameMembers()
   }
 
   func modelFile() throws -> ModelFile {
@@ -120,6 +121,7 @@ extension Trainer {
     for ((index, member), file) in zip(indexedMembers, files) {
       try Self.failing(asMember: index) { try member.read(file) }
     }
+    try nameMembers()
     let known = Set(try modelFile().tensors.map(\.name))
     if let stranger = file.tensors.first(where: { !known.contains($0.name) }) {
       throw DidactError(.format, "tensor \"\(stranger.name)\" does not belong to the configuration")

@@ -246,6 +246,7 @@ public final class Trainer: @unchecked Sendable {
       throw DidactError(.invalidArgument, "\(things.rawValue) names: two are \"\(name)\"; each needs a name of its own")
     }
     try writing { if things == .classes { classNames = names } else { featureNames = names } }
+    try nameMembers()
   }
 
   // MARK: - Networks and optimisers

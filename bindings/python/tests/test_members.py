@@ -53,7 +53,7 @@ def test_a_member_is_the_trainers_configuration_with_its_own_keys_in_place():
     assert "strong_noise" not in supervised
     assert [member.configuration["seed"] for member in every(trainer)] == [3, 4, 5]
     assert [member.configuration["seed"] for member in every(make(seed=2**63 - 1))] == [2**63 - 1, 0, 1]
-    assert [member.members for member in trainer.members] == [[], []]
+    assert [member.members for member in trainer.members] == [(), ()]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -118,6 +118,29 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(tmp_path):
     whole.save(tmp_path / "whole.safetensors")
     didact.Trainer.load(tmp_path / "whole.safetensors").save(tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+
+
+def test_members_know_the_names_of_classes_and_columns():
+    pandas = pytest.importorskip("pandas")
+    x, y = table()
+    frame = pandas.DataFrame(x, columns=list("abcd"))
+    trainer = make()
+    trainer.class_names = ["red", "green", "blue"]
+    trainer.fit(frame, y)
+    for each in (*trainer.members, *didact.Trainer.from_bytes(trainer.to_bytes()).members):
+        assert each.feature_names == list("abcd") and each.class_names == ["red", "green", "blue"]
+        assert same_bits(each.predict_proba(frame[list("dcba")]), each.predict_proba(frame))
+
+
+def test_every_member_counts_for_what_a_fit_says_whichever_is_first():
+    trainer = didact.Trainer(
+        "supervised", NETWORK, members=[{"method": "meta_pseudo_labels", "uda_wait_steps": 30}], steps=20
+    )
+    with pytest.warns(didact.DidactWarning):
+        trainer.fit(*table())
+    codes = [warning.code for warning in trainer.warnings]
+    # Members that have hardly learned are not said to disagree.
+    assert "few_steps" in codes and "members_disagree" not in codes
 
 
 def test_stages_of_members_are_their_own():
@@ -236,7 +259,10 @@ def swapped(description, header):
         (lambda description, header: description["members"].reverse(), "tensor"),
         (lambda description, header: description["members"][0].update(steps=7), r"members\[0\]: "),
         (
-            lambda description, header: description["members"][0]["configuration"].update(members=[{}]),
+            # Refused before the networks that it asks for are made.
+            lambda description, header: description["members"][0]["configuration"].update(
+                seed=2**63 - 1, members=[{"method": "supervised", "network": {"hidden": [100_000, 100_000]}}] * 90
+            ),
             "a member cannot have members",
         ),
         (
@@ -271,8 +297,8 @@ def test_the_classifiers_default_on_rows_is_an_ensemble(tmp_path):
     assert didact.SemiSupervisedClassifier.load(tmp_path / "trainer.safetensors").method == "auto"
     # Images have presets without one, and so has every method by name.
     images = np.random.default_rng(0).normal(size=(30, 6, 6, 1))
-    assert didact.SemiSupervisedClassifier(steps=2).fit(images, y[:30]).trainer_.members == []
-    assert didact.SemiSupervisedClassifier("meta_pseudo_labels", steps=2).fit(x, y).trainer_.members == []
+    assert didact.SemiSupervisedClassifier(steps=2).fit(images, y[:30]).trainer_.members == ()
+    assert didact.SemiSupervisedClassifier("meta_pseudo_labels", steps=2).fit(x, y).trainer_.members == ()
     assert didact.preset("table", "auto", 4, 3)["members"] == [
         {"method": "meta_pseudo_labels"}, {"method": "meta_pseudo_labels"}, {"method": "supervised"}, {"method": "supervised"}
     ]  # fmt: skip

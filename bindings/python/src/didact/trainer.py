@@ -121,7 +121,7 @@ class Trainer:
     def _adopt(self, handle: Handle) -> None:
         self._handle = handle
         self._networks: dict[str, Network] = {}
-        self._members: list[Trainer] | None = None
+        self._members: tuple[Trainer, ...] | None = None
         self._optimizers: dict[str, Optimizer] = {}
         self._configuration = json.loads(text(library.didact_trainer_configuration, handle.value))
         self._columns = names(
@@ -191,17 +191,17 @@ class Trainer:
         return number(library.didact_trainer_predictor_role, ctypes.c_char_p, self._handle.value).decode()
 
     @property
-    def members(self) -> list[Trainer]:
+    def members(self) -> tuple[Trainer, ...]:
         """Trainers beside this one, of the key ``members``: `fit` trains them too, and the mean of all probabilities, the
         ensemble, predicts."""
         if self._members is None:
             count = number(library.didact_trainer_member_count, ctypes.c_int64, self._handle.value)
-            self._members = [
+            self._members = tuple(
                 Trainer._of(
                     make_handle(library.didact_trainer_member, library.didact_trainer_free, self._handle.value, index)
                 )
                 for index in range(count)
-            ]
+            )
         return self._members
 
     def _stage(self, role: str) -> Network | None:
