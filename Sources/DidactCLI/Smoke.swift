@@ -183,8 +183,8 @@ private struct SmokeRun {
     ]
     let layers = [try preset.configuration(method: method), own, more]
     let trainer = try Trainer(configuration: try Trainer.mergedConfiguration(layers, method: method))
-    trainer.classNames = dataset.classNames
-    trainer.featureNames = dataset.featureNames
+    try trainer.setNames(.classes, from: .array(dataset.classNames.map { .string($0) }))
+    try trainer.setNames(.features, from: .array(dataset.featureNames.map { .string($0) }))
     return trainer
   }
 }

@@ -13,7 +13,8 @@ public struct Preset: Sendable {
   /// Beside `automaticMethod`: see `Trainer.membersField`.
   let members: [JSON]
 
-  /// What front ends call the default: Meta Pseudo Labels, and of tables an ensemble of it and supervised learning.
+  /// The name that front ends have for their default: Meta Pseudo Labels, and of tables an ensemble of it and supervised
+  /// learning.
   public static let automaticMethod = "auto"
 
   public static let names = ["two-moons", "digits", "table"]

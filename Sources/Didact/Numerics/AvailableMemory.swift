@@ -4,27 +4,27 @@
   import Darwin
 #endif
 
-/// How many bytes this process can still have. A system that promises more than it has, and a control group that is full,
+/// The memory that this process can still have. A system that promises more than it has, and a control group that is full,
 /// end a process without an error.
 enum AvailableMemory {
   /// The least of what machine, control groups and the limit of addresses leave; nil where none of them says.
   static func bytes() -> Int? { [ofMachine(), ofControlGroups(), ofAddresses()].compactMap { $0 }.min() }
 
-  /// What the machine can give to programs. Only Linux says.
+  /// The bytes that the machine can give to programs; nil where it does not say: Linux alone does.
   static func ofMachine() -> Int? {
     let sizes = numbers("/proc/meminfo")
     return sizes["MemAvailable:"].map { 1024 * ($0 + (sizes["SwapFree:"] ?? 0)) }
   }
 
-  /// What the control groups of this process leave, the outer ones too: containers and batch systems limit memory by them.
-  /// Cached files count as free, as far as they are given up first.
+  /// The bytes that the control groups of this process leave, the outer ones too: containers and batch systems limit memory
+  /// by them. Cached files count as free, as far as they are given up first.
   /// - Parameters:
   ///   - membership: which groups this process is in, as in `/proc/self/cgroup`.
   ///   - root: where the groups are.
   static func ofControlGroups(membership: String = "/proc/self/cgroup", root: String = "/sys/fs/cgroup") -> Int? {
     var least: Int?
     for line in lines(membership) {
-      // Such as "0::/user/job" (version 2), or "4:memory:/job".
+      // A line is "0::/user/job" (version 2), or "4:memory:/job" (version 1).
       let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
       guard parts.count == 3 else { continue }
       let isFirstVersion = parts[1].split(separator: ",").contains("memory")
@@ -63,7 +63,7 @@ enum AvailableMemory {
     return max(0, most - used + min(used, cached ?? 0))
   }
 
-  /// What is left of the addresses that this process may have; nil where there is no limit.
+  /// The bytes that are left of the addresses that this process may have; nil where there is no limit.
   static func ofAddresses() -> Int? {
     var limit = rlimit()
     #if canImport(Glibc)

@@ -5,16 +5,14 @@ final class FitRun {
   private let source: FitBatches
   private let batches: BatchesAhead
   /// The step that the fit ends before, where it was asked for a number of steps.
-  private let end: Int?
+  private let end: Int
+  private let isAskedForNumber: Bool
 
   /// - Parameters:
   ///   - rowsDigest: tells the rows from others.
   ///   - dataDigest: tells rows and labels from others.
-  ///   - classNames: of the labelled rows; empty if they have none.
   ///   - count: how many steps to make; nil for what is left of the configured `steps` and `finetune_steps`.
-  init(
-    _ trainer: Trainer, _ data: FitData, rowsDigest: UInt64, dataDigest: UInt64, classNames: [String], steps count: Int?
-  ) throws {
+  init(_ trainer: Trainer, _ data: FitData, rowsDigest: UInt64, dataDigest: UInt64, steps count: Int?) throws {
     self.trainer = trainer
     self.data = data
     let isNewData = trainer.dataDigest != dataDigest
@@ -23,28 +21,30 @@ final class FitRun {
     batches = BatchesAhead(source, isAhead: !trainer.augmentations.isEmpty && trainer.augmentationRates.isEmpty)
     if trainer.method.needsUnlabeled {
       try trainer.method.prepare(
-        UnlabeledRows(count: data.pool.count, isNew: isNewData, digest: rowsDigest, classNames: classNames))
+        UnlabeledRows(
+          count: data.pool.count, isNew: isNewData, digest: rowsDigest, classNames: trainer.classNames))
     }
     try trainer.begin(rowsDigest: rowsDigest, dataDigest: dataDigest, validationRows: data.validation?.inputs.rows)
-    end = count.map { trainer.steps + $0 }
+    end = count.map { trainer.steps + $0 } ?? .max
+    isAskedForNumber = count != nil
     // The last fit may have had no memory for it.
     try trainer.validateIfDue(data.validation)
   }
 
   /// Steps there will be in all when the fit ends, as far as is known.
-  var plannedSteps: Int { end ?? trainer.ownPlannedSteps }
+  var plannedSteps: Int { isAskedForNumber ? end : trainer.ownPlannedSteps }
 
   /// Makes the next step.
   /// - Returns: false where there is none left.
   func step() throws -> Bool {
-    guard trainer.steps < end ?? .max else { return false }
+    guard trainer.steps < end else { return false }
     if let finetuning = trainer.finetuning {
       if finetuning.start == nil, trainer.isMethodDone { try trainer.beginFinetuning() }
       if let begin = finetuning.start { return try step(finetuning, begin: begin) }
     }
     // A fit that is asked for a number of steps makes them beyond those that were planned.
-    guard !trainer.isMethodDone || end != nil && !(trainer.selection?.isOver ?? false) else { return false }
-    let methodEnd = end == nil || trainer.finetuning != nil ? min(end ?? .max, trainer.scheduledSteps) : end ?? .max
+    guard !trainer.isMethodDone || isAskedForNumber && !(trainer.selection?.isOver ?? false) else { return false }
+    let methodEnd = isAskedForNumber && trainer.finetuning == nil ? end : min(end, trainer.scheduledSteps)
     try trainer.step(try batches.batch(trainer.steps, before: methodEnd))
     trainer.selection?.isDue =
       trainer.studentLearns(in: trainer.steps - 1)
@@ -57,7 +57,7 @@ final class FitRun {
   private func step(_ finetuning: Finetuning, begin: Int) throws -> Bool {
     let finetuningEnd = begin + finetuning.steps
     guard trainer.steps < finetuningEnd else { return false }
-    let labeled = try batches.finetuning(trainer.steps, before: min(end ?? .max, finetuningEnd))
+    let labeled = try batches.finetuning(trainer.steps, before: min(end, finetuningEnd))
     try trainer.finetune(labeled, finetuning)
     return true
   }

@@ -65,15 +65,12 @@ extension Trainer {
       let runs = try indexedMembers.map { index, member in
         try Trainer.failing(asMember: index) {
           let data = index == nil ? data : try FitData(member, features, labels, unlabeled)
-          let run = try FitRun(
-            member, data, rowsDigest: rowsDigest.value, dataDigest: digest, classNames: classNames, steps: count)
-          return (index, run)
+          let run = try FitRun(member, data, rowsDigest: rowsDigest.value, dataDigest: digest, steps: count)
+          return (index: index, run: run)
         }
       }
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity, start = secondsOfClock()
-      var isFirst = true
-      while isFirst || secondsOfClock() - start < timeLimit {
-        isFirst = false
+      repeat {
         // Each member makes its step, as long as it has one left.
         var isOver = true
         for (index, run) in runs {
@@ -82,11 +79,11 @@ extension Trainer {
         guard !isOver else { break }
         if let progress {
           let report = Progress(
-            step: runs.map(\.1.trainer.steps).max() ?? 0, steps: runs.map(\.1.plannedSteps).max() ?? 0,
+            step: runs.map(\.run.trainer.steps).max() ?? 0, steps: runs.map(\.run.plannedSteps).max() ?? 0,
             seconds: secondsOfClock() - start, metrics: lastMetrics)
           guard try progress(report) else { return .cancelled }
         }
-      }
+      } while secondsOfClock() - start < timeLimit
       // A fit of a few steps of many says nothing yet.
       if count == nil || self.steps >= ownPlannedSteps {
         let found = try FitReview(self, data).warnings()

@@ -9,8 +9,8 @@ public final class Trainer: @unchecked Sendable {
   public let seed: UInt64
   public let elementType: ElementType
   /// The names of the classes, in the order of the logits; empty if none were given.
-  public var classNames: [String] = []
-  public var featureNames: [String] = []
+  public internal(set) var classNames: [String] = []
+  public internal(set) var featureNames: [String] = []
   /// How the columns of a table become features; nil where the trainer's data are no table. See `setTable`.
   public internal(set) var table: TableEncoding?
   /// What raw inputs go through before they reach a network; set by the first `fit`.

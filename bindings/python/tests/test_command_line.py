@@ -350,7 +350,7 @@ def test_interruption_leaves_a_checkpoint(tmp_path, number):
 def test_a_second_signal_ends_the_process(tmp_path):
     model = tmp_path / "model.safetensors"
     process = subprocess.Popen(
-        # In float64 the first step takes a minute, so that no signal finds it over.
+        # In float64 the first step takes half a minute, so that no signal finds it over.
         [COMMAND, "train", "--data", "digits", "--network", "wide-resnet-28-2", "--steps", "5", "--model", str(model),
          "--dtype", "float64"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
