@@ -708,9 +708,9 @@ didact_status didact_trainer_roles(char *out, int64_t capacity, int64_t *length,
 
 /**
  * What the last fit found that its user should know, though it ended well: a JSON array of objects with "code", which is
- * one of "poor_on_labels", "class_shares", "class_never_predicted", "few_labels", "few_steps", "rows_far_from_labels" and
- * "members_disagree", and "message", which says what was seen and what can be done. Empty while a fit is at work, and after one that was
- * cancelled or made only some of the steps.
+ * one of "poor_on_labels", "class_shares", "class_never_predicted", "few_labels", "few_steps", "steps_beyond_schedule",
+ * "rows_far_from_labels" and "members_disagree", and "message", which says what was seen and what can be done. Empty while
+ * a fit is at work, and after one that was cancelled or made only some of the steps.
  */
 didact_status didact_trainer_warnings(char *out, int64_t capacity, int64_t *length, didact_trainer *trainer);
 

@@ -36,8 +36,8 @@ struct Info: ParsableCommand {
       }
       try writeOutput(json ? augmentationTable().serialized() + "\n" : augmentationText())
     } else if let method {
-      let fields = try Trainer.fields(method: method)
-      try writeOutput(json ? fieldsJSON(method, fields) : fieldsText(fields))
+      let fields = try Trainer.fields(method: Preset.method(named: method))
+      try writeOutput(json ? fieldsJSON(method, fields) : meaning(of: method) + fieldsText(fields))
     } else {
       try writeOutput(json ? JSON.object(build()).serialized() + "\n" : buildText())
     }
@@ -63,6 +63,14 @@ struct Info: ParsableCommand {
   private func fieldsJSON(_ method: String, _ fields: [Field]) -> String {
     let object: JSON = ["method": .string(method), "fields": .array(fields.map(\.json))]
     return object.serialized() + "\n"
+  }
+
+  /// A line on a name that is no method's own; empty for methods.
+  private func meaning(of name: String) -> String {
+    guard name == Preset.automaticMethod else { return "" }
+    let method = Preset.method(named: name),
+      members = Preset.tableMembers.map { $0.serialized() }.joined(separator: ", ")
+    return "\(name) is \(method), of tables with \"members\": [\(members)]\n\n"
   }
 
   private func augmentationText() -> String {

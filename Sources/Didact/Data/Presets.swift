@@ -117,7 +117,7 @@ public struct Preset: Sendable {
   /// A student knows no label but the teacher's, and is behind supervised learning where rows have no clusters, or clusters
   /// are not classes. With few labels nothing tells beforehand; the mean is near the better one on most tables. Two more
   /// of the same method take out some of the chance of first weights and batches.
-  private static let tableMembers: [JSON] = [
+  public static let tableMembers: [JSON] = [
     ["method": "meta_pseudo_labels"], ["method": "meta_pseudo_labels"], ["method": "supervised"],
     ["method": "supervised"],
   ]

@@ -12,6 +12,8 @@ public struct Warning: Error, Equatable, Sendable, CustomStringConvertible {
     case fewLabels = "few_labels"
     /// Training ended before its consistency loss began.
     case fewSteps = "few_steps"
+    /// Steps were made after the learning rates' schedules had come to 0.
+    case stepsBeyondSchedule = "steps_beyond_schedule"
     /// Rows without labels lie far from all rows with labels.
     case rowsFarFromLabels = "rows_far_from_labels"
     /// Members that learn from unlabelled rows and members that do not name other classes for many rows.

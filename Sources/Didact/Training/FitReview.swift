@@ -48,7 +48,7 @@ struct FitReview {
 
   func warnings() throws -> [Warning] {
     let ownPredictions = try predictions(of: labeled.given, by: trainer.predictorRole)
-    var warnings = [fewLabels(), poorOnLabels(ownPredictions)]
+    var warnings = [fewLabels(), poorOnLabels(ownPredictions), stepsBeyondSchedule()]
     if trainer.everyMember.contains(where: \.method.needsUnlabeled) {
       let predicted = try predictions(of: sample.given, by: trainer.predictorRole)
       warnings += [
@@ -85,6 +85,18 @@ struct FitReview {
       .fewSteps,
       "training ended after \(trainer.steps) steps, and the teacher's consistency loss begins after "
         + "\(start), so that it never acted. Train longer, or lower uda_wait_steps")
+  }
+
+  /// A fit that is asked for a number of steps makes them beyond those that were planned too.
+  private func stepsBeyondSchedule() -> Warning? {
+    let planned = trainer.scheduledSteps, learners = trainer.everyMember.flatMap(\.method.learners)
+    guard trainer.finetuning == nil, trainer.steps > planned, learners.allSatisfy({ $0.optimizer.scheduleFactor == 0 })
+    else { return nil }
+    return Warning(
+      .stepsBeyondSchedule,
+      "all learning rates are 0 after the \(planned) steps of the configuration, over which their schedules run: the "
+        + "\(trainer.steps - planned) steps beyond changed no parameter. Train anew with more steps, or with the schedule "
+        + "\"constant\"")
   }
 
   private func poorOnLabels(_ predictions: [Int]) -> Warning? {
@@ -144,8 +156,8 @@ struct FitReview {
   private func membersDisagree() throws -> Warning? {
     // Of networks that have hardly learned it says nothing.
     guard trainer.isMethodDone, fewSteps() == nil else { return nil }
-    let everyMember = trainer.everyMember
-    let withRows = everyMember.filter(\.method.needsUnlabeled), alone = everyMember.filter { !$0.method.needsUnlabeled }
+    let withRows = trainer.indexedMembers.filter(\.trainer.method.needsUnlabeled)
+    let alone = trainer.indexedMembers.filter { !$0.trainer.method.needsUnlabeled }
     guard !withRows.isEmpty, !alone.isEmpty else { return nil }
     let pairs = zip(try predictions(of: sample.given, by: withRows), try predictions(of: sample.given, by: alone))
     let apart = pairs.count { $0 != $1 }
@@ -154,7 +166,8 @@ struct FitReview {
       .membersDisagree,
       "\(apart) of \(sample.given.rows) rows looked at are of one class to the members that learned from unlabelled rows, and of "
         + "another to those that learned from labels alone, and the labels are too few to tell who is right. Label more rows, or "
-        + "set labelled rows aside and compare the methods \"\(withRows[0].methodName)\" and \"\(alone[0].methodName)\" on them"
+        + "set labelled rows aside and compare the methods \"\(withRows[0].trainer.methodName)\" and "
+        + "\"\(alone[0].trainer.methodName)\" on them"
     )
   }
 
@@ -165,7 +178,7 @@ struct FitReview {
   }
 
   /// By the mean of members' probabilities.
-  private func predictions(of rows: Tensor, by members: [Trainer]) throws -> [Int] {
+  private func predictions(of rows: Tensor, by members: [(index: Int?, trainer: Trainer)]) throws -> [Int] {
     try predictions(of: rows, by: "a member") { try Trainer.predict($0, BorrowedArray(rows), byMeanOf: members) }
   }
 

@@ -106,23 +106,25 @@ extension Trainer {
 
   /// Takes the mean of the class probabilities of members, at least one.
   static func predict(
-    _ probabilities: BorrowedArray, _ inputs: BorrowedArray, byMeanOf members: [Trainer]
+    _ probabilities: BorrowedArray, _ inputs: BorrowedArray, byMeanOf members: [(index: Int?, trainer: Trainer)]
   ) throws {
     // The first checks both arrays, and every row.
-    let first = members[0], inputs = try first.checkedRows(inputs, "X")
+    let first = members[0].trainer, inputs = try first.checkedRows(inputs, "X")
     try first.predict(probabilities, inputs, with: first.predictor)
     for start in stride(from: 0, to: inputs.rows, by: 4096) {
       let rows = start..<min(inputs.rows, start + 4096)
-      let others = try members.dropFirst().map { member in
-        let one = try Tensor(Shape(rows.count, member.student.classes), .float64)
-        do {
-          try withExtendedLifetime(one) {
-            try member.predict(BorrowedArray(one), inputs.rows(rows), with: member.predictor)
+      let others = try members.dropFirst().map { index, member in
+        try failing(asMember: index) {
+          let one = try Tensor(Shape(rows.count, member.student.classes), .float64)
+          do {
+            try withExtendedLifetime(one) {
+              try member.predict(BorrowedArray(one), inputs.rows(rows), with: member.predictor)
+            }
+          } catch let error as DidactError where start > 0 {
+            throw error.at("in the rows from \(start) on")
           }
-        } catch let error as DidactError where start > 0 {
-          throw error.at("in the rows from \(start) on")
+          return one
         }
-        return one
       }
       probabilities.rows(rows).average(with: others)
     }

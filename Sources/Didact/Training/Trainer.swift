@@ -105,6 +105,12 @@ public final class Trainer: @unchecked Sendable {
   /// - Throws: `DidactError.invalidArgument` naming the nearest known method.
   public static func fields(method: String) throws -> [Field] {
     guard let name = MethodName(rawValue: method) else {
+      if method == Preset.automaticMethod {
+        throw DidactError(
+          .invalidArgument,
+          "\"\(method)\" is a choice of the classifier and of didact train; a trainer's method is one of: "
+            + methodNames.joined(separator: ", "))
+      }
       throw DidactError(
         .invalidArgument, "unknown method \"\(method)\".\(suggestion(for: method, among: methodNames))")
     }
@@ -384,6 +390,7 @@ public final class Trainer: @unchecked Sendable {
 
   /// Moves the student's average; nothing where none is kept.
   public func updateAverage() throws {
+    try checkHasNoMembers()
     try training { try writing { moveAverage(after: max(0, steps - 1)) } }
   }
 
@@ -536,14 +543,14 @@ public final class Trainer: @unchecked Sendable {
     if members.isEmpty {
       try predict(probabilities, inputs, with: predictor)
     } else {
-      try Self.predict(probabilities, inputs, byMeanOf: everyMember)
+      try Self.predict(probabilities, inputs, byMeanOf: indexedMembers)
     }
   }
 
   /// By one network, or by the ensemble.
   package func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, by role: String) throws {
     if role == Self.ensembleRole, !members.isEmpty {
-      try Self.predict(probabilities, inputs, byMeanOf: everyMember)
+      try Self.predict(probabilities, inputs, byMeanOf: indexedMembers)
     } else {
       try predict(probabilities, inputs, with: predictingNetwork(role))
     }

@@ -107,6 +107,12 @@ def test_info_lists_the_methods_and_their_keys():
         assert all(f"{field['key']}: {field['accepts']}" in text for field in fields)
 
 
+def test_info_says_what_the_default_is():
+    first, *rest = didact("info", "--method", "auto").stdout.splitlines()
+    assert first.startswith("auto is meta_pseudo_labels, of tables with") and first.count('"supervised"') == 2
+    assert rest[1:] == didact("info", "--method", "meta_pseudo_labels").stdout.splitlines()
+
+
 # --- wrong usage ----------------------------------------------------------------------------------------------------
 
 

@@ -154,6 +154,13 @@ def test_stages_of_members_are_their_own():
     assert [step for step, _ in seen] == list(range(1, 64)) and seen[-1] == (63, 63)
 
 
+def test_a_member_that_cannot_predict_is_named():
+    trainer = fitted()
+    trainer.members[1].student.parameters["dense0.weight"][:] = np.nan
+    with pytest.raises(didact.DidactError, match=r"members\[1\]: "):
+        trainer.predict_proba(table()[0])
+
+
 def test_a_member_that_diverges_is_named_and_nothing_is_lost():
     x, y = table()
     trainer = make([{"method": "supervised"}, {"method": "supervised", "student_optimizer.learning_rate": 1e30}])
@@ -195,7 +202,7 @@ def test_single_steps_would_leave_members_behind():
     trainer = make()
     calls = [
         lambda: trainer.step(x[labelled], y[labelled], x), lambda: trainer.student_step(x),
-        lambda: trainer.teacher_step(x[labelled], y[labelled]),
+        lambda: trainer.teacher_step(x[labelled], y[labelled]), trainer.update_average,
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(didact.DidactError, match="trains all of them by fit"):

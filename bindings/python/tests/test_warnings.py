@@ -178,6 +178,22 @@ def test_a_training_that_ends_before_its_consistency_loss_says_so():
     assert "few_steps" not in fit(features, labels, 0, steps=20, method="fixmatch")
 
 
+@pytest.mark.parametrize("schedule, more, warns", [("cosine", 3, True), ("cosine", 0, False), ("constant", 3, False)])
+def test_steps_that_change_nothing_are_said_to(schedule, more, warns):
+    features, labels = split(*didact.datasets.make_two_moons(200, seed=0), 5, 0)
+    trainer = didact.Trainer(
+        "supervised", didact.mlp(2, [4], 2), steps=10, **{"student_optimizer.schedule": schedule}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", didact.DidactWarning)
+        trainer.fit(features, labels)
+        before = trainer.student.parameters["dense0.weight"].copy()
+        trainer.fit(features, labels, steps=more)
+    codes = [warning.code for warning in trainer.warnings]
+    assert ("steps_beyond_schedule" in codes) == warns
+    assert np.array_equal(trainer.student.parameters["dense0.weight"], before) == (warns or more == 0)
+
+
 def test_a_copy_and_a_pickle_keep_a_warnings_code():
     import pickle
 

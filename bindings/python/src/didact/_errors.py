@@ -34,7 +34,7 @@ class DidactWarning(UserWarning):
     ----------
     code : str
         The kind: ``"poor_on_labels"``, ``"class_shares"``, ``"class_never_predicted"``, ``"few_labels"``,
-        ``"few_steps"``, ``"rows_far_from_labels"``, ``"members_disagree"`` or ``"label_text"``; docs/python.md says what each means and what to do.
+        ``"few_steps"``, ``"steps_beyond_schedule"``, ``"rows_far_from_labels"``, ``"members_disagree"`` or ``"label_text"``; docs/python.md says what each means and what to do.
     """
 
     def __init__(self, message: str, code: str = ""):
