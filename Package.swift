@@ -18,14 +18,15 @@ let package = Package(
     .systemLibrary(
       name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"]), .brew(["jpeg-turbo"])]),
     .target(name: "CDidact"),
+    .target(name: "CPlatform"),
     // Linked by name too, for machines without pkg-config.
     .target(
       name: "CImages", dependencies: ["CPNG", "CTurboJPEG"],
       linkerSettings: [.linkedLibrary("png16"), .linkedLibrary("turbojpeg")]),
     .target(
-      name: "CKernels", exclude: ["loops", "internal.h"],
+      name: "CKernels", dependencies: ["CPlatform"], exclude: ["loops", "internal.h"],
       linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("gomp", .when(platforms: [.linux])), .linkedLibrary("m")]),
-    .target(name: "Didact", dependencies: ["CImages", "CKernels", "CZlib"]),
+    .target(name: "Didact", dependencies: ["CImages", "CKernels", "CPlatform", "CZlib"]),
     .target(name: "DidactABI", dependencies: ["Didact", "CDidact"], exclude: ["didact.map", "header-guide.txt"]),
     .executableTarget(
       name: "DidactCLI",

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "CKernels.h"
+#include "CPlatform.h"
 
-#include <signal.h>
 #include <string.h>
 
 /* Products up to this wide run as fused loops over blocks of rows, wider ones through oneDNN. */
@@ -52,10 +52,6 @@ enum { KERNELS_MOST_THREADS = 256 };
 /* Around what a calling thread computes: so many cores are taken. */
 void kernels_enter(void);
 void kernels_leave(void);
-/* Around calls of generated code, which may use the stack pointer for other purposes: a signal's handler would write over
- * the data that it points to. Signals that a fault of the thread itself raises are not held. */
-void kernels_hold_signals(sigset_t *before);
-void kernels_release_signals(const sigset_t *before);
 /* Around calls of oneDNN: between them it starts no threads of its own. */
 int kernels_enter_library(void);
 void kernels_leave_library(int before);

@@ -6,7 +6,6 @@
 #include "internal.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
@@ -119,10 +118,9 @@ static void *run_worker(void *argument) {
 /* As many as there can be, up to `wanted`: the parts of those that are missing are the caller's. */
 static void hire(int wanted) {
   pthread_mutex_lock(&hiring);
-  sigset_t all, before;
-  sigfillset(&all);
+  sigset_t before;
   // Signals are for the threads of the program.
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  platform_hold_signals(&before);
   for (int count = atomic_load(&worker_count); count < wanted; count++) {
     worker *w = &workers[count];
     pthread_mutex_init(&w->lock, 0);
@@ -132,7 +130,7 @@ static void hire(int wanted) {
     pthread_detach(thread);
     atomic_store(&worker_count, count + 1);
   }
-  pthread_sigmask(SIG_SETMASK, &before, 0);
+  platform_release_signals(&before);
   pthread_mutex_unlock(&hiring);
 }
 
@@ -211,16 +209,6 @@ void kernels_for_each_part(int32_t parts, void (*work)(void *, int), void *argum
 }
 
 /* MARK: The platform */
-
-void kernels_hold_signals(sigset_t *before) {
-  static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
-  sigset_t held;
-  sigfillset(&held);
-  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&held, faults[i]);
-  pthread_sigmask(SIG_BLOCK, &held, before);
-}
-
-void kernels_release_signals(const sigset_t *before) { pthread_sigmask(SIG_SETMASK, before, 0); }
 
 #if defined(__linux__)
 /* Of the OpenMP runtime that oneDNN uses; they hold for the calling thread. */

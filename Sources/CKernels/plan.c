@@ -676,7 +676,9 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
   kernels_enter();
   sigset_t signals;
   bool holds_signals = runs_generated_code(operations, count);
-  if (holds_signals) kernels_hold_signals(&signals);
+  // Generated code may use the stack pointer for other purposes: a signal's handler would write over the data that it
+  // points to.
+  if (holds_signals) platform_hold_signals(&signals);
   begin_convolutions(operations, count, run);
   for (int64_t i = 0; i < count;) {
     const kernels_operation *o = &operations[i];
@@ -695,7 +697,7 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
     take_time(o, (double)o->rows, begin);
     i++;
   }
-  if (holds_signals) kernels_release_signals(&signals);
+  if (holds_signals) platform_release_signals(&signals);
   kernels_leave();
 }
 

@@ -147,6 +147,9 @@ import Testing
       "only kernels import CKernels", in: ["Didact/", "DidactABI/", "DidactCLI/"], except: ["Didact/Kernels/"],
       Self.imports("CKernels"))
     try forbid(
+      "only numerics and formats import CPlatform", in: ["Didact/", "DidactABI/", "DidactCLI/"],
+      except: ["Didact/Numerics/", "Didact/Formats/"], Self.imports("CPlatform"))
+    try forbid(
       "only data imports CImages", in: ["Didact/", "DidactABI/", "DidactCLI/"], except: ["Didact/Data/"],
       Self.imports("CImages"))
     try forbid(

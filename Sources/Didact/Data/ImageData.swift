@@ -20,13 +20,14 @@ public enum ImageFormat: String, Sendable, CaseIterable {
   }
 
   private static func ofFile(_ path: String) throws -> ImageFormat {
-    let isGzip = try mapFile(path).withBytes { bytes in
-      if MATFile.isOne(bytes) { return false }
-      guard bytes.starts(with: [0x1f, 0x8b]) else {
-        throw DidactError(
-          .format, "\(path): it is no .tar.gz archive of CIFAR-10 or CIFAR-100 and no MAT-file of SVHN")
+    let isGzip = try readMapped(path) { content in
+      try content.withBytes { bytes in
+        if MATFile.isOne(bytes) { return false }
+        guard bytes.starts(with: [0x1f, 0x8b]) else {
+          throw DidactError(.format, "it is no .tar.gz archive of CIFAR-10 or CIFAR-100 and no MAT-file of SVHN")
+        }
+        return true
       }
-      return true
     }
     guard isGzip else { return .svhn }
     var version: CIFAR.Version?

@@ -114,21 +114,17 @@ extension Dataset {
   /// Reads features from an `.npy` file, and labels from another.
   ///
   /// The features, a matrix [rows, columns], or images as in an `.npz` file, of float32, float64 or uint8 in row-major order,
-  /// stay in the file and are read where they are, so that they may be larger than memory: neither file may be shortened
-  /// meanwhile. Other types and orders are converted in memory.
+  /// stay in the file and are read where they are, so that they may be larger than memory: see `mapFile`. Other types and orders are converted in memory.
   /// - Parameters:
   ///   - labelPath: whole numbers, −1 or NaN for none, or strings, as in an `.npz` file, one for each row; nil for no labels.
   ///   - knownClasses: as for `.npz` files.
   /// - Throws: as for `.npz` files.
   public init(npy path: String, labels labelPath: String? = nil, knownClasses: [String]? = nil) throws {
-    let features: Tensor, extent: Extent?
-    do {
-      guard case .numbers(let tensor) = try NumPyArray(mapFile(path), isShared: true) else {
+    let (features, extent) = try readMapped(path) { content in
+      guard case .numbers(let tensor) = try NumPyArray(content, isShared: true) else {
         throw DidactError(.data, "it holds text; features must be numbers")
       }
-      (features, extent) = try Dataset.matrix(tensor, called: "the array")
-    } catch let error as DidactError {
-      throw error.at(path)
+      return try Dataset.matrix(tensor, called: "the array")
     }
     var classes: [Label] = [], column: LabelColumn?, warnings: [Warning] = []
     if let labelPath {

@@ -28,6 +28,7 @@ struct RowSource {
       let place = result.rows(position..<position + 1)
       _ = kernels.convert(place, row(index), mean: scaling?.mean, scale: scaling?.scale)
     }
+    try checkNoneLost()
     return result
   }
 
@@ -37,6 +38,7 @@ struct RowSource {
     for (position, index) in indices.enumerated() {
       row(index).copyElements(to: raw.rows(position..<position + 1))
     }
+    try checkNoneLost()
     return raw
   }
 
@@ -57,6 +59,11 @@ struct RowSource {
       _ = kernels.convert(result, BorrowedArray(raw), mean: scaling?.mean, scale: scaling?.scale)
     }
     return result
+  }
+
+  /// - Throws: `DidactError.file` where rows are those of a mapped file that has become shorter.
+  func checkNoneLost() throws {
+    for part in parts { try part.checkNoneLost() }
   }
 
   private func row(_ index: Int) -> BorrowedArray {

@@ -22,6 +22,7 @@ extension Tensor {
         memcpy(result.address + position * rowLength, address + index * rowLength, rowLength)
       }
     }
+    try BorrowedArray(self).checkNoneLost()
     return result
   }
 }

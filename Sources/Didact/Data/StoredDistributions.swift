@@ -73,6 +73,7 @@ struct StoredDistributions {
       }
       // NaN is near nothing.
       guard !isNegative, abs(sum - 1) < 1e-3 else {
+        try BorrowedArray(matrix).checkNoneLost()
         throw DidactError(
           .data, "row \(row) is no distribution: its sum is \(sum)\(isNegative ? ", with a negative part" : "")")
       }

@@ -60,11 +60,8 @@ extension SafetensorsFile {
   /// not aligned to their elements are copied.
   /// - Throws: as `init(reading:)`.
   init(mapping path: String) throws {
-    let content = try mapFile(path)
-    do {
-      self = try content.withBytes { try SafetensorsFile(bytes: $0, in: content) }
-    } catch let error as DidactError {
-      throw error.at(path)
+    self = try readMapped(path) { content in
+      try content.withBytes { try SafetensorsFile(bytes: $0, in: content) }
     }
   }
 

@@ -323,6 +323,7 @@ public final class Network: @unchecked Sendable {
           + "finite \(elementType) number"
       )
     }
+    try input.checkNoneLost()
     let result = try pass.predict()
     if !kernels.allFinite(result), let index = (0..<result.count).first(where: { !result[$0].isFinite }) {
       throw DidactError(

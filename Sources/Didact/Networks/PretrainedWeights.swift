@@ -121,6 +121,7 @@ public struct PretrainedWeights {
     let result = try Tensor(assignment.target.shape, network.elementType), flat = Shape(1, result.count)
     let source = assignment.source.view(flat, at: 0)
     _ = network.kernels.convert(result.view(flat, at: 0), BorrowedArray(source), mean: nil, scale: nil)
+    try BorrowedArray(source).checkNoneLost()
     return result
   }
 

@@ -1,3 +1,5 @@
+import CPlatform
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -58,10 +60,9 @@ final class BackgroundWorker<Value> {
 
   init() {
     // Signals are for the threads of the program.
-    var all = sigset_t(), before = sigset_t()
-    sigfillset(&all)
-    pthread_sigmask(SIG_SETMASK, &all, &before)
-    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+    var before = sigset_t()
+    platform_hold_signals(&before)
+    defer { platform_release_signals(&before) }
     #if canImport(Darwin)
       var thread: pthread_t?
     #else

@@ -62,6 +62,7 @@ extension Trainer {
     return try Trainer.training(everyMember[...]) {
       let data = try FitData(self, features, labels, unlabeled)
       let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels)
+      try data.pool.checkNoneLost()
       let runs = try indexedMembers.map { index, member in
         try Trainer.failing(asMember: index) {
           let data = index == nil ? data : try FitData(member, features, labels, unlabeled)

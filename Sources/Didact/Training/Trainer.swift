@@ -593,6 +593,7 @@ public final class Trainer: @unchecked Sendable {
     if !student.kernels.convert(rows, input, mean: scaling?.mean, scale: scaling?.scale) {
       try checkFinite(input, name, from: firstRow)
     }
+    try input.checkNoneLost()
     return rows
   }
 

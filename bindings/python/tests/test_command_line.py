@@ -353,6 +353,31 @@ def test_interruption_leaves_a_checkpoint(tmp_path, number):
     assert tensors(resumed) == tensors(whole)
 
 
+def test_data_that_become_shorter_end_the_training_and_leave_the_model(tmp_path):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(300, 2)), np.where(np.arange(300) < 20, np.arange(300) % 2, -1)
+    rows, labels, model = tmp_path / "rows.npy", tmp_path / "labels.npy", tmp_path / "model.safetensors"
+    np.save(rows, x)
+    np.save(labels, y)
+    data = ["--data", str(rows), "--label-file", str(labels), "--model", str(model)]
+    process = subprocess.Popen(
+        [COMMAND, "train", *data, "--steps", "1000000", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        # It is at work when it reports.
+        process.stdout.readline()
+        os.truncate(rows, 1000)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert f"{rows}: it became shorter while it was read" in errors and f"Wrote {model}, as after step" in errors
+    steps = int(errors.split("as after step ")[1])
+    np.save(rows, x)
+    didact("train", *data, "--resume", model, "--steps", steps + 1)
+
+
 def test_a_second_signal_ends_the_process(tmp_path):
     model = tmp_path / "model.safetensors"
     process = subprocess.Popen(

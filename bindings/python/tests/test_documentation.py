@@ -77,12 +77,12 @@ class Reader:
             return
         (sources / "main.swift").write_text(text)
         # A package would build the engine again, which takes minutes: scripts/nightly does that.
-        objects = [str(path) for part in ("Didact", "CKernels", "CImages") for path in RELEASE.glob(f"{part}.build/*.o")]
+        objects = [str(path) for part in ("Didact", "CKernels", "CImages", "CPlatform") for path in RELEASE.glob(f"{part}.build/*.o")]
         assert objects, f"no object files in {RELEASE}"
         self.command(
             line,
             ["swiftc", "-swift-version", "6", "-I", str(RELEASE / "Modules"), "-I", str(CHECKOUT / "Sources/CZlib")]
-            + [word for part in ("CKernels", "CImages")
+            + [word for part in ("CKernels", "CImages", "CPlatform")
                for word in ("-Xcc", f"-fmodule-map-file={RELEASE / f'{part}.build/module.modulemap'}")]
             + [str(sources / "main.swift"), *objects, "-ldnnl", "-lgomp", "-lm", "-lz", "-lpng16", "-lturbojpeg"]
             + ["-o", "swift-program"],

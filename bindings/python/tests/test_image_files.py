@@ -579,7 +579,7 @@ def test_mutated_files_never_end_the_process(tmp_path):
     save(tmp_path / "image.jpg", smooth_image(20, 20))
     save(tmp_path / "progressive.jpg", smooth_image(20, 20), progressive=True)
     done = subprocess.run(
-        [sys.executable, str(HERE / "mutated_images.py"), str(tmp_path), "300"],
+        [sys.executable, str(HERE / "mutated_files.py"), str(tmp_path), "300"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

@@ -145,11 +145,11 @@ def test_swift(configuration, folder, from_python):
     source.write_text(SWIFT_PROGRAM)
     objects = [
         MODULES / f"{target}.build" / f"{file.name}.o"
-        for target in ("Didact", "CImages", "CKernels")
+        for target in ("Didact", "CImages", "CKernels", "CPlatform")
         for file in (CHECKOUT / "Sources" / target).rglob("*.*")
         if file.suffix in (".swift", ".c")
     ]
-    module_maps = [MODULES / f"{target}.build/module.modulemap" for target in ("CImages", "CKernels")]
+    module_maps = [MODULES / f"{target}.build/module.modulemap" for target in ("CImages", "CKernels", "CPlatform")]
     module_maps.append(CHECKOUT / "Sources/CZlib/module.modulemap")
     subprocess.run(
         ["swiftc", source, "-o", program, "-I", MODULES / "Modules", "-static-stdlib"]

@@ -90,6 +90,7 @@ TRAINER = (b'{"method": "meta_pseudo_labels", "network": %s, "average_decay": 0.
            b' "labeled_batch_size": 2, "unlabeled_batch_size": 3}') % NETWORK  # fmt: skip
 X = np.array([[0.5, 1.0], [1.0, -1.0], [0.0, 0.25], [-1.0, 2.0]])
 Y = np.array([0, 1, 1, 0])
+FOUR_ROWS, FOUR_LABELS = X, Y
 PROBABILITIES = np.empty((4, 2))
 # A folder with an image of one pixel.
 IMAGES = os.path.join(folder, "images").encode()
@@ -109,7 +110,7 @@ def fresh(kind):
         return made("didact_dataset_open", IMAGES, None)
     network = fresh("network")
     if kind == "pass":
-        return made("didact_network_record", network, array(X), 1, -1)
+        return made("didact_network_record", network, array(X), int(len(X) > 1), -1)
     if kind == "predictor":
         return made("didact_predictor_create", network, array(X), array(PROBABILITIES))
     if kind == "optimizer":
@@ -128,6 +129,9 @@ assert library.didact_trainer_save(live["trainer"], trainer_file) == 0
 parameters = _ffi.didact_array()
 assert library.didact_network_parameter(ctypes.byref(parameters), live["network"], None) == 0
 COUNT = parameters.shape[0]
+METRICS, STEPS = 12, 0
+with open(trainer_file, "rb") as file:
+    TRAINER_BYTES = file.read()
 
 
 def handle_kind(name):
@@ -144,41 +148,53 @@ def good(name):
         "didact_trainer_create": [OUT_HANDLE, TRAINER],
         "didact_network_load": [OUT_HANDLE, network_file],
         "didact_trainer_load": [OUT_HANDLE, trainer_file],
+        "didact_preset": [None, None, None, b"table", b"supervised", 2, 2],
+        "didact_image_preset": [None, None, None, b"supervised", 8, 8, 1, 2, 1],
+        "didact_network_compare_pretrained": [None, None, None, None, network_file],
+        "didact_network_load_pretrained": [None, network_file, 1],
+        "didact_trainer_from_bytes": [
+            None, ctypes.cast(ctypes.create_string_buffer(TRAINER_BYTES, len(TRAINER_BYTES)), ctypes.c_void_p), len(TRAINER_BYTES)],
+        "didact_trainer_set_annotation": [None, b"key", b"value"],
+        "didact_trainer_annotation": [None, None, None, None, b"key"],
+        "didact_trainer_predict_by": [array(np.empty((len(X), 2))), None, array(X), b"student"],
+        "didact_trainer_store_distributions": [None, array(X), array(X), b"student", os.path.join(folder, "stored").encode()],
+        "didact_trainer_network": [None, None, b"student"],
+        "didact_augment": [array(np.zeros((2, 4, 4, 1), np.uint8)), array(np.ones((2, 4, 4, 1), np.uint8)), b'"crop"', 0, 0, 0, 1],
         "didact_configuration_fields": [None, 0, None, b"supervised"],
         "didact_trainer_names": [None, 0, None, None, b"class"],
         "didact_network_parameter": [None, None, b"dense0.weight"],
         "didact_network_gradient": [None, None, b"dense0.weight"],
         "didact_network_statistic": [None, None, b"batch_norm0.running_mean"],
-        "didact_network_forward": [array(np.empty((4, 2))), None, array(X), 1],
-        "didact_network_predict": [array(np.empty((4, 2))), None, array(X)],
+        "didact_network_forward": [array(np.empty((len(X), 2))), None, array(X), 1],
+        "didact_network_predict": [array(np.empty((len(X), 2))), None, array(X)],
         "didact_network_record": [None, None, array(X), 1, 0],
-        "didact_pass_logits": [array(np.empty((4, 2))), None],
-        "didact_pass_backward": [array(np.empty((4, 2))), None, array(X), 0],
-        "didact_pass_tangent": [array(np.empty((4, 2))), None, array(np.ones(COUNT)), array(X)],
+        "didact_pass_logits": [array(np.empty((len(X), 2))), None],
+        "didact_pass_backward": [array(np.empty((len(X), 2))), None, array(X), 0],
+        "didact_pass_tangent": [array(np.empty((len(X), 2))), None, array(np.ones(COUNT)), array(X)],
         "didact_optimizer_create": [None, None, b'{"name": "adamw"}'],
         "didact_optimizer_pullback": [array(np.empty(COUNT)), None, array(np.ones(COUNT))],
         "didact_optimizer_state": [None, None, b"momentum.dense0.weight"],
         "didact_optimizer_set_learning_rate": [None, 0.1],
         "didact_average_create": [None, None, 0.5, 1],
         "didact_predictor_create": [None, None, array(X), array(PROBABILITIES)],
-        "didact_trainer_metrics": [array(np.empty(12)), None],
+        "didact_trainer_metrics": [array(np.empty(METRICS)), None],
         "didact_trainer_step": [None, array(X), array(Y), array(X), array(X)],
         "didact_trainer_student_step": [None, array(X), array(X)],
         "didact_trainer_teacher_step": [None, array(X), array(Y)],
         "didact_trainer_meta_gradient": [array(np.empty(COUNT)), None, array(X), array(Y), array(X), array(X), None, 0],
         "didact_trainer_meta_objective": [None, None, array(X), array(Y), array(X), array(X), None, 0],
         "didact_trainer_fit": [None, array(X), array(Y), array(X), 1, _ffi.didact_progress_callback(), None],
-        "didact_trainer_predict": [array(np.empty((4, 2))), None, array(X)],
+        "didact_trainer_predict": [array(np.empty((len(X), 2))), None, array(X)],
         "didact_trainer_optimizer": [None, None, b"student"],
         "didact_trainer_metric": [None, None, b"loss/student"],
-        "didact_trainer_history": [array(np.empty((0, 12))), None],
+        "didact_trainer_history": [array(np.empty((STEPS, METRICS))), None],
         "didact_trainer_set_names": [None, b"class", b'["a", "b"]'],
         "didact_network_save": [None, network_file],
         "didact_trainer_save": [None, trainer_file],
         "didact_dataset_open": [None, IMAGES, b"{}"],
         "didact_dataset_array": [None, None, b"X"],
-        "didact_dataset_two_moons": [array(np.empty((4, 2))), array(np.empty(4, np.int64)), 0.1, 0],
-        "didact_dataset_split": [array(np.empty(4, np.int64)), array(Y), 2, 0.0, 0],
+        "didact_dataset_two_moons": [array(np.empty((len(X), 2))), array(np.empty(len(X), np.int64)), 0.1, 0],
+        "didact_dataset_split": [array(np.empty(len(X), np.int64)), array(Y), 2, 0.0, 0],
     }.get(name)
     types = _ffi.FUNCTIONS[name][1]
     result = []
@@ -211,25 +227,25 @@ def good(name):
 
 def wrong_arrays():
     tiny = np.array([[0.5, 1.0]])
-    nan, infinite = X.copy(), X.copy()
+    nan, infinite = FOUR_ROWS.copy(), FOUR_ROWS.copy()
     nan[1, 1], infinite[2, 0] = np.nan, np.inf
     return [
         None,
         ctypes.pointer(_ffi.didact_array()),
-        *(array(X, ndim=ndim, shape=[2] * max(1, min(abs(ndim), 1000))) for ndim in (-1, 0, 1, 3, 5, 1000, 2**31 - 1)),
-        array(X, ndim=4, shape=(2, 2, 2, 1)),
-        *(array(X, ndim=-(2**31)) for _ in range(1)),
-        *(array(X, dtype=dtype) for dtype in (0, 5, 99, -1, 2**31 - 1, -(2**31))),
-        *(array(X, shape=shape) for shape in (
+        *(array(FOUR_ROWS, ndim=ndim, shape=[2] * max(1, min(abs(ndim), 1000))) for ndim in (-1, 0, 1, 3, 5, 1000, 2**31 - 1)),
+        array(FOUR_ROWS, ndim=4, shape=(2, 2, 2, 1)),
+        *(array(FOUR_ROWS, ndim=-(2**31)) for _ in range(1)),
+        *(array(FOUR_ROWS, dtype=dtype) for dtype in (0, 5, 99, -1, 2**31 - 1, -(2**31))),
+        *(array(FOUR_ROWS, shape=shape) for shape in (
             (-1, 2), (4, -2), (0, 2), (4, 0), (0, 0), (INT64_MIN, 2), (INT64_MAX, 2), (2**62, 2), (2**32, 2**32),
             (2**31, 2**31), (2**57, 2), (INT64_MAX, 0), (0, INT64_MAX), (INT64_MAX, INT64_MAX), (-1, -1), (1, 2), (4, 1))),
-        *(array(X, data=data) for data in (None,)),
-        array(X, data=None, shape=(0, 2)),
-        array(X, shape=None),
-        array(X, strides=(0, 0)),
-        array(X, strides=(-8, 8), data=array(X).contents.data + 24),
-        array(Y), array(Y * 0 - 1), array(Y + 2**62), array(Y, shape=(-4,)), array(Y, data=None), array(Y + INT64_MIN),
-        array(X.astype(np.float32)), array(np.ones((4, 2), np.uint8)), array(np.ones(4, np.uint8)),
+        *(array(FOUR_ROWS, data=data) for data in (None,)),
+        array(FOUR_ROWS, data=None, shape=(0, 2)),
+        array(FOUR_ROWS, shape=None),
+        array(FOUR_ROWS, strides=(0, 0)),
+        array(FOUR_ROWS, strides=(-8, 8), data=array(FOUR_ROWS).contents.data + 24),
+        array(FOUR_LABELS), array(FOUR_LABELS * 0 - 1), array(FOUR_LABELS + 2**62), array(FOUR_LABELS, shape=(-4,)), array(FOUR_LABELS, data=None), array(FOUR_LABELS + INT64_MIN),
+        array(FOUR_ROWS.astype(np.float32)), array(np.ones((4, 2), np.uint8)), array(np.ones(4, np.uint8)),
         array(nan), array(infinite), array(np.full((4, 2), 1e308)), array(tiny), array(np.ones(COUNT)), array(np.ones((4, 2, 1, 1))),
         array(np.array(3.0)), array(np.full(COUNT, np.nan)),
     ]  # fmt: skip
@@ -475,10 +491,11 @@ def status_names():
             assert library.didact_status_name(value).decode() == code
 
 
-sweep()
-free_twice()
-hostile_json()
-status_names()
-still_works()
-assert calls > 5000, calls
-print("calls", calls)
+if __name__ == "__main__":
+    sweep()
+    free_twice()
+    hostile_json()
+    status_names()
+    still_works()
+    assert calls > 5000, calls
+    print("calls", calls)
