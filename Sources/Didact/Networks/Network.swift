@@ -329,7 +329,7 @@ public final class Network: @unchecked Sendable {
       throw DidactError(
         .data,
         "row \(firstRow + index / classes): the network's output is not finite; its input is too large, or its "
-          + "parameters are not finite")
+          + "parameters or running statistics are, as after a training that diverged")
     }
     try probabilities.take(result, "probabilities")
   }

@@ -48,7 +48,8 @@ package final class Buffer: @unchecked Sendable {
     let promised = Buffer.bytesPromised.add(byteCount, ordering: .relaxed).newValue
     defer { Buffer.bytesPromised.subtract(byteCount, ordering: .relaxed) }
     var pointer: UnsafeMutableRawPointer?
-    guard Buffer.hasRoom(byteCount: promised), posix_memalign(&pointer, 64, byteCount + Buffer.padding) == 0,
+    guard !Fault.isDue(.allocation), Buffer.hasRoom(byteCount: promised),
+      posix_memalign(&pointer, 64, byteCount + Buffer.padding) == 0,
       let pointer
     else { throw Buffer.noRoom(byteCount) }
     memset(pointer, 0, byteCount)

@@ -37,6 +37,17 @@ final class FitRun {
   /// Makes the next step.
   /// - Returns: false where there is none left.
   func step() throws -> Bool {
+    do {
+      return try makeStep()
+    } catch let error as DidactError where error.code == .diverged {
+      // Losses of the state that is kept were finite, in training, where batches normalise themselves.
+      let rows = try data.pool.given(Array(data.labeledRows.prefix(8)), in: TensorPool())
+      let isOfUse = (try? trainer.predictProbabilities(rows, by: trainer.ownPredictorRole)) != nil
+      throw isOfUse ? error : DidactError(error.code, "\(error.message). That state cannot predict: begin anew")
+    }
+  }
+
+  private func makeStep() throws -> Bool {
     guard trainer.steps < end else { return false }
     if let finetuning = trainer.finetuning {
       if finetuning.start == nil, trainer.isMethodDone { try trainer.beginFinetuning() }

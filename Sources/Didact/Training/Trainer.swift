@@ -264,7 +264,9 @@ public final class Trainer: @unchecked Sendable {
   /// chose one, else the student's average if one is kept, else the student.
   public var predictor: Network { predicting.withLock { $0.network } }
   /// The role of what predicts: of that network, or `ensemble` where there are members.
-  public var predictorRole: String { members.isEmpty ? predicting.withLock { $0.role } : Self.ensembleRole }
+  public var predictorRole: String { members.isEmpty ? ownPredictorRole : Self.ensembleRole }
+  /// The role of `predictor`.
+  var ownPredictorRole: String { predicting.withLock { $0.role } }
 
   func choosePredictor() {
     let chosen: (role: String, network: Network)

@@ -17,6 +17,17 @@ FIXTURES = HERE / "fixtures"
 FEEDBACKS = ("exact", "gradient_dot", "loss_difference")
 
 
+# How many generated inputs a test tries; scripts/nightly tries 10,000.
+HOSTILE_CASES = int(os.environ.get("DIDACT_HOSTILE_CASES", "500"))
+
+
+def tried(what: str, count: int) -> None:
+    """A line of the table of scripts/nightly: so many were tried, and none failed."""
+    if path := os.environ.get("DIDACT_TRIED"):
+        with open(path, "a") as file:
+            file.write(f"{what:<60} {count:>8}\n")
+
+
 def flat(arrays) -> np.ndarray:
     """A dict of arrays as one float64 vector, in its order."""
     return np.concatenate([np.asarray(value, np.float64).ravel() for value in arrays.values()])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import tried
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = os.environ.get("DIDACT_COMMAND", str(ROOT / "build" / "bin" / "didact"))
@@ -537,6 +538,7 @@ def test_kills_at_random_moments_of_a_training_that_checkpoints(tmp_path):
     assert json.loads(trained.stdout.splitlines()[-1])["result"]["steps"] == int(steps)
     didact("train", *data, *small, "--steps", steps, "--model", whole)
     assert tensors(model) == tensors(whole)
+    tried("kills of a training that checkpoints", kills)
 
 
 # --- predicting and evaluating --------------------------------------------------------------------------------------

@@ -1,7 +1,4 @@
-"""Generated descriptions of networks and trainers under little memory: errors, but no signal and no hang.
-
-DIDACT_HOSTILE_CASES says how many; scripts/nightly tries 10,000.
-"""
+"""Generated descriptions of networks and trainers under little memory, and generated calls: errors, but no signal and no hang."""
 
 import os
 import subprocess
@@ -11,31 +8,39 @@ from pathlib import Path
 
 import didact
 import pytest
+from support import HERE, HOSTILE_CASES, tried
 
 pytest.importorskip("resource")
 
-HERE = Path(__file__).resolve().parent
-CASES = int(os.environ.get("DIDACT_HOSTILE_CASES", "500"))
 PARTS = 4
 
 
-def run_part(part):
-    count = CASES // PARTS
-    environment = {**os.environ, "PYTHONPATH": str(Path(didact.__file__).parents[1])}
-    # 1 and 2 GB of addresses.
-    arguments = [str(100_000 + part * count), str(count), str(1_000_000_000 * (1 + part % 2))]
-    return subprocess.run(
-        [sys.executable, str(HERE / "generated_descriptions.py"), *arguments], env=environment, capture_output=True, text=True
-    )
+def run_parts(program, *arguments):
+    """Divides the cases among processes; `arguments` are called with the number of a part."""
+    count, environment = HOSTILE_CASES // PARTS, {**os.environ, "PYTHONPATH": str(Path(didact.__file__).parents[1])}
 
+    def run(part):
+        return subprocess.run(
+            [sys.executable, str(HERE / program), str(100_000 + part * count), str(count), *(str(each(part)) for each in arguments)],
+            env=environment, capture_output=True, text=True,
+        )  # fmt: skip
 
-def test_no_description_ends_the_process():
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(run_part, range(PARTS)))
+        results = list(pool.map(run, range(PARTS)))
     for result in results:
         lines = result.stdout.split()
         assert result.returncode == 0, f"case {lines[-1]}: exit code {result.returncode}\n{result.stderr[-2000:]}"
-    print(f"{CASES} descriptions tried, 0 ended the process;", *(result.stdout.splitlines()[-1] for result in results))
+
+
+def test_no_description_ends_the_process():
+    # 1 and 2 GB of addresses.
+    run_parts("generated_descriptions.py", lambda part: 1_000_000_000 * (1 + part % 2))
+    tried("descriptions under 1 and 2 GB of addresses", HOSTILE_CASES)
+
+
+def test_no_call_ends_the_process():
+    run_parts("generated_calls.py")
+    tried("calls of the C interface", HOSTILE_CASES)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,4 @@
-"""Models, tables and arrays with damage of every kind: errors, but no signal, no hang, and no memory beyond the limit.
-
-DIDACT_HOSTILE_CASES says how many of each kind of file; scripts/nightly tries 10,000.
-"""
+"""Models, tables and arrays with damage of every kind: errors, but no signal, no hang, and no memory beyond the limit."""
 
 import os
 import subprocess
@@ -12,14 +9,13 @@ from pathlib import Path
 import didact
 import numpy as np
 import pytest
+from support import CHECKOUT, HERE, HOSTILE_CASES, tried
 
 pytest.importorskip("resource")
 
-HERE = Path(__file__).resolve().parent
-CASES = int(os.environ.get("DIDACT_HOSTILE_CASES", "500"))
-# A command is started for each.
-COMMAND_CASES = max(1, CASES // 5) if CASES < 10_000 else CASES
-COMMAND = os.environ.get("DIDACT_COMMAND", str(HERE.parents[2] / "build" / "bin" / "didact"))
+COMMAND = os.environ.get("DIDACT_COMMAND", str(CHECKOUT / "build" / "bin" / "didact"))
+# For those kinds that a command is started for.
+COMMAND_CASES = HOSTILE_CASES if HOSTILE_CASES >= 10_000 else HOSTILE_CASES // 5
 
 
 def write_models(folder):
@@ -74,10 +70,10 @@ def test_no_file_ends_the_process(tmp_path):
     write_models(folders[0])
     write_tables(folders[1])
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(run, folders, [CASES, COMMAND_CASES]))
+        results = list(pool.map(run, folders, [HOSTILE_CASES, COMMAND_CASES]))
     for result in results:
         assert result.returncode == 0, f"exit code {result.returncode}\n{result.stdout}\n{result.stderr[-3000:]}"
     for line in "".join(result.stdout for result in results).splitlines():
         name, accepted, refused = line.split()
         assert int(refused) > (int(accepted) + int(refused)) // 20, line
-        print(line)
+        tried(f"damaged files such as {name}", int(accepted) + int(refused))

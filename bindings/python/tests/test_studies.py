@@ -1,9 +1,12 @@
 """Studies: runs that are lines, that go on where they stopped, and whose tables come from the lines."""
 
 import json
+import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -104,7 +107,8 @@ def test_workers_end_with_a_process_that_is_killed():
     script = (
         "import os, time; from concurrent.futures import ProcessPoolExecutor; from multiprocessing import get_context\n"
         "from didact import studies\n"
-        "pool = ProcessPoolExecutor(1, get_context('spawn'), studies._end_with_parent, (os.getpid(),))\n"
+        "context = get_context('spawn')\n"
+        "pool = ProcessPoolExecutor(1, context, studies._end_with_parent, (os.getpid(), context.Event()))\n"
         "pool.submit(os.getpid).result(); pool.submit(time.sleep, 3600); print('at work', flush=True); time.sleep(3600)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
@@ -112,6 +116,16 @@ def test_workers_end_with_a_process_that_is_killed():
     process.kill()
     # The end of the pipe comes when no process has it any more.
     assert process.communicate(timeout=30)[0] == b""
+
+
+def test_workers_end_with_a_study_that_is_interrupted():
+    context = get_context("spawn")
+    is_over = context.Event()
+    with ProcessPoolExecutor(1, context, studies._end_with_parent, (os.getpid(), is_over)) as pool:
+        assert pool.submit(os.getpid).result() != os.getpid()
+        at_work = pool.submit(time.sleep, 3600)
+        is_over.set()
+        assert isinstance(at_work.exception(timeout=60), BrokenExecutor)
 
 
 def test_tables_from_lines_take_no_choice_of_runs(capsys, monkeypatch):

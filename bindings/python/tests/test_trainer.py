@@ -17,7 +17,7 @@ import pytest
 
 import didact
 from didact._library import library
-from support import FEEDBACKS, assert_same_bits, run_python, same_bits, snapshot
+from support import FEEDBACKS, assert_same_bits, run_python, same_bits, snapshot, tried
 
 DTYPES = ("float32", "float64")
 NETWORK = didact.mlp(4, [7, 5], 3, batch_norm=True, dropout=0.2)
@@ -283,6 +283,27 @@ def test_learning_rates_can_be_scheduled():
     before = trainer.student.parameters["dense0.weight"].copy()
     trainer.step(*batch())
     assert same_bits(trainer.student.parameters["dense0.weight"], before)
+
+
+def test_divergence_says_where_the_state_that_is_kept_cannot_predict():
+    x, y, _ = table()
+    network, outcomes = didact.mlp(4, [16], 3, batch_norm=True), set()
+    for seed in range(12):
+        trainer = didact.Trainer(
+            "supervised", network, student_optimizer={"learning_rate": 10.0 ** (6 + seed // 3)}, steps=50, labeled_batch_size=10,
+            seed=seed,
+        )  # fmt: skip
+        with pytest.raises(didact.DidactRuntimeError, match="the last finite state is kept") as caught:
+            trainer.fit(x, y)
+        try:
+            trainer.predict_proba(x[y >= 0][:8])
+            is_of_use = True
+        except ValueError as error:
+            assert "output is not finite; " in str(error) and str(error).endswith("as after a training that diverged")
+            is_of_use = False
+        assert ("That state cannot predict: begin anew" in str(caught.value)) != is_of_use
+        outcomes.add(is_of_use)
+    assert outcomes == {False, True}
 
 
 def test_divergence_keeps_the_last_finite_state():
@@ -995,10 +1016,14 @@ def test_a_handler_that_a_callback_sets_stays():
 
 
 def test_a_storm_of_signals_changes_nothing(tmp_path):
-    """Generated code may use the stack pointer for its own purposes, so that a handler's frame would lie in its data."""
+    """Generated code may use the stack pointer for its own purposes, so that a handler's frame would lie in its data.
+
+    DIDACT_STORM_STEPS says how many steps; scripts/nightly makes more than a minute of them.
+    """
+    steps = int(os.environ.get("DIDACT_STORM_STEPS", "60"))
     x, y, _ = table(rows=400)
     settings = {"network": didact.mlp(4, [300, 300], 3), "labeled_batch_size": 200, "unlabeled_batch_size": 200, "threads": 2}
-    quiet = make(**settings).fit(x, y, steps=60)
+    quiet = make(**settings).fit(x, y, steps=steps)
     code = (
         "import signal, sys, numpy as np, didact\n"
         "from test_trainer import make, table\n"
@@ -1010,15 +1035,17 @@ def test_a_storm_of_signals_changes_nothing(tmp_path):
         "signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)\n"
         "x, y, _ = table(rows=400)\n"
         "trainer = make(network=didact.mlp(4, [300, 300], 3), labeled_batch_size=200, unlabeled_batch_size=200, threads=2)\n"
-        "trainer.fit(x, y, steps=60)\n"
+        "trainer.fit(x, y, steps=int(sys.argv[2]))\n"
         "signal.setitimer(signal.ITIMER_REAL, 0)\n"
         "trainer.save(sys.argv[1])\n"
         "assert count > 20, count\n"
+        "print(count)\n"
     )
     path = str(tmp_path / "stormy.safetensors")
-    result = run_python(code, path)
+    result = run_python(code, path, str(steps), timeout=60 + steps)
     assert result.returncode == 0, result.stderr
     assert_same_bits(snapshot(didact.Trainer.load(path)), snapshot(quiet))
+    tried("signals during a training", int(result.stdout))
 
 
 # Bytes

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -190,10 +191,11 @@ def _measure(
     if not runs:
         return
     commit, start, failures = _commit(), time.perf_counter(), []
-    own = None
+    own, context = None, get_context("spawn")
+    is_over = context.Event()
     if executor is None:
         executor = own = ProcessPoolExecutor(
-            os.cpu_count(), mp_context=get_context("spawn"), initializer=_end_with_parent, initargs=(os.getpid(),)
+            os.cpu_count(), mp_context=context, initializer=_end_with_parent, initargs=(os.getpid(), is_over)
         )
     try:
         _end_last_line(path)
@@ -210,6 +212,10 @@ def _measure(
                 file.flush()
                 if report and count % 100 == 0:
                     report(f"{found.name}: {count} of {len(runs)} runs, {time.perf_counter() - start:.0f} s")
+    except BaseException:
+        # Nobody waits for the runs that are at work, which may take long.
+        is_over.set()
+        raise
     finally:
         if own is not None:
             own.shutdown(cancel_futures=True)
@@ -224,12 +230,12 @@ def _timed(name: str, run: dict[str, Any]) -> tuple[dict[str, Any], float]:
     return score, time.perf_counter() - start
 
 
-def _end_with_parent(parent: int) -> None:
-    """Ends this process soon after its parent: one that was killed cannot tell its workers."""
+def _end_with_parent(parent: int, is_over: Event) -> None:
+    """Ends this process soon after the study, whose process may have been killed and cannot tell then."""
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+        while os.getppid() == parent and not is_over.wait(1):
+            pass
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

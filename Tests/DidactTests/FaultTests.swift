@@ -1,0 +1,84 @@
+import Testing
+
+@testable import Didact
+
+/// Every N-th allocation of a buffer fails in turn: an error each time, nothing lost, and the next try succeeds.
+@Suite struct AllocationFaultTests {
+  /// Runs `body` with the first allocation failing, then the second, until all succeed. What it takes is made anew each time.
+  /// - Parameter check: looks at it after a failure.
+  /// - Returns: how many failures there were.
+  @discardableResult private func failEach<Subject>(
+    _ subject: () throws -> Subject, _ body: (Subject) throws -> Void, _ check: (Subject) throws -> Void = { _ in }
+  ) throws -> Int {
+    for number in 0... {
+      let subject = try subject()
+      let (result, hasHappened) = Fault.failing(.allocation, number: number) { try body(subject) }
+      guard hasHappened else {
+        try result.get()
+        return number
+      }
+      // Memory that is kept for later is let go, and asked for again.
+      if case .failure(let error) = result {
+        #expect((error as? DidactError)?.code == .outOfMemory, "allocation \(number): \(error)")
+        try check(subject)
+      }
+    }
+    return 0
+  }
+
+  private static func trainer(_ method: String, _ changes: JSONObject = [:]) throws -> Trainer {
+    let keys = try Training.fitKeys(method).setting(["method": .string(method), "steps": 3])
+    return try Trainer(configuration: Training.configuration(keys).setting(changes))
+  }
+
+  private static let stages: JSONObject = [
+    "validation_fraction": 0.4, "validation_steps": 1, "finetune_steps": 2, "members": [["method": "supervised"]],
+  ]
+
+  /// A fit ends with an error after some of its steps, whole ones, and goes on to the bits of one that nothing disturbed.
+  @Test(arguments: Trainer.methodNames, [false, true])
+  func aFitGoesOnWhereItHadNoMemory(method: String, hasStages: Bool) throws {
+    let (features, labels) = try Training.points(), changes = hasStages ? Self.stages : [:]
+    let whole = try Self.trainer(method, changes)
+    try whole.fit(features, labels)
+    let failures = try failEach({ try Self.trainer(method, changes) }, { try $0.fit(features, labels) }) { trainer in
+      try trainer.fit(features, labels)
+      #expect(Trainer.differences(trainer, whole) == [])
+    }
+    #expect(failures > 30)
+  }
+
+  /// Those that must know which rows a batch has make no single steps.
+  @Test(arguments: Trainer.methodNames.filter { !["reduced_meta_pseudo_labels", "temporal_ensembling"].contains($0) })
+  func aStepThatHadNoMemoryChangesNothing(method: String) throws {
+    let batches = try Training.Batches(0), fresh = try Self.trainer(method)
+    func step(_ trainer: Trainer) throws {
+      try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: batches.strong)
+    }
+    try failEach({ try Self.trainer(method) }, step) { #expect(Trainer.differences($0, fresh) == []) }
+  }
+
+  @Test func trainersAndFilesThatHadNoMemoryCanBeHadNext() throws {
+    let directory = try TemporaryDirectory(), path = directory.path("model.safetensors")
+    let (features, labels) = try Training.points(), trainer = try Self.trainer("meta_pseudo_labels", Self.stages)
+    try trainer.fit(features, labels)
+    try trainer.save(to: path)
+    let content = try readBytes(path)
+    let counts = [
+      try failEach({}, { _ in _ = try Self.trainer("meta_pseudo_labels", Self.stages) }),
+      try failEach({}, { _ in _ = try Trainer(loading: path) }),
+      try failEach({}, { _ in _ = try trainer.copy() }),
+      try failEach({ try trainer.copy() }, { try $0.save(to: path) }) { _ in
+        let written = try readBytes(path)
+        #expect(written == content)
+      },
+      try failEach({ try trainer.copy() }, { _ = try $0.predictProbabilities(features) }) { copy in
+        let predicted = try copy.predict(features), expected = try trainer.predict(features)
+        #expect(predicted == expected)
+      },
+      try failEach({}, { _ in _ = try trainer.student.copy() }),
+      try failEach({}, { _ in _ = try SafetensorsFile(reading: path) }),
+    ]
+    #expect(counts.allSatisfy { $0 > 0 }, "\(counts)")
+  }
+}
