@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -25,6 +24,7 @@ typedef struct mapping {
 } mapping;
 
 static _Atomic(mapping *) mappings;
+static atomic_int mapping_count;
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction before_ours;
 static uintptr_t page_size;
@@ -86,6 +86,7 @@ int platform_map(int descriptor, int64_t length, void **address) {
       atomic_store(&m->end, (uintptr_t)place + (uintptr_t)length);
       *address = place;
     }
+    if (m) atomic_fetch_add(&mapping_count, 1);
     pthread_mutex_unlock(&changing);
     if (m) return 0;
     error = ENOMEM;
@@ -100,12 +101,15 @@ void platform_unmap(void *address, int64_t length) {
   mapping *m = find((uintptr_t)address, (uintptr_t)address + 1);
   if (m) {
     close(m->descriptor);
+    atomic_fetch_sub(&mapping_count, 1);
     atomic_store(&m->end, 0);
     atomic_store(&m->begin, 0);
   }
   pthread_mutex_unlock(&changing);
   munmap(address, (size_t)length);
 }
+
+bool platform_has_mappings(void) { return atomic_load_explicit(&mapping_count, memory_order_relaxed) > 0; }
 
 const void *platform_lost_mapping(const void *begin, const void *end) {
   mapping *m = find((uintptr_t)begin, (uintptr_t)end);

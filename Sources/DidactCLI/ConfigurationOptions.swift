@@ -41,7 +41,14 @@ func assignedValues(_ assignments: [String]) throws -> JSONObject {
       throw DidactError(.invalidArgument, "--set \(assignment): give key=value, for instance --set uda_weight=2")
     }
     let text = String(assignment.unicodeScalars[assignment.unicodeScalars.index(after: separator)...])
-    values[String(assignment[..<separator])] = (try? JSON(parsing: text)) ?? .string(text)
+    let key = String(assignment[..<separator])
+    do {
+      values[key] = try JSON(parsing: text)
+    } catch let error as DidactError {
+      // Words need no quotes; lists and objects are JSON.
+      if let first = text.utf8.first, "[{\"".utf8.contains(first) { throw error.at("--set \(key)") }
+      values[key] = .string(text)
+    }
   }
   return values
 }

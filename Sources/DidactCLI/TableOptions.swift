@@ -4,6 +4,7 @@ import Didact
 /// Where the labels of a file are, and which columns of a CSV file are what.
 struct TableOptions: ParsableArguments {
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "The CSV column that has the labels, by name or by number from 0. (default: that of the model, else label)",
       valueName: "column"))

@@ -52,7 +52,9 @@ struct Train: ParsableCommand {
       valueName: "data"))
   var data: String
 
-  @Option(help: ArgumentHelp("Labels to keep in all, balanced over the classes; all by default.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Labels to keep in all, balanced over the classes; all by default.", valueName: "n"))
   var labels: Int?
 
   @OptionGroup var table: TableOptions
@@ -65,10 +67,11 @@ struct Train: ParsableCommand {
       valueName: "columns"))
   var categorical: String?
 
-  @Option(help: ArgumentHelp("Seed of data, networks and batches. (default: 0)", valueName: "n"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Seed of data, networks and batches. (default: 0)", valueName: "n"))
   var seed: Int?
 
-  @Option(help: ArgumentHelp("Steps in all.", valueName: "n"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("Steps in all.", valueName: "n"))
   var steps: Int?
 
   @Option(
@@ -405,7 +408,8 @@ struct Train: ParsableCommand {
   ) -> JSON {
     var result: JSONObject = [
       "method": .string(trainer.methodName), "data": .string(data), "seed": .integer(Int64(clamping: trainer.seed)),
-      "steps": JSON(trainer.steps), "seconds": .number(seconds), "interrupted": .boolean(isInterrupted),
+      "members": JSON(trainer.members.count), "steps": JSON(trainer.steps), "seconds": .number(seconds),
+      "interrupted": .boolean(isInterrupted),
       "model": model.map { .string($0) } ?? .null,
       "warnings": .array(trainer.warnings.map(\.json)),
     ]

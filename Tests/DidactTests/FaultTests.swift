@@ -2,24 +2,28 @@ import Testing
 
 @testable import Didact
 
-/// Every N-th allocation of a buffer fails in turn: an error each time, nothing lost, and the next try succeeds.
-@Suite struct AllocationFaultTests {
-  /// Runs `body` with the first allocation failing, then the second, until all succeed. What it takes is made anew each time.
+/// Every N-th allocation of a buffer, loss or gradient fails in turn: an error each time, nothing lost, and the next try
+/// succeeds.
+@Suite struct FaultTests {
+  /// Runs `body` with the first thing of a kind failing, then the second, until all succeed. What it takes is made anew each
+  /// time.
   /// - Parameter check: looks at it after a failure.
   /// - Returns: how many failures there were.
   @discardableResult private func failEach<Subject>(
-    _ subject: () throws -> Subject, _ body: (Subject) throws -> Void, _ check: (Subject) throws -> Void = { _ in }
+    _ point: Fault.Point, _ subject: () throws -> Subject, _ body: (Subject) throws -> Void,
+    _ check: (Subject) throws -> Void = { _ in }
   ) throws -> Int {
     for number in 0... {
       let subject = try subject()
-      let (result, hasHappened) = Fault.failing(.allocation, number: number) { try body(subject) }
+      let (result, hasHappened) = Fault.failing(point, number: number) { try body(subject) }
       guard hasHappened else {
         try result.get()
         return number
       }
       // Memory that is kept for later is let go, and asked for again.
       if case .failure(let error) = result {
-        #expect((error as? DidactError)?.code == .outOfMemory, "allocation \(number): \(error)")
+        let expected: DidactError.Code = point == .allocation ? .outOfMemory : .diverged
+        #expect((error as? DidactError)?.code == expected, "\(point) \(number): \(error)")
         try check(subject)
       }
     }
@@ -37,15 +41,36 @@ import Testing
 
   /// A fit ends with an error after some of its steps, whole ones, and goes on to the bits of one that nothing disturbed.
   @Test(arguments: Trainer.methodNames, [false, true])
-  func aFitGoesOnWhereItHadNoMemory(method: String, hasStages: Bool) throws {
+  func aFitGoesOnWhereSomethingFailed(method: String, hasStages: Bool) throws {
     let (features, labels) = try Training.points(), changes = hasStages ? Self.stages : [:]
     let whole = try Self.trainer(method, changes)
     try whole.fit(features, labels)
-    let failures = try failEach({ try Self.trainer(method, changes) }, { try $0.fit(features, labels) }) { trainer in
-      try trainer.fit(features, labels)
+    // It goes on until all is done, or for a number of steps, where members may be behind.
+    var isCounted = false
+    let fresh = { try Self.trainer(method, changes) },
+      fit = { (trainer: Trainer) in _ = try trainer.fit(features, labels) }
+    let allocations = try failEach(.allocation, fresh, fit) { trainer in
+      try trainer.fit(features, labels, steps: isCounted ? whole.steps - trainer.steps : nil)
+      isCounted.toggle()
       #expect(Trainer.differences(trainer, whole) == [])
     }
-    #expect(failures > 30)
+    #expect(allocations > 30)
+    // What diverges goes back to a whole step, the last or the one before.
+    let diverged = try [Fault.Point.loss, .gradient].map { point in
+      try failEach(point, fresh, fit) { trainer in
+        if !hasStages {
+          let undisturbed = try fresh()
+          try undisturbed.fit(features, labels, steps: trainer.steps)
+          #expect(Trainer.differences(trainer, undisturbed) == [])
+        }
+        try trainer.fit(features, labels)
+        #expect(Trainer.differences(trainer, whole) == [])
+      }
+    }
+    #expect(diverged.allSatisfy { $0 >= 3 })
+    print(
+      "\(method)\(hasStages ? " with stages" : ""): \(allocations) allocations, \(diverged[0]) losses, \(diverged[1]) gradients"
+    )
   }
 
   /// Those that must know which rows a batch has make no single steps.
@@ -55,7 +80,7 @@ import Testing
     func step(_ trainer: Trainer) throws {
       try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak, strong: batches.strong)
     }
-    try failEach({ try Self.trainer(method) }, step) { #expect(Trainer.differences($0, fresh) == []) }
+    try failEach(.allocation, { try Self.trainer(method) }, step) { #expect(Trainer.differences($0, fresh) == []) }
   }
 
   @Test func trainersAndFilesThatHadNoMemoryCanBeHadNext() throws {
@@ -65,19 +90,19 @@ import Testing
     try trainer.save(to: path)
     let content = try readBytes(path)
     let counts = [
-      try failEach({}, { _ in _ = try Self.trainer("meta_pseudo_labels", Self.stages) }),
-      try failEach({}, { _ in _ = try Trainer(loading: path) }),
-      try failEach({}, { _ in _ = try trainer.copy() }),
-      try failEach({ try trainer.copy() }, { try $0.save(to: path) }) { _ in
+      try failEach(.allocation, {}, { _ in _ = try Self.trainer("meta_pseudo_labels", Self.stages) }),
+      try failEach(.allocation, {}, { _ in _ = try Trainer(loading: path) }),
+      try failEach(.allocation, {}, { _ in _ = try trainer.copy() }),
+      try failEach(.allocation, { try trainer.copy() }, { try $0.save(to: path) }) { _ in
         let written = try readBytes(path)
         #expect(written == content)
       },
-      try failEach({ try trainer.copy() }, { _ = try $0.predictProbabilities(features) }) { copy in
+      try failEach(.allocation, { try trainer.copy() }, { _ = try $0.predictProbabilities(features) }) { copy in
         let predicted = try copy.predict(features), expected = try trainer.predict(features)
         #expect(predicted == expected)
       },
-      try failEach({}, { _ in _ = try trainer.student.copy() }),
-      try failEach({}, { _ in _ = try SafetensorsFile(reading: path) }),
+      try failEach(.allocation, {}, { _ in _ = try trainer.student.copy() }),
+      try failEach(.allocation, {}, { _ in _ = try SafetensorsFile(reading: path) }),
     ]
     #expect(counts.allSatisfy { $0 > 0 }, "\(counts)")
   }

@@ -178,10 +178,29 @@ import Testing
         _ = try readArrays(labels)
       }
     }
+    for labels in [["0,5", "1"], ["1", "-0,5", "3.5"]] {
+      expectError(.data, containing: "is not a whole number", "measurements") { _ = try readArrays(labels) }
+    }
+    #expect(try readArrays(["0,5", "1,5", "a"]).classNames == ["0,5", "1,5", "a"])
     #expect(try read(["1.0", "2.0", "1e1", ""]).classNames.count == 3)
     #expect(try read(["0.5", "1.5", "half"]).classNames == ["0.5", "1.5", "half"])
     // The names of a model's classes are no measurements.
     #expect(try readArrays(["0.5", "1.5"], knownClasses: ["0.5", "1.5"]).classNames == ["0.5", "1.5"])
+  }
+
+  @Test func minusOneAsAnUnsignedNumberIsWarnedOf() throws {
+    for labels in [[0, 1, 0xFF], [0xFFFF], [0, 3, 0xFFFF_FFFF]] {
+      #expect(LabelTexts.unsignedMinusOne(labels, "y")?.code == .labelText)
+    }
+    for labels in [[], [0, 1], [0, 200, 0xFF], [0, 1, 256]] {
+      #expect(LabelTexts.unsignedMinusOne(labels, "y") == nil)
+    }
+    let directory = try TemporaryDirectory(), rows = directory.path("rows.npy"), labels = directory.path("labels.npy")
+    try writeNPY(randomTensor(Shape(4, 2), seed: 1), to: rows)
+    let values = try Tensor(Shape(4), .uint8)
+    values.set([0, 1, 255, 255])
+    try writeNPY(values, to: labels)
+    #expect(try Dataset(npy: rows, labels: labels).warnings.map(\.code) == [.labelText])
   }
 
   @Test func labelsThatNearlyAllDifferAreNoClasses() throws {

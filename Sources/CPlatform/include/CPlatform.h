@@ -2,6 +2,7 @@
 #pragma once
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Blocks all signals in this thread but those that a fault of its own raises. */
@@ -14,5 +15,7 @@ void platform_release_signals(const sigset_t *before);
  * 0, or the system's error. */
 int platform_map(int descriptor, int64_t length, void **address);
 void platform_unmap(void *address, int64_t length);
+/* Whether any file is mapped. */
+bool platform_has_mappings(void);
 /* Where the mapping begins that has lost some of its bytes, and has some in [begin, end); 0 where there is none. */
 const void *platform_lost_mapping(const void *begin, const void *end);

@@ -62,6 +62,12 @@ struct LabelTexts {
     return number.isFinite ? number : nil
   }
 
+  /// The value of a text that is a finite number, with a decimal point or comma.
+  private static func measure(_ text: String) -> Double? {
+    guard let comma = text.firstIndex(of: ",") else { return number(text) }
+    return number(text[..<comma] + "." + text[text.index(after: comma)...])
+  }
+
   /// - Parameter knownClasses: names of a model's classes, which are labels whatever they look like.
   init(_ origin: Origin, knownClasses: [String] = []) {
     self.origin = origin
@@ -160,8 +166,8 @@ struct LabelTexts {
   /// - Parameter names: all labels of the data, those of other arrays too.
   /// - Throws: `DidactError.data` where all labels are numbers, and one of these is not whole.
   func checkAreNoMeasurements(among names: some Collection<String>) throws {
-    let fractional = self.names.firstIndex { name in LabelTexts.number(name).map { $0.rounded() != $0 } ?? false }
-    guard let number = fractional, names.allSatisfy({ LabelTexts.number($0) != nil }) else { return }
+    let fractional = self.names.firstIndex { name in LabelTexts.measure(name).map { $0.rounded() != $0 } ?? false }
+    guard let number = fractional, names.allSatisfy({ LabelTexts.measure($0) != nil }) else { return }
     let name = self.names[number]
     throw DidactError(
       .data,
@@ -213,6 +219,20 @@ struct LabelTexts {
       .data,
       "\(finding): an identifier, a measurement or free text is no class. Give the labels that are, or sort these into "
         + "fewer classes")
+  }
+
+  /// - Parameters:
+  ///   - labels: the distinct ones, sorted.
+  ///   - subject: where they are.
+  /// - Returns: a warning where −1 seems to have become the largest unsigned number of so many bits, far from all others.
+  static func unsignedMinusOne(_ labels: [Int], _ subject: String) -> Warning? {
+    guard let last = labels.last, [0xFF, 0xFFFF, 0xFFFF_FFFF].contains(last),
+      2 * (labels.dropLast().last ?? 0) < last
+    else { return nil }
+    return Warning(
+      .labelText,
+      "\(subject): the label \(last) is what -1 becomes in an array of unsigned numbers; if it means no label, write the array as "
+        + "int64, with -1 in its place")
   }
 
   // MARK: - Words

@@ -288,6 +288,10 @@ private struct LabelColumn {
       try column.texts?.checkLabelsAreWrittenAlike()
       try column.texts?.checkAreNoMeasurements(among: names)
     }
+    let integers = classes.compactMap { if case .integer(let value) = $0 { value } else { nil } }
+    if let name = columns.first?.name, let warning = LabelTexts.unsignedMinusOne(integers, name) {
+      warnings.append(warning)
+    }
     // The labels to learn from repeat; a test part may have one row a class.
     if let column = columns.first(where: { $0.name != testLabelsName }),
       let warning = try column.checkRepeat(rows: column.labels.count + unlabeledRows)

@@ -187,7 +187,7 @@ public struct Metrics: Sendable, Equatable {
 
 /// - Throws: `DidactError.diverged` naming step and term where `value` is not finite.
 func checkFinite(_ value: Double, term: String, draw: UInt64) throws {
-  guard value.isFinite else {
+  guard value.isFinite, !Fault.isDue(.loss) else {
     throw DidactError(
       .diverged,
       "step \(draw): the \(term) loss is \(value.isNaN ? "NaN" : "infinite"); the last finite state is kept. Lower the learning rate or set clip_norm"

@@ -190,7 +190,9 @@ public struct NetworkSpecification: Sendable, Equatable {
       let values = try FieldValues(object, fields: family.fields, subject: "network")
       self.json = .object(values.object)
       extent = try values.extent("inputs")
-      layers = try family.layers(values).map { try Self.layer(.object($0), subject: "network") }
+      let described = try family.layers(values)
+      try Self.checkLayerCount(described.count)
+      layers = try described.map { try Self.layer(.object($0), subject: "network") }
       return
     }
     guard type == "sequential" else {
@@ -202,6 +204,7 @@ public struct NetworkSpecification: Sendable, Equatable {
     let values = try FieldValues(object, fields: Self.sequentialFields, subject: "network")
     extent = try values.extent("inputs")
     let list = try values.value("layers").list ?? []
+    try Self.checkLayerCount(list.count)
     layers = try list.enumerated().map { try Self.layer($0.element, subject: "network, layer \($0.offset)") }
     guard !layers.isEmpty else { throw DidactError(.invalidArgument, "network: \"layers\" is empty") }
     var complete = values.object
@@ -234,7 +237,9 @@ public struct NetworkSpecification: Sendable, Equatable {
     let activation: ActivationFunction = try values.choice("activation")
     let saturates = activation == .sigmoid || activation == .tanh
     var layers: [JSONObject] = []
-    for outputs in try values.integers("hidden") {
+    let hidden = try values.integers("hidden")
+    try checkLayerCount(hidden.count)
+    for outputs in hidden {
       layers.append([
         "type": "dense", "outputs": .integer(Int64(outputs)),
         "initialization": saturates ? "glorot_uniform" : "he_uniform",
@@ -246,6 +251,15 @@ public struct NetworkSpecification: Sendable, Equatable {
     }
     layers.append(["type": "dense", "outputs": try values.value("classes")])
     return layers
+  }
+
+  /// Recording what passes through layers takes time that grows with the square of their number.
+  private static let mostLayers = 10_000
+
+  private static func checkLayerCount(_ count: Int) throws {
+    guard count <= mostLayers else {
+      throw DidactError(.invalidArgument, "network: \(count) layers; at most \(mostLayers) are supported")
+    }
   }
 
   private static func layer(_ json: JSON, subject: String) throws -> LayerSpecification {

@@ -64,8 +64,11 @@ public struct DidactError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public var description: String { message }
 
-  /// The same error with `place` in front: the file, tensor or argument it was met in.
-  public func at(_ place: String) -> DidactError { DidactError(code, "\(place): \(message)") }
+  /// The same error with `place` in front: the file, tensor or argument it was met in. One that says so already stays.
+  public func at(_ place: String) -> DidactError {
+    let isThere = message.hasPrefix("\(place): ") || message.contains(": \(place): ")
+    return isThere ? self : DidactError(code, "\(place): \(message)")
+  }
 }
 
 /// " Did you mean "x"?" for the nearest of the known names, or a list of them where none is near.

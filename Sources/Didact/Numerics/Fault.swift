@@ -11,6 +11,10 @@ enum Fault {
   enum Point: Hashable {
     /// Memory for a buffer.
     case allocation
+    /// A loss that is compared with infinity.
+    case loss
+    /// A gradient that an optimiser takes.
+    case gradient
   }
 
   private struct Plan {

@@ -127,7 +127,7 @@ public class Optimizer: @unchecked Sendable {
     kernels.copy(gradient, to: entered)
     if settings.decaysBeforeClip { addDecay(to: entered) }
     let norm = kernels.dot(entered, entered).squareRoot()
-    guard norm.isFinite else {
+    guard norm.isFinite, !Fault.isDue(.gradient) else {
       throw DidactError(.diverged, "the gradient is not finite; lower the learning rate or set clip_norm")
     }
     enteredNorm = norm

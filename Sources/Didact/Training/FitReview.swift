@@ -89,13 +89,17 @@ struct FitReview {
 
   /// A fit that is asked for a number of steps makes them beyond those that were planned too.
   private func stepsBeyondSchedule() -> Warning? {
-    let planned = trainer.scheduledSteps, learners = trainer.everyMember.flatMap(\.method.learners)
-    guard trainer.finetuning == nil, trainer.steps > planned, learners.allSatisfy({ $0.optimizer.scheduleFactor == 0 })
-    else { return nil }
+    let planned = trainer.scheduledSteps
+    let still = trainer.indexedMembers.flatMap { index, member in
+      member.finetuning == nil && member.steps > planned
+        ? member.method.learners.filter { $0.optimizer.scheduleFactor == 0 }
+          .map { (index.map { "members[\($0)]." } ?? "") + $0.role } : []
+    }
+    guard !still.isEmpty else { return nil }
     return Warning(
       .stepsBeyondSchedule,
-      "all learning rates are 0 after the \(planned) steps of the configuration, over which their schedules run: the "
-        + "\(trainer.steps - planned) steps beyond changed no parameter. Train anew with more steps, or with the schedule "
+      "the schedules of learning rates come to 0 after the \(planned) steps of the configuration: the \(trainer.steps - planned) "
+        + "steps beyond changed nothing in \(still.joined(separator: ", ")). Train anew with more steps, or with the schedule "
         + "\"constant\"")
   }
 

@@ -11,8 +11,8 @@ final class FitRun {
   /// - Parameters:
   ///   - rowsDigest: tells the rows from others.
   ///   - dataDigest: tells rows and labels from others.
-  ///   - count: how many steps to make; nil for what is left of the configured `steps` and `finetune_steps`.
-  init(_ trainer: Trainer, _ data: FitData, rowsDigest: UInt64, dataDigest: UInt64, steps count: Int?) throws {
+  ///   - end: the step that the fit ends before; nil for what is left of the configured `steps` and `finetune_steps`.
+  init(_ trainer: Trainer, _ data: FitData, rowsDigest: UInt64, dataDigest: UInt64, end: Int?) throws {
     self.trainer = trainer
     self.data = data
     let isNewData = trainer.dataDigest != dataDigest
@@ -25,8 +25,8 @@ final class FitRun {
           count: data.pool.count, isNew: isNewData, digest: rowsDigest, classNames: trainer.classNames))
     }
     try trainer.begin(rowsDigest: rowsDigest, dataDigest: dataDigest, validationRows: data.validation?.inputs.rows)
-    end = count.map { trainer.steps + $0 } ?? .max
-    isAskedForNumber = count != nil
+    self.end = end ?? .max
+    isAskedForNumber = end != nil
     // The last fit may have had no memory for it.
     try trainer.validateIfDue(data.validation)
   }

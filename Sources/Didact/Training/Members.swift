@@ -60,8 +60,8 @@ extension Trainer {
         else {
           throw DidactError(
             .invalidArgument,
-            "it takes \(member.student.inputs) inputs to \(member.student.classes) classes; the trainer "
-              + "\(student.inputs) to \(student.classes)")
+            "it takes inputs \(member.student.specification.extent) to \(member.student.classes) classes; the trainer "
+              + "\(student.specification.extent) to \(student.classes)")
         }
         return member
       }
@@ -87,13 +87,19 @@ extension Trainer {
   var everyMember: [Trainer] { [self] + members }
 
   /// Members call classes and features as the trainer does.
-  func nameMembers() throws {
-    for member in members {
-      try member.writing {
-        member.classNames = classNames
-        member.featureNames = featureNames
+  /// - Throws: `DidactError.invalidArgument` for one that was used by itself, under other names: its columns or classes are in
+  ///   another order.
+  func nameMembers(_ things: NamedThings, _ names: [String], before: [String]) throws {
+    for (index, member) in members.enumerated() {
+      let own = member.names(things)
+      guard own.isEmpty || own == before || own == names else {
+        throw DidactError(
+          .invalidArgument,
+          "members[\(index)] was used by itself, with other \(things.rawValue) names: \(own.prefix(5).joined(separator: ", ")). Give "
+            + "the trainer the same, in this order")
       }
     }
+    for member in members { try member.writing { member.keep(names, of: things) } }
   }
 
   /// - Throws: `DidactError.unsupported` where there are members, which single steps would leave behind.

@@ -49,11 +49,11 @@ extension Trainer {
     guard encoding.featureCount == student.inputs else {
       throw DidactError(.shape, "a table of \(encoding.featureCount) features; the networks take \(student.inputs)")
     }
+    try nameMembers(.features, encoding.featureNames, before: featureNames)
     try writing {
       table = encoding
       featureNames = encoding.featureNames
     }
-    try nameMembers()
   }
 
   func modelFile() throws -> ModelFile {
@@ -117,11 +117,17 @@ extension Trainer {
       throw DidactError(
         .format, "didact.description: \(memberFiles.count) members, of \(listed.count) in the configuration")
     }
+    for (index, (given, member)) in zip(listed, configurations.dropFirst()).enumerated() {
+      let method = given.members?["method"] ?? configurations[0]["method"]
+      guard method == member["method"] else {
+        throw DidactError(
+          .format, "didact.description: members[\(index)] has another method than the configuration says")
+      }
+    }
     try self.init(configuration: configurations[0], members: Array(configurations.dropFirst()))
     for ((index, member), file) in zip(indexedMembers, files) {
       try Self.failing(asMember: index) { try member.read(file) }
     }
-    try nameMembers()
     let known = Set(try modelFile().tensors.map(\.name))
     if let stranger = file.tensors.first(where: { !known.contains($0.name) }) {
       throw DidactError(.format, "tensor \"\(stranger.name)\" does not belong to the configuration")

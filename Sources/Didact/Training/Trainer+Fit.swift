@@ -63,10 +63,12 @@ extension Trainer {
       let data = try FitData(self, features, labels, unlabeled)
       let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels)
       try data.pool.checkNoneLost()
+      // The same for all: a fit that ended with an error, and a file that was written during one, may leave members behind.
+      let end = count.map { self.steps + $0 }
       let runs = try indexedMembers.map { index, member in
         try Trainer.failing(asMember: index) {
           let data = index == nil ? data : try FitData(member, features, labels, unlabeled)
-          let run = try FitRun(member, data, rowsDigest: rowsDigest.value, dataDigest: digest, steps: count)
+          let run = try FitRun(member, data, rowsDigest: rowsDigest.value, dataDigest: digest, end: end)
           return (index: index, run: run)
         }
       }

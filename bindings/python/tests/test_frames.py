@@ -440,3 +440,14 @@ def test_plain_arrays_ask_for_nothing():
         warnings.simplefilter("error")
         trainer.predict_proba(plain)
         trainer.step(plain, k, plain, plain)
+
+
+@pytest.mark.parametrize("text", ["2024_03_01", "1_000", "\uff11\uff12", b"12", "0x10", "1,5"])
+def test_text_that_only_python_reads_as_a_number_is_refused(text):
+    values = np.array([[1.0, "2"], ["-3.5e2", text]], object)
+    with pytest.raises(TypeError, match=r"X, row 1, column 1"):
+        didact._frames.plain(values, "X")
+    frame = pandas.DataFrame({"a": [1.0, 2.0], "b": ["2", text]})
+    with pytest.raises(TypeError, match=r"X, row 1, column 1 \('b'\)"):
+        didact._frames.plain(frame, "X", ["a", "b"])
+    np.testing.assert_array_equal(didact._frames.plain(values[:1], "X"), [[1, 2]])

@@ -59,6 +59,20 @@ def test_lengths_whose_product_is_too_large_are_refused(description):
         didact.Trainer("supervised", description)
 
 
+def test_networks_have_a_limit_of_layers():
+    def sequential(count):
+        return {"type": "sequential", "inputs": 2, "layers": [{"type": "relu"}] * (count - 1) + [{"type": "dense", "outputs": 2}]}
+
+    network = didact.Network(sequential(10_000))
+    assert didact.Trainer.from_bytes(didact.Trainer("supervised", sequential(10_000)).to_bytes()).steps == 0
+    recorded = network.record([[1.0, 2.0]])
+    recorded.backward([[1.0, 0.0]])
+    assert recorded.logits.shape == (1, 2)
+    for too_many in (sequential(10_001), {**didact.mlp(2, [2] * 5_000, 2)}, {**didact.mlp(2, [2] * 1_000_000, 2)}):
+        with pytest.raises(ValueError, match="layers; at most 10000 are supported"):
+            didact.Network(too_many)
+
+
 def test_resizing_to_too_much_is_refused():
     network = didact.Network(didact.small_cnn((8, 8, 3), 2, width=4, stages=1))
     for size in ((1 << 24, 1 << 24), (65536, 8), (1 << 62, 1 << 62), (0, 8), (-1, 8)):

@@ -76,6 +76,34 @@ def test_one_number_in_two_spellings_is_refused(first, second):
     assert len(make().fit(X, np.array([2, 1.0, 1] * 20, object)).classes_) == 2
 
 
+@pytest.mark.parametrize("labels", [["0.5", "1", "2.5"], ["0,5", "1,5", "2"], ["1,5", "0", "1"]])
+def test_texts_that_are_measurements_are_no_classes(labels):
+    y = np.array(labels)[np.arange(60) % 3]
+    with pytest.raises(ValueError, match="is not a whole number, and all labels are numbers: they look like measurements"):
+        make().fit(X, y)
+    assert len(make(unlabeled=None).fit(X, y).classes_) == 3
+    # One that is no number makes names of all.
+    assert len(make().fit(X, np.where(y == labels[0], "low", y)).classes_) == 3
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.uint64])
+def test_minus_one_in_an_array_of_unsigned_numbers_is_warned_of(dtype):
+    y = np.array([0, 1, -1])[np.arange(60) % 3].astype(dtype)
+    largest = str(np.iinfo(dtype).max)
+    with pytest.warns(didact.DidactWarning, match=f"the label {largest} is what -1 becomes in an array of unsigned numbers") as caught:
+        make().fit(X, y)
+    assert caught[0].message.code == "label_text"
+    for unlabeled, labels in ((int(largest), y), (None, y), ("auto", y + (y > 2) * dtype(1))):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", ".* unsigned numbers", didact.DidactWarning)
+            make(unlabeled=unlabeled).fit(X, labels)
+    # A set may have so many classes.
+    if dtype is np.uint8:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", ".* unsigned numbers", didact.DidactWarning)
+            make().fit(np.arange(1024.0).reshape(512, 2), np.arange(512).astype(dtype))
+
+
 @pytest.mark.parametrize("word", ["none", "Missing", "unknown", "-", "."])
 def test_a_class_that_may_be_a_mark_is_warned_of(word):
     with pytest.warns(didact.DidactWarning, match=rf"'{re.escape(word)}' in 40 rows \(the first is row 20\) is taken for a class") as caught:

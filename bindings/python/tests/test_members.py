@@ -154,6 +154,36 @@ def test_stages_of_members_are_their_own():
     assert [step for step, _ in seen] == list(range(1, 64)) and seen[-1] == (63, 63)
 
 
+def test_members_that_are_not_at_one_step_end_at_one():
+    """As after an error in the midst of a round, or where one was trained by itself."""
+    x, y = table()
+    whole = fitted()
+    for asked in (8, None):
+        trainer = make().fit(x, y, steps=4)
+        trainer.members[0].fit(x, y, steps=1)
+        trainer.fit(x, y, steps=asked)
+        assert trainer.to_bytes() == whole.to_bytes()
+
+
+def test_names_of_a_member_that_was_used_by_itself_are_not_overwritten():
+    pandas = pytest.importorskip("pandas")
+    x, y = table()
+    frame = pandas.DataFrame(x, columns=list("abcd"))
+    trainer = make()
+    trainer.members[0].fit(frame[list("dcba")], y)
+    with pytest.raises(ValueError, match=r"members\[0\] was used by itself, with other feature names: d, c, b, a"):
+        trainer.fit(frame, y)
+    again = didact.Trainer.from_bytes(trainer.to_bytes())
+    assert again.members[0].feature_names == list("dcba") and again.feature_names == []
+    trainer = make()
+    trainer.members[0].class_names = ["red", "green", "blue"]
+    with pytest.raises(ValueError, match=r"members\[0\] was used by itself, with other class names: red, green, blue"):
+        trainer.class_names = ["blue", "green", "red"]
+    trainer.class_names = ["red", "green", "blue"]
+    trainer.class_names = ["r", "g", "b"]
+    assert [each.class_names for each in every(trainer)] == [["r", "g", "b"]] * 3
+
+
 def test_a_member_that_cannot_predict_is_named():
     trainer = fitted()
     trainer.members[1].student.parameters["dense0.weight"][:] = np.nan
@@ -183,8 +213,8 @@ def test_a_member_that_diverges_is_named_and_nothing_is_lost():
         ([{"steps": 5}], r'members\[0\]: "steps" is the same for all members'),
         ([{"dtype": "float64"}], r'"dtype" is the same for all members'),
         ([{"members": []}], r'"members" is the same for all members'),
-        ([{"network": didact.mlp(5, [3], 3)}], r"members\[0\]: it takes 5 inputs to 3 classes; the trainer 4 to 3"),
-        ([{"network": didact.mlp(4, [3], 2)}], r"members\[0\]: it takes 4 inputs to 2 classes"),
+        ([{"network": didact.mlp(5, [3], 3)}], r"members\[0\]: it takes inputs \[5\] to 3 classes; the trainer \[4\] to 3"),
+        ([{"network": didact.mlp(4, [3], 2)}], r"members\[0\]: it takes inputs \[4\] to 2 classes"),
         ([3], r"members\[0\]: expected an object"),
         ([{"method": 3}], r'members\[0\]: "method" must be a name; got 3'),
         ({"method": "supervised"}, '"members" must be a list of objects'),

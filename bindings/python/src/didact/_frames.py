@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -158,9 +159,12 @@ _NO_DATES = "write dates and times as numbers, such as the year, or the days sin
 def numbers(array: np.ndarray, name: str, columns: Sequence[str] | None = None) -> np.ndarray:
     """An array of objects as float64, or an error that names the first value that is none."""
     try:
-        return array.astype(np.float64)
+        result = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         reason = str(error)
+    else:
+        _refuse_other_notations(array, name, columns)
+        return result
     for index, value in enumerate(array.ravel()):
         place = np.unravel_index(index, array.shape)
         if is_missing(value):
@@ -173,6 +177,18 @@ def numbers(array: np.ndarray, name: str, columns: Sequence[str] | None = None) 
         except (TypeError, ValueError):
             raise _no_number(value, place, name, columns) from None
     raise TypeError(f"expected an array of numbers: {name}: {reason}")
+
+
+# Python reads 2024_03_01 as a number, and digits of all scripts.
+_PLAIN_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*|\s*[+-]?(nan|inf|infinity)\s*", re.ASCII | re.IGNORECASE)
+
+
+def _refuse_other_notations(array: np.ndarray, name: str, columns: Sequence[str] | None) -> None:
+    """Raises TypeError for text that Python takes for a number, and files here do not."""
+    for index, value in enumerate(array.ravel().tolist()):
+        if isinstance(value, (bytes, str)) and not (isinstance(value, str) and _PLAIN_NUMBER.fullmatch(value)):
+            place = where(name, np.unravel_index(index, array.shape), columns)
+            raise TypeError(f"{place} is the text {value!r}, which is no number here; write plain digits, such as 1234.5")
 
 
 def _no_number(value: Any, place: Sequence[Any], name: str, columns: Sequence[str] | None) -> TypeError:

@@ -28,6 +28,8 @@ UNCLEAR_IN_ANY_CASE = ("unlabeled", "unlabelled")
 # These are classes, with a warning, in any capitals.
 SUSPECTS = ("none", "nil", "missing", "unknown", "undefined", "-", "--", ".")
 
+_UNSIGNED_MINUS_ONE = tuple(2**bits - 1 for bits in (8, 16, 32, 64))
+
 
 class Rule(NamedTuple):
     """The rule by which labels are told from "no label", as `rule_of` decided it.
@@ -223,6 +225,7 @@ def without_label(
     if not certain:
         classes = {text: found for text, found in rows.items() if text.strip() not in (EMPTY, *NO_LABEL)}
         _refuse_two_spellings(classes, name)
+        _refuse_measurements(classes, name)
         _warn_of_classes(classes, name, has_parameter)
     # Blanks around a text mean nothing, as in files.
     taken = {word: found for mark in NO_LABEL for word, found in rows.items() if word.strip() == mark}
@@ -285,6 +288,18 @@ def _refuse_two_spellings(rows: dict[str, list[int]], name: str) -> None:
             )
 
 
+def _refuse_measurements(rows: dict[str, list[int]], name: str) -> None:
+    """Raises ValueError where all texts are numbers, with a decimal point or comma, and one of these is not whole."""
+    values = {text: _number(text.replace(",", ".", 1)) for text in rows}
+    fractional = next((text for text, value in values.items() if value is not None and value % 1), None)
+    if fractional is not None and None not in values.values():
+        raise ValueError(
+            f"{name}: the label {fractional!r} in row {rows[fractional][0]} is not a whole number, and all labels are numbers: they "
+            "look like measurements, not classes. Round them or sort them into ranges, or pass unlabeled=None, which takes every "
+            "text as it is"
+        )
+
+
 def _warn_of_classes(rows: dict[str, list[int]], name: str, has_parameter: bool) -> None:
     """Warns of classes that may be a mark for no label, and of those that differ in capitals alone."""
     suspects = {text: found for text, found in rows.items() if text.strip().lower() in SUSPECTS}
@@ -340,6 +355,15 @@ def warn_of_marker(y: np.ndarray, unlabeled: Any, has_no_label: np.ndarray) -> N
     """
     if unlabeled is None:
         return
+    known = sorted({int(each) for each in y[~has_no_label].tolist() if isinstance(each, Integral)})
+    # The largest number of so many bits, far from all others.
+    if known and known[-1] in _UNSIGNED_MINUS_ONE and 2 * (known[-2] if len(known) > 1 else 0) < known[-1]:
+        warn_caller(
+            DidactWarning(
+                f"y: the label {known[-1]} is what -1 becomes in an array of unsigned numbers; if it means no label, unlabeled="
+                f"{known[-1]} says so, and unlabeled=None silences this", "label_text",
+            )
+        )  # fmt: skip
     if isinstance(unlabeled, str) and unlabeled == "auto":
         minus_one = equal(y, -1) & has_no_label
         known = y[~has_no_label].tolist()

@@ -1,0 +1,88 @@
+/// Rows and labels on their way in: checked, scaled, and in the networks' element type.
+extension Trainer {
+  /// `input` as the networks take it: scaled, in their element type.
+  /// - Throws: `DidactError.shape`, or `.data` naming row and column of what is not finite.
+  /// - Parameters:
+  ///   - memory: where the rows of steps are; nil for memory of their own.
+  ///   - firstRow: what the first row is called.
+  func prepared(
+    _ input: BorrowedArray, _ name: String, in memory: TensorPool? = nil, firstRow: Int = 0
+  ) throws -> Tensor {
+    let input = try checkedRows(input, name), shape = Shape(input.rows, input.columns)
+    let rows = try memory?.tensor(shape, elementType) ?? Tensor(shape, elementType)
+    if !student.kernels.convert(rows, input, mean: scaling?.mean, scale: scaling?.scale) {
+      try checkFinite(input, name, from: firstRow)
+    }
+    try input.checkNoneLost()
+    return rows
+  }
+
+  func prepared(_ input: Tensor, _ name: String) throws -> Tensor {
+    try withExtendedLifetime(input) { try prepared(BorrowedArray(input), name) }
+  }
+
+  /// Examples as the networks take them: see `BorrowedArray.examples`.
+  func checkedRows(_ input: BorrowedArray, _ name: String) throws -> BorrowedArray {
+    let extent = student.specification.extent
+    guard let examples = input.examples(of: extent) else {
+      throw DidactError(.shape, "\(name) has shape \(input.shape); expected \(extent.expected)")
+    }
+    guard examples.rows > 0 else { throw DidactError(.shape, "\(name) has no rows") }
+    return examples
+  }
+
+  /// - Throws: `DidactError.data` naming row and column of the first element that is not finite once scaled.
+  func checkFinite(_ input: BorrowedArray, _ name: String, from firstRow: Int = 0) throws {
+    let rows = try Tensor(Shape(input.rows, input.columns), elementType)
+    guard !student.kernels.convert(rows, input, mean: scaling?.mean, scale: scaling?.scale),
+      let index = (0..<rows.count).first(where: { !rows[$0].isFinite })
+    else { return }
+    let row = firstRow + index / input.columns, column = index % input.columns
+    let place = student.specification.extent.place(of: column)
+    let columnName = column < featureNames.count ? " (\(featureNames[column]))" : ""
+    throw DidactError(
+      .data, "\(name), row \(row), \(place)\(columnName): \(input[index]) is not a finite \(elementType) number")
+  }
+
+  func strongView(_ strong: BorrowedArray?, of weak: Tensor?) throws -> Tensor? {
+    guard let strong else { return weak }
+    guard let weak else {
+      throw DidactError(.invalidArgument, "a strong view needs the unlabelled rows that it is a view of")
+    }
+    let view = try prepared(strong, "unlabeled, strong view", in: batchMemory)
+    try checkStrong(view, of: weak)
+    return view
+  }
+
+  func checkStrong(_ strong: Tensor, of weak: Tensor) throws {
+    guard strong.rows == weak.rows else {
+      throw DidactError(.shape, "the strong view has \(strong.rows) rows, the unlabelled rows are \(weak.rows)")
+    }
+  }
+
+  func labeledBatch(_ inputs: BorrowedArray, _ labels: BorrowedArray) throws -> LabeledBatch {
+    let rows = try prepared(inputs, "X", in: batchMemory)
+    return LabeledBatch(inputs: rows, labels: try checkedLabels(labels, "y", rows: rows.rows))
+  }
+
+  /// A class for each row [rows], as int64.
+  private func checkedLabels(_ labels: BorrowedArray, _ name: String, rows: Int) throws -> Tensor {
+    guard labels.shape.rank == 1 else {
+      throw DidactError(.shape, "\(name) has shape \(labels.shape); expected one dimension")
+    }
+    guard labels.count == rows else { throw DidactError(.shape, "\(labels.count) labels for \(rows) rows") }
+    let classes = student.classes, checked = try batchMemory.tensor(Shape(rows), .int64)
+    if let (row, label) = try checked.takeLabels(labels, name, classes: classes) {
+      throw DidactError(.data, "\(name), row \(row): label \(label) is not in 0..<\(classes)")
+    }
+    return checked
+  }
+
+  func checkLabels(_ labels: [Int], _ name: String, rows: Int? = nil) throws {
+    if let rows, labels.count != rows { throw DidactError(.shape, "\(labels.count) labels for \(rows) rows") }
+    let classes = student.classes
+    if let row = labels.firstIndex(where: { $0 < 0 || $0 >= classes }) {
+      throw DidactError(.data, "\(name), row \(row): label \(labels[row]) is not in 0..<\(classes)")
+    }
+  }
+}

@@ -1,0 +1,46 @@
+extension Trainer {
+  /// Class probabilities [N, classes] of rows [N, inputs] of any element type.
+  public func predictProbabilities(_ inputs: Tensor) throws -> Tensor {
+    try predictProbabilities(inputs, by: predictorRole)
+  }
+
+  /// The same into an array of the caller's, float32 or float64.
+  package func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray) throws {
+    if members.isEmpty {
+      try predict(probabilities, inputs, with: predictor)
+    } else {
+      try Self.predict(probabilities, inputs, byMeanOf: indexedMembers)
+    }
+  }
+
+  /// By one network, or by the ensemble.
+  package func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, by role: String) throws {
+    if role == Self.ensembleRole, !members.isEmpty {
+      try Self.predict(probabilities, inputs, byMeanOf: indexedMembers)
+    } else {
+      try predict(probabilities, inputs, with: predictingNetwork(role))
+    }
+  }
+
+  func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, with network: Network) throws {
+    // The lock is about the input scaling too.
+    try network.lock.reading {
+      let inputs = try checkedRows(inputs, "X")
+      try network.predict(probabilities, inputs, scaling: scaling) { rows in
+        try checkFinite(inputs.rows(rows), "X", from: rows.lowerBound)
+      }
+    }
+  }
+
+  /// The most probable class of each row.
+  public func predict(_ inputs: Tensor) throws -> [Int] {
+    try mostProbable(try predictProbabilities(inputs))
+  }
+
+  /// The class of the largest probability of each row.
+  func mostProbable(_ probabilities: Tensor) throws -> [Int] {
+    let labels = try Tensor(Shape(probabilities.rows), .int64)
+    student.kernels.argmax(labels, probabilities)
+    return labels.values.map { Int($0) }
+  }
+}

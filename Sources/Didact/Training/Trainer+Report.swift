@@ -1,0 +1,62 @@
+/// What a trainer tells of itself: metrics, history, names.
+extension Trainer {
+  /// A metric of the last call.
+  /// - Throws: `DidactError.invalidArgument` naming the nearest known name.
+  public func lastMetric(_ name: String) throws -> Double {
+    guard let value = lastMetrics[name] else {
+      throw DidactError(
+        .invalidArgument,
+        "no metric \"\(name)\" was reported.\(suggestion(for: name, among: lastMetrics.names))")
+    }
+    return value
+  }
+
+  /// The metrics of the last call by column, NaN for those that it did not report, into an array [columns] of float64.
+  package func copyMetrics(to array: BorrowedArray) throws {
+    try array.check(Shape(lastMetrics.row.count), .float64, "out")
+    guard array.elementType == .float64 else {
+      throw DidactError(.elementType, "out is \(array.elementType); expected float64")
+    }
+    array.forEachElement { $1.storeBytes(of: lastMetrics.row[$0], as: Double.self) }
+  }
+
+  /// The history as a matrix [steps, metrics] of float64.
+  public func historyTable() throws -> Tensor {
+    try Tensor(historyValues, shape: Shape(steps, metricNames.count))
+  }
+
+  /// The names of classes or features.
+  public func names(_ things: NamedThings) -> [String] { things == .classes ? classNames : featureNames }
+
+  /// - Parameter json: an array of strings, one for each class or input, or an empty one.
+  /// - Throws: `DidactError.invalidArgument` for another number of names, and for two of one name.
+  public func setNames(_ things: NamedThings, from json: JSON) throws {
+    let count = things == .classes ? student.classes : student.inputs
+    guard let list = json.list, case let names = list.compactMap(\.text), names.count == list.count,
+      names.isEmpty || names.count == count
+    else { throw DidactError(.invalidArgument, "\(things.rawValue) names: expected \(count) strings, or none") }
+    if let name = names.firstDuplicate {
+      throw DidactError(.invalidArgument, "\(things.rawValue) names: two are \"\(name)\"; each needs a name of its own")
+    }
+    try nameMembers(things, names, before: self.names(things))
+    try writing { keep(names, of: things) }
+  }
+
+  func keep(_ names: [String], of things: NamedThings) {
+    if things == .classes { classNames = names } else { featureNames = names }
+  }
+}
+
+/// What a trainer keeps names for.
+public enum NamedThings: String, Sendable {
+  case classes = "class"
+  case features = "feature"
+
+  /// - Throws: `DidactError.invalidArgument` for another word.
+  public init(named name: String) throws {
+    guard let things = NamedThings(rawValue: name) else {
+      throw DidactError(.invalidArgument, "names are kept for \"class\" and \"feature\", not \"\(name)\"")
+    }
+    self = things
+  }
+}

@@ -1,0 +1,169 @@
+/// Single steps, their halves, and what a fit makes of them.
+extension Trainer {
+  /// One step: the student's, the teacher's and the average's, bit for bit as the three calls in this order.
+  /// - Parameters:
+  ///   - inputs: labelled rows [N, inputs] of any element type.
+  ///   - labels: a class for each row.
+  ///   - unlabeled: [M, inputs]; nil only for methods that use none.
+  ///   - strong: another view of the same rows; nil for `unlabeled` itself. Nothing is augmented here.
+  /// - Throws: `DidactError`; where a step diverges, the state is that before the last step whose losses were finite.
+  @discardableResult
+  public func step(_ inputs: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, strong: Tensor? = nil) throws -> Metrics
+  {
+    let labels = try Tensor(labels)
+    return try withExtendedLifetime((inputs, labels, unlabeled, strong)) {
+      try step(
+        BorrowedArray(inputs), BorrowedArray(labels), unlabeled: unlabeled.map { BorrowedArray($0) },
+        strong: strong.map { BorrowedArray($0) })
+      return lastMetrics
+    }
+  }
+
+  /// The same on arrays of the caller's; labels are int64 or uint8.
+  package func step(
+    _ inputs: BorrowedArray, _ labels: BorrowedArray, unlabeled: BorrowedArray?, strong: BorrowedArray?
+  ) throws {
+    try checkHasNoMembers()
+    try training {
+      let weak = try unlabeled.map { try prepared($0, "unlabeled", in: batchMemory) }
+      let batch = Batch(
+        labeled: try labeledBatch(inputs, labels), weak: weak, strong: try strongView(strong, of: weak))
+      try step(batch)
+    }
+  }
+
+  /// The student's half of a step.
+  @discardableResult
+  public func studentStep(_ unlabeled: Tensor, strong: Tensor? = nil) throws -> Metrics {
+    try withExtendedLifetime((unlabeled, strong)) {
+      try studentStep(BorrowedArray(unlabeled), strong: strong.map { BorrowedArray($0) })
+      return lastMetrics
+    }
+  }
+
+  package func studentStep(_ unlabeled: BorrowedArray, strong: BorrowedArray?) throws {
+    try checkHasNoMembers()
+    try training {
+      let weak = try prepared(unlabeled, "unlabeled", in: batchMemory)
+      let strong = try strongView(strong, of: weak) ?? weak
+      try stepping(begins: true) {
+        workingMetrics.clear()
+        try twoStepMethod().studentStep(
+          weak: weak, strong: strong, labeled: nil, draw: UInt64(steps), into: &workingMetrics)
+        swap(&lastMetrics, &workingMetrics)
+      }
+    }
+  }
+
+  /// The teacher's half of a step; completes the step that `studentStep` began.
+  @discardableResult
+  public func teacherStep(_ inputs: Tensor, _ labels: [Int]) throws -> Metrics {
+    let labels = try Tensor(labels)
+    return try withExtendedLifetime((inputs, labels)) {
+      try teacherStep(BorrowedArray(inputs), BorrowedArray(labels))
+      return lastMetrics
+    }
+  }
+
+  package func teacherStep(_ inputs: BorrowedArray, _ labels: BorrowedArray) throws {
+    try checkHasNoMembers()
+    try training {
+      let labeled = try labeledBatch(inputs, labels)
+      try stepping(begins: false) {
+        workingMetrics.take(lastMetrics)
+        try twoStepMethod().teacherStep(labeled, draw: UInt64(steps), into: &workingMetrics)
+        completeStep()
+      }
+    }
+  }
+
+  /// Moves the student's average; nothing where none is kept.
+  public func updateAverage() throws {
+    try checkHasNoMembers()
+    try training { try writing { moveAverage(after: max(0, steps - 1)) } }
+  }
+
+  /// The average is that of the steps in which the student learned: it begins anew where another student begins.
+  private func moveAverage(after step: Int) {
+    guard let movingAverage else { return }
+    guard studentLearns(in: step) else { return movingAverage.restart() }
+    if method.studentIsReplaced(in: step) { movingAverage.restart() }
+    movingAverage.update()
+  }
+
+  /// Whether the student learns in a step, and neither the method nor its schedule lets it wait.
+  func studentLearns(in step: Int) -> Bool {
+    method.studentLearns(in: step)
+      && method.scheduled(step, of: scheduledSteps).step >= method.learners[0].schedule.waitSteps
+  }
+
+  func step(_ batch: Batch) throws {
+    try stepping(begins: true) {
+      workingMetrics.clear()
+      try method.step(batch, draw: UInt64(steps), into: &workingMetrics)
+      moveAverage(after: steps)
+      completeStep()
+    }
+  }
+
+  /// One step of the stage after the method's own.
+  func finetune(_ labeled: LabeledBatch, _ finetuning: Finetuning) throws {
+    try stepping(begins: true) {
+      workingMetrics.clear()
+      try finetuning.step(labeled, draw: UInt64(steps), into: &workingMetrics)
+      swap(&lastMetrics, &workingMetrics)
+      keepMetrics()
+    }
+  }
+
+  /// Where the last step is to be validated: measures what the method trains, keeps it if it is the best, and adds the result
+  /// to that step's metrics.
+  func validateIfDue(_ rows: (inputs: Tensor, labels: Tensor)?) throws {
+    guard let selection, selection.isDue, let rows else { return }
+    try afterStep {
+      let score = try selection.validate(average ?? student, inputs: rows.inputs, labels: rows.labels, step: steps)
+      selection.isDue = false
+      lastMetrics["validation/accuracy"] = score.accuracy
+      lastMetrics["validation/loss"] = score.loss
+      historyValues.replaceSubrange((historyValues.count - lastMetrics.row.count)..., with: lastMetrics.row)
+    }
+    choosePredictor()
+  }
+
+  /// Gives the optimisers the learning rates of the next step.
+  func applySchedules() {
+    let (step, count) = method.scheduled(steps, of: scheduledSteps)
+    for learner in method.learners { learner.apply(step: step, of: count) }
+  }
+
+  private func completeStep() {
+    workingMetrics.fillWithZeros()
+    swap(&lastMetrics, &workingMetrics)
+    keepMetrics()
+  }
+
+  private func keepMetrics() {
+    historyValues += lastMetrics.row
+    steps += 1
+    selection?.isDue = false
+    restorePoint?.complete()
+  }
+
+  /// Forgets steps from that one on.
+  func forget(from step: Int) {
+    historyValues.removeLast(max(0, steps - step) * metricNames.count)
+    steps = step
+    method.forget(from: step)
+    selection?.forget(from: step)
+    if let finetuning, let start = finetuning.start, step <= start { finetuning.start = nil }
+    choosePredictor()
+  }
+
+  private func twoStepMethod() throws -> any TwoStepMethod {
+    guard let method = method as? any TwoStepMethod else {
+      throw DidactError(
+        .unsupported, "method \"\(methodName)\" has no separate student and teacher steps; call step or fit")
+    }
+    return method
+  }
+}
