@@ -128,7 +128,7 @@ import Testing
       ("Numerics", []), ("Kernels", []), ("Augmentation", ["AugmentationPolicy", "View", "VectorView"]), ("Layers", []),
       ("Networks", ["Network", "NetworkSpecification", "RecordedPass"]),
       ("Optimization", ["Optimizer", "SGD", "AdamW", "MovingAverage"]),
-      ("Methods", ["Method", "TwoStepMethod", "MetaPseudoLabels", "Supervised", "Learner", "MethodName"]),
+      ("Methods", ["Method", "TwoStepMethod", "MetaPseudoLabels", "Supervised", "Learner", "MethodDefinition"]),
       ("Training", ["Trainer"]),
     ]
     for (index, level) in levels.enumerated() {

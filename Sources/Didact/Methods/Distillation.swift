@@ -9,6 +9,12 @@
 ///
 /// τ² keeps the size of the gradient independent of τ. Schedules of learning rates run over each of the two stages.
 final class Distillation: Method {
+  static let definition = MethodDefinition(
+    name: "distillation", fields: unlabeledFields + strongViewFields + fields, secondNetwork: MethodDefinition.teacher,
+    make: {
+      try Distillation(student: $0.student, teacher: $0.second(), configuration: $0.configuration, seed: $0.seed)
+    })
+
   static let fields: [Field] =
     [
       SupervisedTerm.field,

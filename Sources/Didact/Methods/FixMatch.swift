@@ -11,6 +11,10 @@
 /// q comes from the student in training mode; with `eman` from its moving average in evaluation mode, whose normalisation
 /// layers use averaged statistics, so that a row's label does not depend on the rows beside it.
 final class FixMatch: Method {
+  static let definition = MethodDefinition(
+    name: "fixmatch", fields: unlabeledFields + strongViewFields + fields, labelsByAverage: true,
+    make: { try FixMatch(student: $0.student, average: $0.average, configuration: $0.configuration, seed: $0.seed) })
+
   static let fields: [Field] =
     [
       SupervisedTerm.field,

@@ -10,6 +10,14 @@
 ///
 /// λ rises to `unlabeled_weight`. Rows are mixed as they come, in their weak view.
 final class InterpolationConsistency: Method {
+  static let definition = MethodDefinition(
+    name: "ict", fields: unlabeledFields + fields,
+    defaults: ["average_decay": 0.999, "average_warmup": "mean_teacher"], labelsByAverage: true,
+    make: {
+      try InterpolationConsistency(
+        student: $0.student, average: $0.average, configuration: $0.configuration, seed: $0.seed)
+    })
+
   static let fields: [Field] =
     [
       SupervisedTerm.field,

@@ -9,6 +9,11 @@
 /// The teacher passes in training mode with dropout and batch statistics of its own, or in evaluation mode
 /// (`teacher_mode`); with `eman`, in evaluation mode with averaged statistics. λ rises to `unlabeled_weight`.
 final class MeanTeacher: Method {
+  static let definition = MethodDefinition(
+    name: "mean_teacher", fields: unlabeledFields + strongViewFields + fields,
+    defaults: ["average_decay": 0.999, "average_warmup": "mean_teacher"], labelsByAverage: true,
+    make: { try MeanTeacher(student: $0.student, average: $0.average, configuration: $0.configuration, seed: $0.seed) })
+
   static let fields: [Field] =
     [
       SupervisedTerm.field,

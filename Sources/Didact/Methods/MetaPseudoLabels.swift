@@ -10,6 +10,13 @@
 /// with L_l(θ′) the cross-entropy of the moved student on (x, y). `StudentFeedback` has the student's step and the gradient
 /// of L_l with respect to the logits that labelled. The student never sees a label.
 final class MetaPseudoLabels: TwoStepMethod {
+  static let definition = MethodDefinition(
+    name: "meta_pseudo_labels", fields: unlabeledFields + strongViewFields + fields,
+    secondNetwork: MethodDefinition.teacher,
+    make: {
+      try MetaPseudoLabels(student: $0.student, teacher: $0.second(), configuration: $0.configuration, seed: $0.seed)
+    })
+
   enum View: String, Sendable { case weak, strong }
   enum BatchComposition: String, Sendable { case joint, separate }
 

@@ -9,6 +9,10 @@
 ///
 /// One β for each step. λ rises to `unlabeled_weight`. The labelled rows alone move the running statistics.
 final class MixMatch: Method {
+  static let definition = MethodDefinition(
+    name: "mixmatch", fields: unlabeledFields + strongViewFields + fields,
+    make: { try MixMatch(student: $0.student, configuration: $0.configuration, seed: $0.seed) })
+
   static let fields: [Field] =
     [
       SupervisedTerm.field,

@@ -7,6 +7,10 @@
 /// Both sides have a gradient, as in the authors' code; `detach_target: true` makes the weak view's a constant. λ rises to
 /// `unlabeled_weight`.
 final class PiModel: Method {
+  static let definition = MethodDefinition(
+    name: "pi_model", fields: unlabeledFields + strongViewFields + fields,
+    make: { try PiModel(student: $0.student, configuration: $0.configuration, seed: $0.seed) })
+
   static let fields: [Field] =
     [
       SupervisedTerm.field,

@@ -12,6 +12,10 @@
 /// gradient 0. Both terms see the weak view. Unlabelled rows are normalised with their own
 /// statistics, which do not enter the running ones.
 final class PseudoLabel: Method {
+  static let definition = MethodDefinition(
+    name: "pseudo_label", fields: unlabeledFields + fields,
+    make: { try PseudoLabel(student: $0.student, configuration: $0.configuration, seed: $0.seed) })
+
   static let fields: [Field] =
     [
       SupervisedTerm.field,

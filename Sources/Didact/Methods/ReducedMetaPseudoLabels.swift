@@ -11,6 +11,16 @@
 ///
 /// The corrector learns from the student's result alone. Only a fit knows which rows a batch has.
 final class ReducedMetaPseudoLabels: Method {
+  static let definition = MethodDefinition(
+    name: "reduced_meta_pseudo_labels", fields: unlabeledFields + strongViewFields + fields,
+    secondNetwork: { configuration, _, classes in
+      ("corrector", try correctorSpecification(configuration, classes: classes))
+    },
+    make: {
+      try ReducedMetaPseudoLabels(
+        student: $0.student, corrector: $0.second(), configuration: $0.configuration, seed: $0.seed)
+    })
+
   static let fields: [Field] =
     [
       Field(

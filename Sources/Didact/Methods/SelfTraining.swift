@@ -12,6 +12,13 @@
 /// with m_i = 1 where max q_i ≥ pseudo_label_threshold. The teacher labels the weak view, the student learns on the
 /// strong one. Schedules of learning rates run over each stage. Until stage 1 the student has its initial values.
 final class SelfTraining: Method {
+  static let definition = MethodDefinition(
+    name: "self_training", fields: unlabeledFields + strongViewFields + fields,
+    secondNetwork: MethodDefinition.teacher,
+    make: {
+      try SelfTraining(student: $0.student, teacher: $0.second(), configuration: $0.configuration, seed: $0.seed)
+    })
+
   static let fields: [Field] =
     [
       Field(

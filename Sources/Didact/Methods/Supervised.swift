@@ -2,6 +2,10 @@
 ///
 /// θ ← θ − update(∇ mean CE(smooth(y), S(x; θ)))
 final class Supervised: Method {
+  static let definition = MethodDefinition(
+    name: "supervised", fields: fields,
+    make: { try Supervised(student: $0.student, configuration: $0.configuration, seed: $0.seed) })
+
   static let fields: [Field] = [SupervisedTerm.field] + optimizerFields("student")
 
   let learners: [Learner]

@@ -10,6 +10,10 @@
 ///
 /// A row comes up once in an epoch. λ rises to `unlabeled_weight`. Only a fit knows which rows a batch has.
 final class TemporalEnsembling: Method {
+  static let definition = MethodDefinition(
+    name: "temporal_ensembling", fields: unlabeledFields + strongViewFields + fields,
+    make: { try TemporalEnsembling(student: $0.student, configuration: $0.configuration, seed: $0.seed) })
+
   static let fields: [Field] =
     [
       SupervisedTerm.field,

@@ -9,6 +9,10 @@
 ///
 /// Labels may be left out while they are learned already (training-signal annealing). λ rises to `unlabeled_weight`.
 final class UnsupervisedDataAugmentation: Method {
+  static let definition = MethodDefinition(
+    name: "uda", fields: unlabeledFields + strongViewFields + fields,
+    make: { try UnsupervisedDataAugmentation(student: $0.student, configuration: $0.configuration, seed: $0.seed) })
+
   static let fields: [Field] =
     [
       SupervisedTerm.field,

@@ -12,6 +12,10 @@
 /// at u. The paper takes a finite difference of its gradient; here a forward and a reverse sweep give the product itself.
 /// All passes of a step have the same dropout masks. λ rises to `unlabeled_weight`.
 final class VirtualAdversarialTraining: Method {
+  static let definition = MethodDefinition(
+    name: "vat", fields: unlabeledFields + fields,
+    make: { try VirtualAdversarialTraining(student: $0.student, configuration: $0.configuration, seed: $0.seed) })
+
   static let fields: [Field] =
     [
       SupervisedTerm.field,

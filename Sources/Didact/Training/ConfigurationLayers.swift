@@ -83,7 +83,7 @@ extension JSONObject {
 extension Preset {
   /// The name of a method as a configuration has it: that of `automaticMethod` is Meta Pseudo Labels.
   public static func method(named name: String) -> String {
-    name == automaticMethod ? MethodName.metaPseudoLabels.rawValue : name
+    name == automaticMethod ? MetaPseudoLabels.definition.name : name
   }
 
   /// A whole configuration of a method.

@@ -232,13 +232,13 @@ extension Trainer {
   private static func checkTensors(_ file: ModelFile, _ configuration: JSONObject) throws {
     let fields = try Self.fields(method: configuration["method"]?.text ?? "")
     let values = try FieldValues(configuration, fields: fields, subject: "configuration")
-    let method: MethodName = try values.choice("method")
+    let method = try MethodDefinition.named(values.text("method"))
     let elementType: ElementType = try values.text("dtype") == "float64" ? .float64 : .float32
     let teacher = try NetworkSpecification(values.value("network"))
     let given = try values.value("student_network")
     let student = given == .null ? teacher : try NetworkSpecification(given)
     try file.check(student, elementType: elementType, prefix: "student.")
-    if let (role, second) = try method.secondNetwork(values, network: teacher, classes: student.classes) {
+    if let (role, second) = try method.secondNetwork?(values, teacher, student.classes) {
       try file.check(second, elementType: elementType, prefix: "\(role).")
     }
   }

@@ -70,7 +70,7 @@ public final class Trainer: @unchecked Sendable {
   /// The fields of every trainer, before those of its method.
   static let commonFields: [Field] =
     [
-      Field("method", .choice(MethodName.allCases.map(\.rawValue)), nil, "the way of training"),
+      Field("method", .choice(MethodDefinition.names), nil, "the way of training"),
       Field("network", .object, nil, "specification of the networks; the teacher's, where the student's differs"),
       Field("student_network", .object, .null, "specification of the student; null for the same as the teacher's"),
       Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
@@ -101,22 +101,13 @@ public final class Trainer: @unchecked Sendable {
     ] + View.fields("weak", noise: 0.05, featureDropout: 0) + Finetuning.fields + Selection.fields + [membersField]
 
   /// The names of all methods.
-  public static var methodNames: [String] { MethodName.allCases.map(\.rawValue) }
+  public static var methodNames: [String] { MethodDefinition.names }
 
   /// The configuration table of a method, common keys first.
   /// - Throws: `DidactError.invalidArgument` naming the nearest known method.
   public static func fields(method: String) throws -> [Field] {
-    guard let name = MethodName(rawValue: method) else {
-      if method == Preset.automaticMethod {
-        throw DidactError(
-          .invalidArgument,
-          "\"\(method)\" is a choice of the classifier and of didact train; a trainer's method is one of: "
-            + methodNames.joined(separator: ", "))
-      }
-      throw DidactError(
-        .invalidArgument, "unknown method \"\(method)\".\(suggestion(for: method, among: methodNames))")
-    }
-    return commonFields.map { $0.prefixed("", default: name.defaults[$0.key]) } + name.fields
+    let definition = try MethodDefinition.named(method)
+    return commonFields.map { $0.prefixed("", default: definition.defaults[$0.key]) } + definition.fields
   }
 
   /// - Parameter json: an object of configuration keys; `method` and `network` must be there. Nested objects and dotted
@@ -161,30 +152,30 @@ public final class Trainer: @unchecked Sendable {
     let student = try Network(
       studentSpecification, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic,
       stream: "initialization/student")
-    let methodKind: MethodName = try configuration.choice("method")
+    let definition = try MethodDefinition.named(method)
     // EMAN: a teacher that is an average normalises with averaged statistics.
-    let isEMAN = try methodKind.labelsByAverage && configuration.has("eman") && configuration.boolean("eman")
+    let isEMAN = try definition.labelsByAverage && configuration.has("eman") && configuration.boolean("eman")
     let averagesStatistics = try configuration.boolean("average_statistics") || isEMAN
     let averageWarmup: MovingAverage.Warmup = try configuration.choice("average_warmup")
     movingAverage = try configuration.optionalNumber("average_decay").map {
       try MovingAverage(student, decay: $0, averagesStatistics: averagesStatistics, warmup: averageWarmup)
     }
-    self.method = try methodKind.make(
-      student: student,
-      second: {
-        guard
-          let (role, second) = try methodKind.secondNetwork(
-            configuration, network: specification, classes: student.classes)
-        else { throw DidactError(.internalError, "\(method) has no second network") }
-        let network = try Network(
-          second, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic,
-          stream: "initialization/\(role)", sharingMemoryOf: student)
-        guard network.classes == student.classes else {
-          throw DidactError(
-            .invalidArgument, "trainer: the student has \(student.classes) classes, the \(role) \(network.classes)")
-        }
-        return network
-      }, average: movingAverage, configuration: configuration, seed: seed)
+    func second() throws -> Network {
+      guard let (role, second) = try definition.secondNetwork?(configuration, specification, student.classes) else {
+        throw DidactError(.internalError, "\(method) has no second network")
+      }
+      let network = try Network(
+        second, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic,
+        stream: "initialization/\(role)", sharingMemoryOf: student)
+      guard network.classes == student.classes else {
+        throw DidactError(
+          .invalidArgument, "trainer: the student has \(student.classes) classes, the \(role) \(network.classes)")
+      }
+      return network
+    }
+    self.method = try definition.make(
+      MethodParts(
+        student: student, second: second, average: movingAverage, configuration: configuration, seed: seed))
     var augmentations: [String: AugmentationPolicy] = [:]
     for strength in ["weak", "strong"] {
       augmentations[strength] = try View.policy(configuration, strength, of: student.specification.extent)
