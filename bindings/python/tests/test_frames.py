@@ -451,3 +451,9 @@ def test_text_that_only_python_reads_as_a_number_is_refused(text):
     with pytest.raises(TypeError, match=r"X, row 1, column 1 \('b'\)"):
         didact._frames.plain(frame, "X", ["a", "b"])
     np.testing.assert_array_equal(didact._frames.plain(values[:1], "X"), [[1, 2]])
+
+
+def test_dates_in_columns_without_names_are_named_by_their_number():
+    frame = pandas.DataFrame({0: [1.0, 2.0], 1: pandas.to_datetime(["2024-01-01", "2024-01-02"])})
+    with pytest.raises(TypeError, match=r"X, column 1 has dates or times \(datetime64"):
+        didact.SemiSupervisedClassifier().fit(frame, [0, 1])

@@ -124,6 +124,12 @@ def test_spellings_of_one_text():
         assert len(make().fit(X, labels).classes_) == 3
 
 
+def test_two_unicode_forms_of_one_text():
+    labels = np.array(["caf\u00e9", "cafe\u0301", "tea"])[np.arange(60) % 3]
+    with pytest.raises(ValueError, match="in row 0 and .* in row 1 would be two classes, but are one text in two Unicode forms"):
+        make().fit(X, labels)
+
+
 def test_minus_one_beside_classes_that_it_may_belong_to():
     """Moods are often -1, 0 and 1."""
     moods = np.arange(60) % 3 - 1

@@ -142,10 +142,11 @@ def plain(X: Any, name: str, columns: Sequence[str] | None = None) -> np.ndarray
     return numbers(array, name, columns) if array.dtype.kind == "O" else array
 
 
-def refuse_dates(X: Any, name: str, columns: Sequence[str] | None) -> None:
+def refuse_dates(X: Any, name: str, columns: Sequence[Any] | None) -> None:
     """Raises TypeError for a table with a column of dates or times, of which NumPy would make numbers in some unit."""
     if columns is None:
-        return
+        # Of a table whose labels are no text, such as 0, 1, 2.
+        columns = list(getattr(X, "columns", [])) if hasattr(X, "dtypes") else []
     schema = getattr(X, "schema", None)
     types = list(getattr(X, "dtypes", None) if hasattr(X, "dtypes") else getattr(schema, "types", []))
     for column, kind in zip(columns, types):

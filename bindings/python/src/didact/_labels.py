@@ -7,6 +7,7 @@ arrays and files turn markers into text: see the lists.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -275,13 +276,14 @@ def _refuse_unclear(rows: dict[str, list[int]], certain: set[str], name: str, ha
 
 
 def _refuse_two_spellings(rows: dict[str, list[int]], name: str) -> None:
-    """Raises ValueError where two texts are one number, such as 1 and 1.0, or one text but for blanks around it."""
+    """Raises ValueError where two texts are one number, such as 1 and 1.0, or one text but for blanks and Unicode's forms."""
     labels: dict[Any, str] = {}
     for text, found in rows.items():
         value = _number(text)
-        first = labels.setdefault(text.strip() if value is None else value, text)
+        first = labels.setdefault(unicodedata.normalize("NFC", text.strip()) if value is None else value, text)
         if first != text:
-            what = "text with other blanks around it" if value is None else "number"
+            blanks = "text with other blanks around it" if first.strip() != first or text.strip() != text else "text in two Unicode forms"
+            what = blanks if value is None else "number"
             raise ValueError(
                 f"{name}: the labels {first!r} in row {rows[first][0]} and {text!r} in row {found[0]} would be two classes, "
                 f"but are one {what}; write them alike, or pass unlabeled=None, which takes every text as it is"
