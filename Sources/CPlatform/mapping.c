@@ -13,12 +13,17 @@
 
 #include "CPlatform.h"
 
+#if defined(__APPLE__)
+#define st_mtim st_mtimespec
+#endif
+
 typedef struct mapping {
   /* Both 0 where the entry is free. */
   _Atomic uintptr_t begin, end;
   atomic_int is_lost;
-  /* Of the file, to ask for its length. */
+  /* Of the file, to ask for its length and when it was written to. */
   int descriptor;
+  struct timespec written;
   /* Entries are used again, never freed: a signal handler walks them. */
   struct mapping *next;
 } mapping;
@@ -75,12 +80,14 @@ int platform_map(int descriptor, int64_t length, void **address) {
   int own = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
   void *place = own < 0 ? MAP_FAILED : mmap(0, (size_t)length, PROT_READ, MAP_PRIVATE, own, 0);
   int error = errno;
-  if (place != MAP_FAILED) {
+  struct stat status;
+  if (place != MAP_FAILED && fstat(own, &status) == 0) {
     pthread_mutex_lock(&changing);
     if (!page_size) watch();
     mapping *m = free_entry();
     if (m) {
       m->descriptor = own;
+      m->written = status.st_mtim;
       atomic_store(&m->is_lost, 0);
       atomic_store(&m->begin, (uintptr_t)place);
       atomic_store(&m->end, (uintptr_t)place + (uintptr_t)length);
@@ -116,7 +123,8 @@ const void *platform_lost_mapping(const void *begin, const void *end) {
   if (!m) return 0;
   uintptr_t first = atomic_load(&m->begin);
   struct stat status;
-  /* What is missing of the last page reads as zeros, without a signal. */
-  bool is_short = fstat(m->descriptor, &status) != 0 || (uintptr_t)status.st_size < atomic_load(&m->end) - first;
-  return is_short || atomic_load(&m->is_lost) ? (const void *)first : 0;
+  /* What is missing of the last page reads as zeros, without a signal; what became shorter may have grown again. */
+  bool is_other = fstat(m->descriptor, &status) != 0 || (uintptr_t)status.st_size < atomic_load(&m->end) - first ||
+                  status.st_mtim.tv_sec != m->written.tv_sec || status.st_mtim.tv_nsec != m->written.tv_nsec;
+  return is_other || atomic_load(&m->is_lost) ? (const void *)first : 0;
 }

@@ -65,7 +65,7 @@ func importLabels(_ array: UnsafePointer<didact_array>?, _ name: String) throws 
   guard tensor.shape.rank == 1 else {
     throw DidactError(.shape, "\(name) has shape \(tensor.shape); expected one dimension")
   }
-  try Buffer.checkRoom(byteCount: 8 * tensor.count)
+  try Buffer.checkRoom(byteCount: 16 * tensor.count)
   switch tensor.elementType {
   case .int64:
     let values = tensor.address.assumingMemoryBound(to: Int64.self)

@@ -59,8 +59,11 @@ public func didact_dataset_split(
   _ seed: UInt64
 ) -> didact_status {
   call {
+    let classes = try importLabels(y, "y")
+    // Rows by class, their orders, and the parts.
+    try Buffer.checkRoom(byteCount: 100 * classes.count)
     let chosen = try splitParts(
-      classes: importLabels(y, "y"), labels: Int(labels), testFraction: test_fraction, seed: seed)
+      classes: classes, labels: Int(labels), testFraction: test_fraction, seed: seed)
     try exportArray(Tensor(chosen.map(\.rawValue)), to: parts, "parts")
   }
 }

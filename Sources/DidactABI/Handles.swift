@@ -39,13 +39,16 @@ private struct HandleTable: Sendable {
 
 private let handles = Mutex(HandleTable())
 private let hasForked = Atomic(false)
-/// Registered when the first handle is made: a child of a process that never used the library may use it.
+/// Registered by the first call: a child of a process that never used the library may use it.
 private let forkWatch: Void = {
+  // Made before any fork that counts: a child cannot wait for a thread that is making it.
+  _ = buildInformationText
   pthread_atfork(nil, nil) { hasForked.store(true, ordering: .relaxed) }
   return ()
 }()
 
 func checkNotForked() throws {
+  _ = forkWatch
   guard !hasForked.load(ordering: .relaxed) else {
     throw DidactError(
       .forked,
@@ -56,8 +59,7 @@ func checkNotForked() throws {
 
 /// A new handle that keeps `object` alive.
 func makeHandle(_ object: some AnyObject & Sendable, _ kind: HandleKind) throws -> OpaquePointer {
-  _ = forkWatch
-  return try handles.withLock { table in
+  try handles.withLock { table in
     let slot: Int
     if let reused = table.free.popLast() {
       slot = reused

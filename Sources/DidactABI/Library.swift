@@ -2,6 +2,12 @@
 // MARK: Library
 import Didact
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// The version of the library, such as "0.1.0". Never null; lives as long as the process.
 @_cdecl("didact_version")
 public func didact_version() -> UnsafePointer<CChar>? { constant(didactVersionText) }
@@ -20,9 +26,14 @@ public func didact_abi_version() -> Int32 {
 
 /// How the library was built, as a JSON object: version, kernels, dtypes, methods. Lives as long as the process.
 @_cdecl("didact_build_info")
-public func didact_build_info() -> UnsafePointer<CChar>? {
-  try? internedString(buildInformation.serialized())
+public func didact_build_info() -> UnsafePointer<CChar>? { buildInformationText.address }
+
+/// Made once, so that no lock is needed after that.
+struct LastingText: @unchecked Sendable {
+  let address: UnsafePointer<CChar>?
 }
+let buildInformationText = LastingText(
+  address: strdup(buildInformation.serialized()).map { UnsafePointer($0) })
 
 /// Why the last call of this thread failed; an empty string after a call that succeeded. Valid until this thread's next
 /// call. Never use it to decide whether a call failed: that is what the status is for.

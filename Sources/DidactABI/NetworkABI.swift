@@ -236,6 +236,8 @@ public func didact_network_forward(
   call {
     let network: Network = try resolve(network, .network)
     let x = try importArray(x, "x")
+    // Before running statistics move.
+    try borrow(logits, "logits").check(Shape(x.rows, network.classes), network.elementType, "logits")
     let result =
       training == 0
       ? try network.lock.reading { try network.forward(x) }
@@ -316,6 +318,10 @@ public func didact_pass_backward(
     let handle: PassOfNetwork = try resolve(pass, .pass)
     let pass = handle.pass, network = handle.network
     let cotangent = try network.converted(importArray(cotangent, "cotangent"))
+    if x_gradient != nil {
+      // Before the network's gradients change.
+      try borrow(x_gradient, "x_gradient").check(Shape(pass.rows, network.inputs), network.elementType, "x_gradient")
+    }
     let inputGradient =
       x_gradient == nil ? nil : try Tensor(Shape(pass.rows, network.inputs), network.elementType)
     try network.lock.writing {

@@ -71,7 +71,7 @@ public func didact_optimizer_state_name(
 ) -> didact_status {
   call {
     let optimizer: Optimizer = try resolve(optimizer, .optimizer)
-    try required(out, "out").pointee = internedString(element(optimizer.state.map(\.name), index, "state"))
+    try required(out, "out").pointee = internedString(element(optimizer.stateNames, index, "state"))
   }
 }
 

@@ -32,7 +32,7 @@ import Testing
     try trainer.fit(rows, labels, steps: 2)
     let parameters = trainer.student.parameters.values
     #expect(truncate(path, length) == 0)
-    let message = "rows.npy: it became shorter"
+    let message = "rows.npy: it was written to"
     expectError(.file, containing: path, message) { try trainer.fit(rows, labels, steps: 2) }
     #expect(trainer.steps == 2 && trainer.student.parameters.values == parameters, "nothing of it was learned")
     expectError(.file, containing: message) { _ = try trainer.predictProbabilities(rows) }
@@ -51,7 +51,7 @@ import Testing
     expectError(.file) { try trainer.fit(rows, labels, steps: 1) }
     let file = try #require(fopen(path, "r+"))
     #expect(fwrite(bytes, 1, bytes.count, file) == bytes.count && fclose(file) == 0)
-    expectError(.file, containing: "became shorter") { try trainer.fit(rows, labels, steps: 1) }
+    expectError(.file, containing: "was written to") { try trainer.fit(rows, labels, steps: 1) }
     try trainer.fit(Dataset(npy: path).features, labels, steps: 1)
   }
 
@@ -61,7 +61,7 @@ import Testing
     let pretrained = try PretrainedWeights(weights, for: network)
     #expect(truncate(weights, 100) == 0)
     let parameters = network.parameters.values
-    expectError(.file, containing: "weights.safetensors: it became shorter") { try pretrained.apply() }
+    expectError(.file, containing: "weights.safetensors: it was written to") { try pretrained.apply() }
     #expect(network.parameters.values == parameters)
 
     let stored = directory.path("stored.safetensors"), rows = try Dataset(npy: path).features
@@ -71,7 +71,7 @@ import Testing
         "method": "reduced_meta_pseudo_labels", "teacher_distributions": .string(stored),
         "network": ["type": "mlp", "inputs": 3, "hidden": [4], "classes": 2],
       ])
-    expectError(.file, containing: "stored.safetensors: it became shorter") {
+    expectError(.file, containing: "stored.safetensors: it was written to") {
       try student.fit(rows, labels, steps: 5) { progress in
         if progress.step == 2 { #expect(truncate(stored, 300) == 0) }
         return true

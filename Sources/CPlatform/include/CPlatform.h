@@ -17,5 +17,5 @@ int platform_map(int descriptor, int64_t length, void **address);
 void platform_unmap(void *address, int64_t length);
 /* Whether any file is mapped. */
 bool platform_has_mappings(void);
-/* Where the mapping begins that has lost some of its bytes, and has some in [begin, end); 0 where there is none. */
+/* Where the mapping begins whose file was written to, or that has lost some of its bytes, and has some in [begin, end); 0 where there is none. */
 const void *platform_lost_mapping(const void *begin, const void *end);

@@ -98,6 +98,8 @@ extension CSVTable {
     // Labels are numbered as they come, and renumbered once all are known.
     let knownClasses = if case .labels(let classes) = use { classes } else { [String]() }
     var texts = LabelTexts(.column(labelColumn.map { "column \(name($0))" } ?? ""), knownClasses: knownClasses)
+    // Their numbers, while arrays grow, and in the order of the classes.
+    try Buffer.checkRoom(byteCount: 64 * rows)
     var labels: [Int] = []
     labels.reserveCapacity(rows)
     let readColumn = if case .none = use { nil as Int? } else { labelColumn }

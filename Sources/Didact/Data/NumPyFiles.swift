@@ -212,14 +212,14 @@ private struct LabelColumn {
     self.name = name
     switch array {
     case .text(let strings, let textShape):
-      try Buffer.checkRoom(byteCount: 3 * MemoryLayout<Label?>.stride * strings.count)
+      try Buffer.checkRoom(byteCount: 5 * MemoryLayout<Label?>.stride * strings.count)
       var texts = LabelTexts(.array(name), knownClasses: knownClasses ?? [])
       labels = try strings.enumerated().map { row, text in try texts.add(text, at: row) < 0 ? nil : .text(text) }
       self.texts = texts
       shape = textShape
     case .numbers(let tensor):
       // Here, without those that are none, and among the labels of all arrays.
-      try Buffer.checkRoom(byteCount: 3 * MemoryLayout<Label?>.stride * tensor.count)
+      try Buffer.checkRoom(byteCount: 5 * MemoryLayout<Label?>.stride * tensor.count)
       labels = try (0..<tensor.count).map { try LabelColumn.label(tensor, $0, name) }
       texts = nil
       shape = tensor.shape

@@ -188,6 +188,8 @@ extension JSON {
 
   /// - Throws: `DidactError.format`, with line and column (both from 1), for anything but one well-formed value.
   public init(parsing bytes: UnsafeRawBufferPointer) throws {
+    // [[],[],… takes so much more than its text.
+    try Buffer.checkRoom(byteCount: 40 * bytes.count)
     var reader = JSONReader(bytes: bytes)
     self = try reader.readDocument()
   }

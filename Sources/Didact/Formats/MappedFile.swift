@@ -72,6 +72,6 @@ private final class Mapping {
     let path = paths.withLock { $0[mapping] } ?? "a mapped file"
     throw DidactError(
       .file,
-      "\(path): it became shorter while it was read; give the data again, as a file that nothing writes to meanwhile")
+      "\(path): it was written to while it was read; give the data again, as a file that nothing writes to meanwhile")
   }
 }

@@ -129,7 +129,7 @@ public struct BorrowedArray {
   }
 
   /// - Throws: `DidactError.shape` or `.elementType`, naming the array, where it cannot take values of that shape and type.
-  func check(_ shape: Shape, _ elementType: ElementType, _ name: String) throws {
+  package func check(_ shape: Shape, _ elementType: ElementType, _ name: String) throws {
     guard self.shape == shape else {
       throw DidactError(.shape, "\(name) has shape \(self.shape); expected \(shape)")
     }

@@ -57,7 +57,7 @@ public struct DidactError: Error, Equatable, Sendable, CustomStringConvertible {
       } else {
         text.unicodeScalars.append(scalar)
       }
-      if text.utf8.count >= longestMessage { return text + " …" }
+      if text.utf8.count > longestMessage - 8 { return text + " …" }
     }
     return text
   }

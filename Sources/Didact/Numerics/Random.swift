@@ -90,6 +90,8 @@ public struct RandomDraw: Sendable {
 
   /// Beta(a, a): x / (x + y) with x and y of the Gamma distribution.
   public func beta(_ a: Double) -> Double {
+    // Beyond it all values are 1/2 to the last digits, and the sums below would be infinite.
+    let a = min(a, 1e15)
     var index = 0
     let x = logarithmOfGamma(a, &index), y = logarithmOfGamma(a, &index)
     return 1 / (1 + exp(y - x))

@@ -70,15 +70,31 @@ public class Optimizer: @unchecked Sendable {
     } + [("step", stepCount)]
   }
 
+  /// The names of `state`, in order, and where each is; made when they are first asked for.
+  private let knownNames = Locked<(list: [String], places: [String: Int])?>(nil)
+
+  private func names() -> (list: [String], places: [String: Int]) {
+    knownNames.withLock { known in
+      if let known { return known }
+      let list = state.map(\.name)
+      let made = (list, Dictionary(uniqueKeysWithValues: zip(list, list.indices)))
+      known = made
+      return made
+    }
+  }
+
+  public var stateNames: [String] { names().list }
+
   /// A part of the state.
   /// - Throws: `DidactError.invalidArgument` naming the nearest known name.
   public func state(named name: String) throws -> Tensor {
-    let state = state
-    guard let part = state.first(where: { $0.name == name }) else {
+    let names = names(), slots = network.parameterSlots
+    guard let place = names.places[name] else {
       throw DidactError(
-        .invalidArgument, "no optimiser state \"\(name)\".\(suggestion(for: name, among: state.map(\.name)))")
+        .invalidArgument, "no optimiser state \"\(name)\".\(suggestion(for: name, among: names.list))")
     }
-    return part.tensor
+    return place == vectors.count * slots.count
+      ? stepCount : slots[place % slots.count][vectors[place / slots.count].flat]
   }
 
   /// Steps taken.

@@ -82,9 +82,9 @@ final class Selection {
   /// - Throws: `DidactError.data` where no class has enough.
   func validationRows(_ labels: [Int], seed: UInt64) throws -> [Int] {
     let stream = RandomStream(seed: seed, name: "validation")
-    var chosen: [Int] = []
-    for label in 0..<network.classes {
-      let rows = labels.indices.filter { labels[$0] == label }
+    var chosen: [Int] = [], rowsByClass = Array(repeating: [Int](), count: network.classes)
+    for (row, label) in labels.enumerated() { rowsByClass[label].append(row) }
+    for (label, rows) in rowsByClass.enumerated() {
       let count = min(Int((fraction * Double(rows.count)).rounded()), rows.count - 1)
       guard count > 0 else { continue }
       chosen += stream.draw(UInt64(label)).permutation(rows.count).prefix(count).map { rows[$0] }

@@ -149,7 +149,10 @@ extension Trainer {
       try file.read(into: movingAverage.network, prefix: "average.")
       movingAverage.updateCount.integer = try file.count("average.update_count")
     }
-    if let rows = file.tensors.first(where: { $0.name.hasPrefix("method.") })?.tensor.shape[0] {
+    // Not for others: `prepare` may open a file that the configuration names.
+    if !method.rowColumns.isEmpty,
+      let rows = file.tensors.first(where: { $0.name.hasPrefix("method.") })?.tensor.shape[0]
+    {
       // Compared before memory is asked for: a tensor of no bytes may name any number of rows.
       for (name, columns) in method.rowColumns {
         _ = try file.tensor("method.\(name)", Shape(checking: [rows, columns]), student.elementType)

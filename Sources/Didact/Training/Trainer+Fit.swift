@@ -57,8 +57,13 @@ extension Trainer {
     if let count, count < 0 || count > 100_000_000_000 {
       throw DidactError(.invalidArgument, "fit: steps must be in [0, 1e11]; got \(count)")
     }
-    // Which rows have a label, their labels, and the order of rows in two epochs, for each member.
-    try Buffer.checkRoom(byteCount: 40 * (features.rows + (unlabeled?.rows ?? 0)) * everyMember.count)
+    // Which rows have a label, their labels by class, and the order of rows in two epochs, for each member, while arrays grow.
+    try Buffer.checkRoom(byteCount: 100 * (features.rows + (unlabeled?.rows ?? 0)) * everyMember.count)
+    let unscaled = everyMember.filter { $0.scaling == nil }
+    // What a fit without a step learned of its rows is not for the next one, which may have others.
+    defer {
+      for member in unscaled where member.steps == 0 { try? member.writing { member.scaling = nil } }
+    }
     return try Trainer.training(everyMember[...]) {
       let data = try FitData(self, features, labels, unlabeled)
       let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels)
@@ -73,6 +78,9 @@ extension Trainer {
         }
       }
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity, start = secondsOfClock()
+      func checkLastSteps() throws {
+        for (index, member) in indexedMembers { try Trainer.failing(asMember: index) { try member.checkLastStep() } }
+      }
       let lanes = MemberLanes(runs, threads: student.threads)
       repeat {
         guard try lanes.step() else { break }
@@ -80,9 +88,13 @@ extension Trainer {
           let report = Progress(
             step: runs.map(\.run.trainer.steps).max() ?? 0, steps: runs.map(\.run.plannedSteps).max() ?? 0,
             seconds: secondsOfClock() - start, metrics: lastMetrics)
-          guard try progress(report) else { return .cancelled }
+          guard try progress(report) else {
+            try checkLastSteps()
+            return .cancelled
+          }
         }
       } while secondsOfClock() - start < timeLimit
+      try checkLastSteps()
       // A fit of a few steps of many says nothing yet.
       if count == nil || self.steps >= ownPlannedSteps {
         let found = try FitReview(self, data).warnings()

@@ -101,6 +101,7 @@ extension Trainer {
     try stepping(begins: true) {
       workingMetrics.clear()
       try method.step(batch, draw: UInt64(steps), into: &workingMetrics)
+      try checkStatistics()
       moveAverage(after: steps)
       completeStep()
     }
@@ -130,6 +131,30 @@ extension Trainer {
     choosePredictor()
   }
 
+  /// Running statistics are not a part of any loss.
+  private func checkStatistics() throws {
+    for learner in method.learners where !learner.network.kernels.allFinite(learner.network.statistics) {
+      throw DidactError(
+        .diverged,
+        "step \(steps): the running statistics of the \(learner.role)'s normalisation are not finite; the last finite state is kept. "
+          + "Lower the learning rate, or scale the input")
+    }
+  }
+
+  /// Whether the last step of a fit moved anything to infinity, which no loss has seen yet.
+  func checkLastStep() throws {
+    try afterStep {
+      var moved = method.learners.map { ($0.role, $0.network.parameters) } + method.rowTensors
+      if let finetuning, finetuning.start != nil { moved.append(("fine-tuned network", finetuning.network.parameters)) }
+      if let (name, _) = moved.first(where: { !student.kernels.allFinite($0.1) }) {
+        throw DidactError(
+          .diverged,
+          "step \(steps - 1): the \(name) is not finite after it; the last finite state is kept. Lower the learning rate or set "
+            + "clip_norm")
+      }
+    }
+  }
+
   /// Gives the optimisers the learning rates of the next step.
   func applySchedules() {
     let (step, count) = method.scheduled(steps, of: scheduledSteps)
@@ -140,6 +165,15 @@ extension Trainer {
     workingMetrics.fillWithZeros()
     swap(&lastMetrics, &workingMetrics)
     keepMetrics()
+  }
+
+  /// Makes room for the metrics of the next step, before it begins.
+  func reserveHistory() throws {
+    let needed = historyValues.count + metricNames.count
+    guard needed > historyValues.capacity else { return }
+    let capacity = max(2 * historyValues.capacity, needed)
+    try Buffer.checkRoom(byteCount: 2 * capacity * MemoryLayout<Double>.stride)
+    historyValues.reserveCapacity(capacity)
   }
 
   private func keepMetrics() {

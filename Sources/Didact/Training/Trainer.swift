@@ -293,6 +293,7 @@ public final class Trainer: @unchecked Sendable {
   func stepping<Result>(begins: Bool, _ body: () throws -> Result) throws -> Result {
     try writing {
       if begins {
+        try reserveHistory()
         applySchedules()
         let restorePoint = try restorePoint ?? RestorePoint(self)
         self.restorePoint = restorePoint

@@ -949,8 +949,12 @@ def ask():
     while True:
         library.didact_status_name(3), library.didact_version(), trainer.roles
 
-for _ in range(4):
-    threading.Thread(target=ask, daemon=True).start()
+def inform():
+    while True:
+        library.didact_build_info()
+
+for work in (ask, ask, ask, inform):
+    threading.Thread(target=work, daemon=True).start()
 for _ in range(200):
     child = os.fork()
     if child == 0:
@@ -959,6 +963,7 @@ for _ in range(200):
         signal.alarm(10)
         fine = library.didact_status_name(5) == b"DIDACT_ESHAPE" and library.didact_version() == didact.__version__.encode()
         fine = fine and library.didact_last_error_message() == b"" and library.didact_abi_version() > 0
+        fine = fine and library.didact_build_info().startswith(b"{")
         os._exit(0 if fine else 1)
     assert os.waitpid(child, 0)[1] == 0
 print("all fine")
@@ -969,6 +974,73 @@ print("all fine")
 def test_names_and_versions_need_no_lock_after_a_fork():
     result = run_python(NAMES_AFTER_FORK, timeout=120)
     assert (result.returncode, result.stdout.strip()) == (0, "all fine"), result.stderr
+
+
+CALL_BEFORE_FORK = """
+import os
+import numpy as np
+import didact
+
+# No handle is made, but threads and locks are.
+didact.augment(np.zeros((40, 30, 30, 3), np.uint8), "crop", threads=2)
+child = os.fork()
+if child == 0:
+    try:
+        didact.augment(np.zeros((40, 30, 30, 3), np.uint8), "crop", threads=2)
+    except didact.DidactError as error:
+        os._exit(0 if error.status_name == "DIDACT_EFORK" else 2)
+    os._exit(1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_any_call_before_a_fork_counts():
+    result = run_python(CALL_BEFORE_FORK)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("method", ["ict", "mixmatch"])
+def test_a_huge_mixing_parameter_mixes_halves(method):
+    """No number of tries would have drawn from the distribution."""
+    x, y, _ = batch()
+    for value in (1e15, 1e300, 1.7e308):
+        trainer = didact.Trainer(method, didact.mlp(x.shape[1], [3], 2), labeled_batch_size=4, mixing_parameter=value, steps=2)
+        trainer.fit(np.tile(x, (4, 1)), np.tile(y, 4) % 2)
+
+
+def test_calls_whose_output_does_not_fit_change_nothing():
+    network = didact.Network(didact.mlp(2, [3], 2, batch_norm=True))
+    x = np.random.default_rng(0).standard_normal((5, 2))
+    recorded = network.record(x)
+    recorded.backward(np.ones((5, 2)))
+    gradients = {name: value.copy() for name, value in network.gradients.items()}
+    statistics = {name: value.copy() for name, value in network.statistics.items()}
+    for wrong in (np.empty((5, 3)), np.empty((5, 2), np.int64)):
+        status = library.didact_pass_backward(borrow(wrong).pointer, recorded._handle.value, borrow(np.ones((5, 2))).pointer, 1)
+        assert status != 0
+    for wrong in (borrow(np.empty((5, 3))).pointer, borrow(np.empty((5, 2), np.int64)).pointer, None):
+        assert library.didact_network_forward(wrong, network._handle.value, borrow(x).pointer, 1) != 0
+    for name, value in network.gradients.items():
+        np.testing.assert_array_equal(value, gradients[name])
+    for name, value in network.statistics.items():
+        np.testing.assert_array_equal(value, statistics[name])
+
+
+def test_a_strangers_model_opens_no_file_of_its_choice(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"SECRETS!" * 100)
+    trainer = didact.Trainer("reduced_meta_pseudo_labels", didact.mlp(2, [3], 2), teacher_distributions=str(secret))
+    data = trainer.to_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+    header["method.z"] = {"dtype": "F32", "shape": [4, 2], "data_offsets": [end, end + 32]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with pytest.raises(ValueError, match='tensor "method.z" does not belong') as caught:
+        didact.Trainer.from_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :] + bytes(32))
+    assert "secret" not in str(caught.value)
 
 
 def test_messages_are_short_and_hold_nothing_that_a_terminal_obeys(tmp_path):

@@ -373,7 +373,7 @@ def test_data_that_become_shorter_end_the_training_and_leave_the_model(tmp_path)
     finally:
         process.kill()
     assert process.returncode == 1
-    assert f"{rows}: it became shorter while it was read" in errors and f"Wrote {model}, as after step" in errors
+    assert f"{rows}: it was written to while it was read" in errors and f"Wrote {model}, as after step" in errors
     steps = int(errors.split("as after step ")[1])
     np.save(rows, x)
     didact("train", *data, "--resume", model, "--steps", steps + 1)

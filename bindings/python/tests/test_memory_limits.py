@@ -99,3 +99,29 @@ def test_files_that_need_more_than_the_group_has_are_refused(tmp_path):
                 ["--label-column", "kind"] if name == "identifiers.csv" else []
             ))  # fmt: skip
             assert found.returncode > 0 and message in found.stderr, (name, found)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of addresses are kept on Linux alone")
+def test_text_of_a_configuration_is_counted_before_it_is_read():
+    """Its values take many times as much as the text."""
+    script = (
+        "import resource, didact\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (600_000_000,) * 2)\n"
+        "from didact._library import library\n"
+        "import ctypes\n"
+        "out = ctypes.c_void_p()\n"
+        "print(library.didact_status_name(library.didact_trainer_create(ctypes.byref(out), b'[' + b'[],' * 7_000_000 + b'1]')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(CHECKOUT / "bindings" / "python" / "src")})
+    assert (done.returncode, done.stdout) == (0, "b'DIDACT_EMEMORY'\n"), done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of addresses are kept on Linux alone")
+def test_a_history_that_memory_cannot_hold_ends_the_training_with_a_model(tmp_path):
+    model = tmp_path / "model.safetensors"
+    train = [CHECKOUT / "build" / "bin" / "didact", "train", "--data", "two-moons", "--labels", "4", "--method", "supervised", "--hidden", "1", "--set", "labeled_batch_size=2",
+             "--set", "threads=1", "--steps", "1000000000", "--checkpoint-seconds", "0", "--model", model]  # fmt: skip
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -v 100000 && exec "$@"', "sh", *map(str, train)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1 and "could not allocate" in done.stderr and f"Wrote {model}, as after step" in done.stderr, done.stderr

@@ -1132,3 +1132,75 @@ def test_loading_takes_time_in_proportion_to_the_file(tmp_path):
         didact.Network.load(tmp_path / "deep.safetensors")
         seconds.append(time.perf_counter() - start)
     assert seconds[1] < 10 * seconds[0], seconds
+
+
+# What an attack found
+
+
+def test_a_fit_without_a_step_leaves_no_scaling_behind():
+    x, y = didact.datasets.make_two_moons(200, seed=0)
+    trainer = didact.Trainer("supervised", didact.mlp(2, [32], 2), steps=300, validation_fraction=0.2)
+    with pytest.raises(ValueError, match="validation_fraction"):
+        trainer.fit(x, np.r_[0, 1, np.full(398, -1)])
+    trainer.fit(x, y, steps=0)
+    trainer.fit(1000 * x + 5e4, y)
+    assert (trainer.predict(1000 * x + 5e4) == y).mean() > 0.95
+
+
+def test_what_the_last_step_moved_to_infinity_is_not_kept():
+    x, y, _ = table()
+    network = didact.mlp(4, [8], 3)
+    for settings in ({"steps": 1, "student_optimizer": {"learning_rate": 1e308}}, {"steps": 3, "finetune_steps": 1,
+                     "finetune_learning_rate": 1e300}, {"steps": 5, "student_optimizer": {"learning_rate": 1e308}}):  # fmt: skip
+        trainer = didact.Trainer("supervised", network, **settings)
+        with pytest.raises(didact.DidactRuntimeError, match="the last finite state is kept"):
+            trainer.fit(x, y)
+        trainer.copy().predict_proba(x)
+        assert didact.Trainer.from_bytes(trainer.to_bytes()).steps == trainer.steps
+
+
+def test_running_statistics_that_overflow_are_a_divergence():
+    x, y, _ = table()
+    trainer = didact.Trainer("supervised", didact.mlp(4, [8], 3, batch_norm=True), steps=5, input_scaling="none")
+    with pytest.raises(didact.DidactRuntimeError, match="step 0: the running statistics of the student's normalisation"):
+        trainer.fit(1e20 * x, y)
+    assert trainer.steps == 0 and trainer.to_bytes()
+
+
+def test_handlers_that_raise_around_a_fit_leave_no_handler_behind():
+    code = """
+import signal, random, numpy as np, didact
+class Timeout(Exception): pass
+def timeout(number, frame): raise Timeout
+signal.signal(signal.SIGALRM, timeout)
+before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+trainer = didact.Trainer("supervised", didact.mlp(2, [4], 2), steps=10**9)
+x, y, raised = np.random.randn(40, 2), np.arange(40) % 2, 0
+for _ in range(3000):
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 2e-3))
+            trainer.fit(x, y, steps=2)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except Timeout:
+        raised += 1
+    assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+assert raised > 100, raised
+"""
+    done = run_python(code, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_texts_for_c_have_no_nul():
+    x, y, _ = table()
+    trainer = make().fit(x, y, steps=2)
+    for call in (lambda: trainer.predict_proba(x, "student\0junk"), lambda: didact.configuration_fields("uda\0z"),
+                 lambda: didact.preset("table\0x", "supervised", 2, 2)):  # fmt: skip
+        with pytest.raises(ValueError, match="has a NUL in it"):
+            call()
+    for call in (lambda: trainer.predict_proba(x, 5), lambda: didact.configuration_fields(5),
+                 lambda: didact.preset(None, "supervised", 2, 2)):  # fmt: skip
+        with pytest.raises(TypeError, match="must be text"):
+            call()

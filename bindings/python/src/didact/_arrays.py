@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import os
 import operator
@@ -121,14 +122,39 @@ def _converted(array: np.ndarray, name: str) -> np.ndarray:
     raise TypeError(f"expected an array of numbers: {name} has dtype {array.dtype}")
 
 
+def encoded(text: Any, name: str) -> bytes:
+    """A text as C takes it. Raises TypeError for what is none, ValueError for one with a NUL, which C would end it at."""
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be text, got {shown(text)}")
+    if "\0" in text:
+        raise ValueError(f"{name} has a NUL in it: {shown(text)}")
+    return text.encode("utf-8", "surrogateescape")
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it."""
+    text = repr(value)
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
+def real_number(value: Any, name: str) -> float:
+    """A number as C takes it. Raises TypeError for what is none, ValueError for one too large."""
+    try:
+        return float(operator.index(value) if hasattr(value, "__index__") else value * 1.0)
+    except OverflowError:
+        raise ValueError(f"{name} is too large: {shown(value)}") from None
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {shown(value)}") from None
+
+
 def whole_number(value: Any, name: str, bits: int = 63) -> int:
     """A number in 0..<2^bits. ctypes itself would drop the bits that do not fit."""
     try:
         number = operator.index(None if isinstance(value, bool) else value)
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+        raise TypeError(f"{name} must be a whole number, got {shown(value)}") from None
     if not 0 <= number < 1 << bits:
-        raise ValueError(f"{name} must be in [0, 2^{bits}), got {number}")
+        raise ValueError(f"{name} must be in [0, 2^{bits}), got {shown(number)}")
     return number
 
 
@@ -211,7 +237,8 @@ def to_json(value: Any) -> bytes:
 
     def plain(item: Any) -> Any:
         if isinstance(item, np.generic):
-            return item.item()
+            # That of a long double is one again.
+            return float(item) if isinstance(item, np.longdouble) else item.item()
         if isinstance(item, np.ndarray):
             return item.tolist()
         raise TypeError(f"{type(item).__name__} cannot be part of a configuration: {item!r}")
@@ -220,9 +247,13 @@ def to_json(value: Any) -> bytes:
         return json.dumps(value, default=plain, allow_nan=False, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"{error.object[error.start]!r} is half a character; text must be valid Unicode") from None
-    except ValueError:
+    except RecursionError:
+        raise ValueError("configuration: it is nested too deep") from None
+    except ValueError as error:
         # JSON has no NaN and no infinity; say where one is.
-        places = ", ".join(_not_finite(value)) or "a value"
+        if "Circular" in str(error):
+            raise ValueError("configuration: it is part of itself") from None
+        places = ", ".join(itertools.islice(_not_finite(value), 10)) or "a value"
         raise ValueError(f"configuration: {places} is not a finite number") from None
 
 

@@ -161,7 +161,7 @@ def numbers(array: np.ndarray, name: str, columns: Sequence[str] | None = None) 
     """An array of objects as float64, or an error that names the first value that is none."""
     try:
         result = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         reason = str(error)
     else:
         _refuse_other_notations(array, name, columns)
@@ -175,7 +175,7 @@ def numbers(array: np.ndarray, name: str, columns: Sequence[str] | None = None) 
             )
         try:
             float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise _no_number(value, place, name, columns) from None
     raise TypeError(f"expected an array of numbers: {name}: {reason}")
 

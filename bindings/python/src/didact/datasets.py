@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _ffi
-from ._arrays import _DTYPES, borrow, make_handle, path_bytes, text, to_json, view, whole_number
+from ._arrays import _DTYPES, borrow, encoded, make_handle, path_bytes, real_number, text, to_json, view, whole_number
 from ._errors import check
 from ._labels import positions
 from ._library import library
@@ -128,7 +128,7 @@ def _load(path: Any, **options: Any) -> Images:
     def array(name: str) -> np.ndarray | None:
         if name not in found["arrays"]:
             return None
-        return view(library.didact_dataset_array, handle, handle.value, name.encode())
+        return view(library.didact_dataset_array, handle, handle.value, encoded(name, "name"))
 
     return Images(
         *(array(name) for name in Images._fields[:5]), found["class_names"], found["files"], found["skipped"]
@@ -159,7 +159,7 @@ def make_two_moons(
     if n_per_moon < 1:
         raise ValueError(f"n_per_moon must be at least 1, got {n_per_moon}")
     x, y = np.empty((2 * n_per_moon, 2)), np.empty(2 * n_per_moon, np.int64)
-    check(library.didact_dataset_two_moons(borrow(x).pointer, borrow(y).pointer, noise, seed))
+    check(library.didact_dataset_two_moons(borrow(x).pointer, borrow(y).pointer, real_number(noise, "noise"), seed))
     return x, y
 
 
@@ -191,7 +191,7 @@ def split(y: Any, labels: int, test_fraction: float = 0.25, seed: int = 0) -> Sp
             borrow(parts).pointer,
             y.pointer,
             whole_number(labels, "labels"),
-            test_fraction,
+            real_number(test_fraction, "test_fraction"),
             whole_number(seed, "seed", bits=64),
         )
     )

@@ -188,7 +188,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         known = plain(y[labelled])
         if known.dtype.kind == "f" and np.isinf(known).any():
             raise ValueError(f"y, row {np.flatnonzero(labelled)[np.isinf(known).argmax()]}: the label is infinite")
-        _check_are_classes(known, np.flatnonzero(labelled), len(y) + (0 if X_unlabeled is None else np.shape(X_unlabeled)[0]))
+        # What has no rows is refused below.
+        more = 0 if X_unlabeled is None else (*np.shape(X_unlabeled), 0)[0]
+        _check_are_classes(known, np.flatnonzero(labelled), len(y) + more)
         if X_unlabeled is None:
             warn_of_marker(y, self.unlabeled, ~labelled)
         classes, positions = np.unique(known, return_inverse=True)
@@ -356,7 +358,10 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def _of_trainer(cls, trainer: Trainer) -> SemiSupervisedClassifier:
-        found = _classifier_file.read(trainer._annotation(_classifier_file.KEY), trainer, cls._get_param_names())
+        try:
+            found = _classifier_file.read(trainer._annotation(_classifier_file.KEY), trainer, cls._get_param_names())
+        except RecursionError:
+            raise ValueError(f"{_classifier_file.KEY}: it is nested too deep") from None
         self = cls(**found.parameters)
         self.n_features_in_ = trainer.student._input_count()
         if found.feature_names is not None:

@@ -14,6 +14,7 @@ from ._arrays import (
     ArrayMapping,
     Handle,
     borrow,
+    encoded,
     make_handle,
     names,
     optional,
@@ -260,7 +261,7 @@ class Network:
         )
 
         def views(keys: list[str], fill: Any, kind: str) -> ArrayMapping:
-            return ArrayMapping(keys, lambda key: view(fill, handle, handle.value, key.encode()), kind)
+            return ArrayMapping(keys, lambda key: view(fill, handle, handle.value, encoded(key, "key")), kind)
 
         self._parameters = views(parameter_names, library.didact_network_parameter, "parameter")
         self._gradients = views(parameter_names, library.didact_network_gradient, "gradient")

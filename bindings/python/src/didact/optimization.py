@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import ArrayMapping, Handle, borrow, make_handle, names, number, to_json, view
+from ._arrays import ArrayMapping, Handle, borrow, encoded, make_handle, names, number, real_number, to_json, view
 from ._errors import check
 from ._library import library
 from .network import Network
@@ -40,7 +40,7 @@ class Optimizer:
         keys = names(library.didact_optimizer_state_count, library.didact_optimizer_state_name, handle.value)
         self._state = ArrayMapping(
             keys,
-            lambda key: view(library.didact_optimizer_state, handle, handle.value, key.encode()),
+            lambda key: view(library.didact_optimizer_state, handle, handle.value, encoded(key, "key")),
             "optimiser state",
         )
 
@@ -57,7 +57,7 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
-        check(library.didact_optimizer_set_learning_rate(self._handle.value, float(rate)))
+        check(library.didact_optimizer_set_learning_rate(self._handle.value, real_number(rate, "learning_rate")))
 
     def step(self) -> None:
         """One step along ``network.gradients``."""
@@ -188,7 +188,7 @@ class MovingAverage:
             library.didact_average_create,
             library.didact_average_free,
             network._handle.value,
-            float(decay),
+            real_number(decay, "decay"),
             int(bool(statistics)),
         )
         self.network = Network._of(

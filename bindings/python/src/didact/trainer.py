@@ -19,6 +19,7 @@ from ._arrays import (
     Handle,
     Slot,
     borrow,
+    encoded,
     make_handle,
     names,
     number,
@@ -42,7 +43,7 @@ from .progress import reporter
 
 def configuration_fields(method: str) -> list[dict[str, Any]]:
     """The configuration keys of a method: key, accepts, default, meaning and source of each."""
-    return json.loads(text(library.didact_configuration_fields, method.encode()))
+    return json.loads(text(library.didact_configuration_fields, encoded(method, "method")))
 
 
 def preset(data: str, method: str, inputs: int | Sequence[int], classes: int, augmented: bool = True) -> dict[str, Any]:
@@ -68,9 +69,9 @@ def preset(data: str, method: str, inputs: int | Sequence[int], classes: int, au
             height, width, channels = lengths
         except (TypeError, ValueError):
             raise ValueError(f"inputs of images are (height, width, channels), got {inputs!r}") from None
-        arguments = (method.encode(), height, width, channels, classes, int(augmented))
+        arguments = (encoded(method, "method"), height, width, channels, classes, int(augmented))
         return json.loads(text(library.didact_image_preset, *arguments))
-    arguments = (data.encode(), method.encode(), whole_number(inputs, "inputs"), classes)
+    arguments = (encoded(data, "data"), encoded(method, "method"), whole_number(inputs, "inputs"), classes)
     return json.loads(text(library.didact_preset, *arguments))
 
 
@@ -206,7 +207,7 @@ class Trainer:
 
     def _stage(self, role: str) -> Network | None:
         try:
-            return self._network(role, library.didact_trainer_network, role.encode())
+            return self._network(role, library.didact_trainer_network, encoded(role, "role"))
         except DidactError as error:
             if error.status == _ffi.DIDACT_EUNSUPPORTED:
                 return None
@@ -234,7 +235,7 @@ class Trainer:
                 library.didact_trainer_optimizer,
                 library.didact_optimizer_free,
                 self._handle.value,
-                role.encode(),
+                encoded(role, "role"),
             )
             self._optimizers[role] = Optimizer._of(network, handle)
         return self._optimizers[role]
@@ -566,7 +567,7 @@ class Trainer:
         probabilities = np.empty((rows, self.student._class_count()), self.student.dtype)
         check(
             library.didact_trainer_predict_by(
-                borrow(probabilities).pointer, self._handle.value, x.pointer, role.encode()
+                borrow(probabilities).pointer, self._handle.value, x.pointer, encoded(role, "role")
             )
         )
         return probabilities
@@ -599,7 +600,7 @@ class Trainer:
                 self._handle.value,
                 X.pointer,
                 optional_pointer(X_unlabeled),
-                None if role is None else role.encode(),
+                None if role is None else encoded(role, "role"),
                 path_bytes(path),
             )
         )
@@ -667,12 +668,12 @@ class Trainer:
         return True
 
     def _names(self, kind: str) -> list[str]:
-        return json.loads(text(library.didact_trainer_names, self._handle.value, kind.encode()))
+        return json.loads(text(library.didact_trainer_names, self._handle.value, encoded(kind, "kind")))
 
     def _set_names(self, kind: str, values: Sequence[str]) -> None:
         check(
             library.didact_trainer_set_names(
-                self._handle.value, kind.encode(), to_json([str(value) for value in values])
+                self._handle.value, encoded(kind, "kind"), to_json([str(value) for value in values])
             )
         )
 
@@ -739,12 +740,12 @@ class Trainer:
     def _annotation(self, key: str) -> str | None:
         """A text that model files and copies keep; None for none."""
         try:
-            return text(library.didact_trainer_annotation, self._handle.value, key.encode())
+            return text(library.didact_trainer_annotation, self._handle.value, encoded(key, "key"))
         except ValueError:
             return None
 
     def _annotate(self, key: str, value: str) -> None:
-        check(library.didact_trainer_set_annotation(self._handle.value, key.encode(), value.encode()))
+        check(library.didact_trainer_set_annotation(self._handle.value, encoded(key, "key"), encoded(value, "value")))
 
     def __repr__(self) -> str:
         return f"<didact.Trainer {self.method}, {self.steps} steps, {self.student!r}>"
@@ -794,6 +795,17 @@ class _StepArguments:
             slot.release()
 
 
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """No signal comes to this thread within it; the handlers of those that came before run first, and may raise."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _HeldSignals:
     """Within it, Python's signal handlers wait for the next callback, Ctrl-C's and all others.
 
@@ -809,25 +821,42 @@ class _HeldSignals:
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in signal.valid_signals():
-            handler = signal.getsignal(number)
-            if callable(handler):
-                self._handlers[number] = handler
-                signal.signal(number, self._on_signal)
+        try:
+            with _blocked_signals():
+                for number in signal.valid_signals():
+                    handler = signal.getsignal(number)
+                    if callable(handler):
+                        self._handlers[number] = handler
+                        signal.signal(number, self._on_signal)
+        except BaseException:
+            self._restore()
+            raise
 
     def __exit__(self, *exception: Any) -> None:
+        if self._handlers:
+            with _blocked_signals():
+                self._restore()
+        self._run_held()
+
+    def _restore(self) -> None:
+        """Puts all handlers back, whatever one of them raises meanwhile: signals may come to other threads."""
+        raised = None
         for number, handler in self._handlers.items():
             # A callback may have set another.
-            if signal.getsignal(number) == self._on_signal:
-                signal.signal(number, handler)
-        self._run_held()
+            while signal.getsignal(number) == self._on_signal:
+                try:
+                    signal.signal(number, handler)
+                except BaseException as error:
+                    raised = error
+        if raised is not None:
+            raise raised
 
     @contextlib.contextmanager
     def released(self) -> Iterator[None]:
         """Lets through what was held, and what comes until its end."""
         self._run_held()
-        self._released = True
         try:
+            self._released = True
             yield
         finally:
             self._released = False
