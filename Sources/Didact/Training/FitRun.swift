@@ -27,15 +27,9 @@ final class FitRun {
     try trainer.begin(rowsDigest: rowsDigest, dataDigest: dataDigest, validationRows: data.validation?.inputs.rows)
     self.end = end ?? .max
     isAskedForNumber = end != nil
-    let labeled = try trainer.configuration.integer("labeled_batch_size")
-    let unlabeled = trainer.method.needsUnlabeled ? try trainer.configuration.integer("unlabeled_batch_size") : 0
-    cost = trainer.method.learners.count * (min(labeled, data.labels.count) + 2 * min(unlabeled, data.pool.count))
     // The last fit may have had no memory for it.
     try trainer.validateIfDue(data.validation)
   }
-
-  /// About how long a step takes, beside those of other members: how many rows pass how many networks.
-  let cost: Int
 
   /// Steps there will be in all when the fit ends, as far as is known.
   var plannedSteps: Int { isAskedForNumber ? end : trainer.ownPlannedSteps }

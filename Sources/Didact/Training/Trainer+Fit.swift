@@ -34,8 +34,8 @@ extension Trainer {
   ///   - progress: called after every step; false stops.
   /// - Throws: `DidactError.data` where labels are missing, out of range or of a single class.
   ///
-  /// Members learn beside the trainer, on as many threads as configuration and machine have: see `MemberLanes`. At its end a
-  /// fit looks at what it made: see `warnings`.
+  /// Members learn beside the trainer, a step of each after the other. At its end a fit looks at what it made: see
+  /// `warnings`.
   @discardableResult
   public func fit(
     _ features: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, steps: Int? = nil,
@@ -81,9 +81,13 @@ extension Trainer {
       func checkLastSteps() throws {
         for (index, member) in indexedMembers { try Trainer.failing(asMember: index) { try member.checkLastStep() } }
       }
-      let lanes = MemberLanes(runs, threads: student.threads)
       repeat {
-        guard try lanes.step() else { break }
+        // Each member makes its step, as long as it has one left.
+        var isOver = true
+        for (index, run) in runs {
+          if try Trainer.failing(asMember: index, { try run.step() }) { isOver = false }
+        }
+        guard !isOver else { break }
         if let progress {
           let report = Progress(
             step: runs.map(\.run.trainer.steps).max() ?? 0, steps: runs.map(\.run.plannedSteps).max() ?? 0,
