@@ -59,12 +59,12 @@ extension Trainer {
     }
     // Which rows have a label, their labels by class, and the order of rows in two epochs, for each member, while arrays grow.
     try Buffer.checkRoom(byteCount: 100 * (features.rows + (unlabeled?.rows ?? 0)) * everyMember.count)
-    let unscaled = everyMember.filter { $0.scaling == nil }
-    // What a fit without a step learned of its rows is not for the next one, which may have others.
-    defer {
-      for member in unscaled where member.steps == 0 { try? member.writing { member.scaling = nil } }
-    }
     return try Trainer.training(everyMember[...]) {
+      let unscaled = everyMember.filter { $0.scaling == nil }
+      // What a fit without a step learned of its rows is not for the next one, which may have others.
+      defer {
+        for member in unscaled where member.steps == 0 { try? member.writing { member.scaling = nil } }
+      }
       let data = try FitData(self, features, labels, unlabeled)
       let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels)
       try data.pool.checkNoneLost()

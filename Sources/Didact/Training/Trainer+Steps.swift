@@ -143,9 +143,12 @@ extension Trainer {
 
   /// Whether the last step of a fit moved anything to infinity, which no loss has seen yet.
   func checkLastStep() throws {
+    guard steps > 0 else { return }
     try afterStep {
       var moved = method.learners.map { ($0.role, $0.network.parameters) } + method.rowTensors
-      if let finetuning, finetuning.start != nil { moved.append(("fine-tuned network", finetuning.network.parameters)) }
+      if let finetuning, finetuning.start != nil {
+        moved += [finetuning.network.parameters, finetuning.network.statistics].map { ("fine-tuned network", $0) }
+      }
       if let (name, _) = moved.first(where: { !student.kernels.allFinite($0.1) }) {
         throw DidactError(
           .diverged,

@@ -1147,6 +1147,20 @@ def test_a_fit_without_a_step_leaves_no_scaling_behind():
     assert (trainer.predict(1000 * x + 5e4) == y).mean() > 0.95
 
 
+def test_a_fit_that_is_refused_leaves_the_scaling_of_the_one_at_work():
+    x, y, _ = table()
+    trainer = make(network=didact.mlp(4, [8], 3), average_decay=None)
+    alone = make(network=didact.mlp(4, [8], 3), average_decay=None).fit(1000 * x, y, steps=3)
+
+    def callback(progress):
+        with pytest.raises(didact.DidactError, match="training already"):
+            trainer.fit(x, y)
+
+    trainer.fit(1000 * x, y, steps=3, callback=callback)
+    assert_same_bits(snapshot(trainer), snapshot(alone))
+    assert same_bits(trainer.predict_proba(1000 * x), alone.predict_proba(1000 * x))
+
+
 def test_what_the_last_step_moved_to_infinity_is_not_kept():
     x, y, _ = table()
     network = didact.mlp(4, [8], 3)
