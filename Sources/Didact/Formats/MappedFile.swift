@@ -7,8 +7,8 @@ import CPlatform
 #endif
 
 /// The content of a regular file in the address space, read from disk where it is touched, so that it may be larger than
-/// memory. Never written to. Where the file becomes shorter meanwhile, what is gone reads as zeros:
-/// `BorrowedArray.checkNoneLost` tells, and whoever has read an array that may be mapped calls it.
+/// memory. Never written to. A file may be written to or become shorter meanwhile; bytes that are gone read as zeros.
+/// `BorrowedArray.checkNoneLost` tells; whoever has read an array that may be mapped calls it.
 /// - Throws: `DidactError.file` with the path and the system's reason.
 func mapFile(_ path: String) throws -> Buffer {
   let (descriptor, length) = try openRegularFile(path)
@@ -28,7 +28,7 @@ func readMapped<Result>(_ path: String, _ body: (Buffer) throws -> Result) throw
   do {
     result = try body(content)
   } catch let error as DidactError {
-    // What is gone is no fault of the format.
+    // A file that changed meanwhile is no fault of its format.
     try Mapping.checkNoneLost(content.address, byteCount: content.byteCount)
     throw error.at(path)
   }
@@ -37,7 +37,7 @@ func readMapped<Result>(_ path: String, _ body: (Buffer) throws -> Result) throw
 }
 
 extension BorrowedArray {
-  /// - Throws: `DidactError.file` naming the file where the elements are those of a mapped file that has become shorter.
+  /// - Throws: `DidactError.file` naming the file where the elements are those of a mapped file that was written to or became shorter.
   func checkNoneLost() throws {
     // Every prediction asks.
     guard platform_has_mappings() else { return }

@@ -1,4 +1,4 @@
-/// What the rest of the house knows of a method. It stands beside the method; `all` is the one list of them.
+/// A method as the rest of the house knows it: each method has its definition in its own file, and `all` lists them.
 struct MethodDefinition: Sendable {
   /// Role and specification of a second network.
   typealias SecondNetwork = (role: String, specification: NetworkSpecification)
@@ -41,18 +41,18 @@ struct MethodDefinition: Sendable {
   }
 }
 
-/// What a method is made of.
+/// The parts that a trainer gives a method.
 struct MethodParts {
   let student: Network
   /// Makes the second network, for the methods that have one.
   let second: () throws -> Network
-  /// Of the student, if one is kept.
+  /// The moving average of the student, if one is kept.
   let average: MovingAverage?
   let configuration: FieldValues
   let seed: UInt64
 }
 
-/// What `fit` does with unlabelled rows, for the methods that use them.
+/// The keys for unlabelled rows, for the methods that `fit` gives any.
 let unlabeledFields: [Field] = [
   Field(
     "unlabeled_batch_size", .integer(.atLeast(1)), 448, "fit: unlabelled rows a step, at most all of them",
