@@ -11,6 +11,8 @@ struct LayerGraph: Sendable {
   let nodes: [Node]
   /// How many nodes read each value.
   let uses: [Int]
+  /// Of each value, whether the backward or tangent of a node that reads it does so too.
+  let isReadAgain: [Bool]
   /// Of each node, whether its output is computed again when backward or tangent needs it, instead of kept: normalised and
   /// activated images, whose inputs are kept anyway.
   let isRepeated: [Bool]
@@ -22,6 +24,11 @@ struct LayerGraph: Sendable {
     var uses = Array(repeating: 0, count: layers.count + 1)
     for value in nodes.flatMap(\.inputs) { uses[value] += 1 }
     self.uses = uses
+    var isReadAgain = Array(repeating: false, count: layers.count + 1)
+    for node in nodes where node.layer.reads.contains(.inputs) {
+      for value in node.inputs { isReadAgain[value] = true }
+    }
+    self.isReadAgain = isReadAgain
     var isRepeated: [Bool] = []
     for node in nodes {
       let keepsInputs = node.layer.reads.contains(.inputs) || node.inputs.allSatisfy { $0 > 0 && isRepeated[$0 - 1] }

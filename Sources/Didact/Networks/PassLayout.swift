@@ -153,16 +153,17 @@ struct PassLayout {
     /// The largest first, each at the lowest offset where nothing stands that is used at the same time.
     private mutating func place(_ pieces: inout [Piece]) throws {
       let start = count
-      var placed: [Piece] = []
+      // In the order of their offsets.
+      var placed: [(offset: Int, end: Int, regions: ClosedRange<Int>)] = []
       for index in pieces.indices.sorted(by: { (pieces[$1].place.count, $0) < (pieces[$0].place.count, $1) }) {
-        let piece = pieces[index]
+        let regions = pieces[index].regions, length = pieces[index].place.count
         var offset = start
-        for other in placed.sorted(by: { $0.place.offset < $1.place.offset })
-        where other.regions.overlaps(piece.regions) && other.place.offset < offset + piece.place.count {
-          offset = max(offset, other.place.end)
+        for other in placed where other.regions.overlaps(regions) && other.offset < offset + length {
+          offset = max(offset, other.end)
         }
-        pieces[index].place = try at(offset, piece.place)
-        placed.append(pieces[index])
+        let place = try at(offset, pieces[index].place)
+        pieces[index].place = place
+        placed.insert((offset, place.end, regions), at: placed.firstIndex { $0.offset > offset } ?? placed.count)
       }
     }
   }

@@ -25,8 +25,7 @@ extension LayerGraph {
   /// Whether backward or tangent reads the output of the layer, and does not compute it again.
   func isKept(_ index: Int) -> Bool {
     guard !isRepeated[index], index < nodes.count - 1 else { return index == nodes.count - 1 }
-    return nodes[index].layer.reads.contains(.output)
-      || nodes.contains { $0.inputs.contains(index + 1) && $0.layer.reads.contains(.inputs) }
+    return nodes[index].layer.reads.contains(.output) || isReadAgain[index + 1]
   }
 
   /// Of each layer the first one whose output stands in the same memory: an elementwise layer writes over its input where
