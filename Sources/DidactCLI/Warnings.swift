@@ -2,7 +2,9 @@ import Didact
 
 /// Writes a warning to standard error, at once.
 /// - Parameter place: the file or argument that it is about.
-func warn(_ text: String, in place: String) { writeError("didact: warning: \(place): \(text)\n") }
+func warn(_ text: String, in place: String) {
+  writeError("didact: warning: \(DidactError.printable("\(place): \(text)"))\n")
+}
 
 extension Dataset {
   /// Says on standard error what reading the data found that its user should know.

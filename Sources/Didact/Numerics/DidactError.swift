@@ -47,7 +47,8 @@ public struct DidactError: Error, Equatable, Sendable, CustomStringConvertible {
   /// Messages show what they were given: at most this many bytes of it, and nothing that a terminal would obey.
   static let longestMessage = 4000
 
-  private static func printable(_ message: String) -> String {
+  /// The message as far as it may be shown.
+  package static func printable(_ message: String) -> String {
     func isControl(_ byte: UInt8) -> Bool { byte < 0x20 && byte != 0x0a || byte == 0x7f }
     guard message.utf8.count > longestMessage || message.utf8.contains(where: isControl) else { return message }
     var text = ""

@@ -30,7 +30,7 @@ public struct Warning: Error, Equatable, Sendable, CustomStringConvertible {
 
   public init(_ code: Code, _ message: String) {
     self.code = code
-    self.message = message
+    self.message = DidactError.printable(message)
   }
 
   public var description: String { message }

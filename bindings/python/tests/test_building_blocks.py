@@ -241,8 +241,19 @@ def test_copies(copying):
     assert not np.array_equal(network.parameters["dense0.weight"], twin.parameters["dense0.weight"])
 
 
+@pytest.mark.parametrize("copying", [copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("make", [
+    lambda network: didact.AdamW(network, 0.1), lambda network: didact.MovingAverage(network, 0.9),
+    lambda network: network.record(np.ones((2, 3))),
+])  # fmt: skip
+def test_what_belongs_to_a_network_says_why_it_is_not_copied(make, copying):
+    network = didact.Network(didact.mlp(3, [2], 2))
+    with pytest.raises(TypeError, match="cannot be pickled or copied in part; pickle or copy the Trainer"):
+        copying(make(network))
+
+
 def test_networks_are_not_pickled_by_accident():
-    with pytest.raises((TypeError, pickle.PicklingError, ValueError, AttributeError)):
+    with pytest.raises(TypeError, match="save a Network"):
         pickle.dumps(didact.Network(SPECIFICATIONS["relu"]))
 
 

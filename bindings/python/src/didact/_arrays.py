@@ -174,6 +174,12 @@ class Handle:
             free(self.value)
             self.value = None
 
+    def __reduce__(self) -> tuple:
+        raise TypeError(
+            "what the engine holds cannot be pickled or copied in part; pickle or copy the Trainer or classifier, "
+            "save a Network, and make optimizers, averages and passes anew"
+        )
+
 
 def path_bytes(path: Any) -> bytes:
     """A file name for C."""
