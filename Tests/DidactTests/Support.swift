@@ -171,19 +171,9 @@ extension Trainer {
   /// Everything that training changes, by name, as bytes.
   var snapshot: [String: [UInt8]] {
     var parts: [String: [UInt8]] = [:]
-    for learner in method.learners {
-      parts["\(learner.role) parameters"] = learner.network.parameters.bytes
-      parts["\(learner.role) statistics"] = learner.network.statistics.bytes
-      for (name, tensor) in learner.optimizer.state { parts["\(learner.role) optimizer \(name)"] = tensor.bytes }
+    for (index, entry) in state(withStages: stages.filter(\.hasBegun)).enumerated() {
+      parts["\(index) \(entry.name)"] = entry.tensor.bytes
     }
-    for (role, network) in [("average", average), ("best", selection?.network), ("finetuned", finetuning?.network)] {
-      // Before it has begun, a stage holds what nobody sees.
-      guard let network, networkRoles.contains(role) else { continue }
-      parts["\(role) parameters"] = network.parameters.bytes
-      parts["\(role) statistics"] = network.statistics.bytes
-    }
-    for (name, tensor) in method.rowTensors { parts[name] = tensor.bytes }
-    parts["scalars"] = method.scalars.flatMap(\.value.bytes)
     parts["steps"] = Array("\(steps)".utf8)
     parts["history"] = Array("\(history.map { zip($0.names, $0.values).map { "\($0) \($1.bitPattern)" } })".utf8)
     return parts

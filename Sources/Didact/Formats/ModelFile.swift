@@ -155,12 +155,6 @@ struct ModelFile {
 
   // MARK: - Networks
 
-  /// Adds parameters and statistics as `<prefix><name>`.
-  mutating func add(_ network: Network, prefix: String) {
-    for slot in network.parameterSlots { tensors.append((prefix + slot.name, slot[network.parameters])) }
-    for slot in network.statisticSlots { tensors.append((prefix + slot.name, slot[network.statistics])) }
-  }
-
   /// - Throws: `DidactError.format` where a tensor of the specified network is missing or of another shape or type. Asks
   ///   for no memory, so that a small file cannot make a large network.
   func check(_ specification: NetworkSpecification, elementType: ElementType, prefix: String) throws {
@@ -170,25 +164,31 @@ struct ModelFile {
     }
   }
 
-  func read(into network: Network, prefix: String) throws {
-    for (slots, flat) in [
-      (network.parameterSlots, network.parameters), (network.statisticSlots, network.statistics),
-    ] {
-      for slot in slots { try read(prefix + slot.name, into: slot[flat], network.kernels) }
-    }
-    for slot in network.statisticSlots {
-      try ModelFile.checkVariances(prefix + slot.name, slot[network.statistics])
-    }
-  }
-
   // MARK: - Tensors
 
-  /// - Throws: `DidactError.format` where it is missing, of another shape or type, or not finite.
-  func read(_ name: String, into destination: Tensor, _ kernels: any Kernels) throws {
-    let source = try tensor(name, destination.shape, destination.elementType)
-    guard source.isFinite else { throw DidactError(.format, "tensor \"\(name)\" holds NaN or infinity") }
-    kernels.copy(source, to: destination)
+  /// - Throws: `DidactError.format` where a part is missing, of another shape or type, or cannot be of its kind.
+  func read(_ entry: StateEntry) throws {
+    guard entry.kind != .scalar else {
+      guard let number = try described("scalars", \.members)[entry.name]?.double else {
+        throw DidactError(.format, "scalar \"\(entry.name)\" is missing or not a number")
+      }
+      entry.tensor[0] = number
+      return
+    }
+    for (name, destination) in entry.parts {
+      let source = try tensor(name, destination.shape, destination.elementType)
+      guard source.isFinite else { throw DidactError(.format, "tensor \"\(name)\" holds NaN or infinity") }
+      try ModelFile.checkVariances(name, source)
+      if entry.kind == .count { try ModelFile.checkCount(name, source.integer) }
+      if entry.kind == .shares, !source.values.allSatisfy({ (0...1).contains($0) }) {
+        throw DidactError(.format, "tensor \"\(name)\" must be in [0, 1]")
+      }
+      destination.copyElements(of: source)
+    }
   }
+
+  /// How many rows a matrix of any number of them has; nil where there is no such tensor.
+  func rows(of name: String) -> Int? { index[name].flatMap { $0.shape.rank == 0 ? nil : $0.shape[0] } }
 
   func tensor(_ name: String, _ shape: Shape, _ elementType: ElementType) throws -> Tensor {
     guard let tensor = index[name] else {
@@ -200,13 +200,6 @@ struct ModelFile {
         "tensor \"\(name)\" is \(tensor.elementType) \(tensor.shape); the description says \(elementType) \(shape)")
     }
     return tensor
-  }
-
-  /// A single int64 that leaves room to count on.
-  func count(_ name: String) throws -> Int64 {
-    let count = try tensor(name, Shape(), .int64).integer
-    try ModelFile.checkCount(name, count)
-    return count
   }
 
   // MARK: - Description

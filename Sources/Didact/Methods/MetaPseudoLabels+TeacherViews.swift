@@ -73,7 +73,7 @@ extension MetaPseudoLabels {
 
   /// Adds the forwards that the supervised and consistency terms need and the labelling did not make.
   func auxiliaryViews(
-    _ made: TeacherViews, _ step: Pending, _ labeled: LabeledBatch, draw: UInt64
+    _ made: TeacherViews, _ step: StudentMove, _ labeled: LabeledBatch, draw: UInt64
   ) throws -> TeacherViews {
     var views = made
     if isJoint {

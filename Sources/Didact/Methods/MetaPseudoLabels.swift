@@ -85,9 +85,6 @@ final class MetaPseudoLabels: TwoStepMethod {
   let objectives: Objectives
   /// Takes one term's gradient at a time [teacher's parameters].
   private let termGradient: Tensor
-  /// The student's last step, which the teacher's step answers.
-  private var pending: Pending?
-
   /// The teacher's dropout, by what passes.
   struct Streams {
     let labeled, weak, strong, joint: RandomStream
@@ -101,7 +98,8 @@ final class MetaPseudoLabels: TwoStepMethod {
     }
   }
 
-  struct Pending {
+  /// The student's step, as the teacher's step answers it.
+  struct StudentMove {
     /// nil while the teacher learns alone.
     let move: StudentFeedback.Move?
     /// Whose logits labelled.
@@ -128,7 +126,8 @@ final class MetaPseudoLabels: TwoStepMethod {
     eman = try configuration.boolean("eman")
     reportsTermNorms = try configuration.boolean("term_gradient_norms")
     learners = [
-      try Learner("student", student, configuration), try Learner("teacher", teacher, configuration),
+      try Learner("student", student, configuration, movesLast: false),
+      try Learner("teacher", teacher, configuration),
     ]
     studentOptimizer = learners[0].optimizer
     teacherOptimizer = learners[1].optimizer
@@ -149,45 +148,27 @@ final class MetaPseudoLabels: TwoStepMethod {
   }
 
   let scalars: [(name: String, value: Tensor)]
-  var movedLast: [Learner] { [learners[1]] }
 
   func studentLearns(in step: Int) -> Bool { UInt64(step) >= burnInSteps }
 
   // MARK: - The two steps
 
   func studentStep(weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64, into metrics: inout Metrics)
-    throws
+    throws -> StudentMove
   {
     guard draw >= burnInSteps else {
-      pending = Pending(move: nil, labeling: nil, views: TeacherViews(), weak: weak, strong: strong)
-      return
+      return StudentMove(move: nil, labeling: nil, views: TeacherViews(), weak: weak, strong: strong)
     }
-    pending = nil
     let (labeling, views) = try labelingView(
       weak: weak, strong: strong, labeled: labeled, draw: draw, statistics: .batchUpdatingRunning)
     let move = try feedback.move(
       student, studentOptimizer, on: strong, at: learners[0].parametersBeforeStep, logits: labeling.logits, draw: draw)
-    pending = Pending(move: move, labeling: labeling, views: views, weak: weak, strong: strong)
     StudentFeedback.report(move, studentOptimizer, into: &metrics)
+    return StudentMove(move: move, labeling: labeling, views: views, weak: weak, strong: strong)
   }
 
-  func teacherStep(_ labeled: LabeledBatch, draw: UInt64, into metrics: inout Metrics) throws {
-    guard let step = pending else {
-      throw DidactError(.state, "teacher_step needs a student_step before it: it answers the student's last move")
-    }
-    do {
-      try teacherStep(labeled, answering: step, draw: draw, into: &metrics)
-      pending = nil
-    } catch let error as DidactError where error.code == .diverged {
-      pending = nil
-      throw error
-    }
-  }
-
-  func abandonStep() { pending = nil }
-
-  private func teacherStep(
-    _ labeled: LabeledBatch, answering step: Pending, draw: UInt64, into metrics: inout Metrics
+  func teacherStep(
+    _ labeled: LabeledBatch, answering step: StudentMove, draw: UInt64, into metrics: inout Metrics
   ) throws {
     let views = try auxiliaryViews(step.views, step, labeled, draw: draw)
     kernels.fill(teacher.gradients, 0)

@@ -1,11 +1,8 @@
 /// A way of training: what happens in one step. A method uses networks, objectives and optimisers, never a kernel's
 /// elements.
-protocol Method: AnyObject {
+protocol Method: AnyObject, Stateful {
   /// The networks and optimisers, by role, `student` first.
   var learners: [Learner] { get }
-  /// Those of which a step changes parameters and optimiser state only by the optimiser's own step, after which nothing of
-  /// the step can fail.
-  var movedLast: [Learner] { get }
   /// Keys of what a step reports, in order.
   var metricNames: [String] { get }
   /// Whether a step needs unlabelled rows.
@@ -14,12 +11,8 @@ protocol Method: AnyObject {
   var scalars: [(name: String, value: Tensor)] { get }
   /// One whole step.
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws
-  /// What a method keeps of each unlabelled row [rows, columns], by name.
-  var rowTensors: [(name: String, tensor: Tensor)] { get }
-  /// How many columns these have, whether there are rows yet or not.
-  var rowColumns: [(name: String, columns: Int)] { get }
-  /// Takes back what was changed of `rowTensors` from a step on, which is the last completed one or a later one.
-  func forget(from step: Int)
+  /// What a method keeps of each unlabelled row.
+  var rowStates: [RowState] { get }
   /// Gets ready for the unlabelled rows of a fit, before its steps.
   func prepare(_ rows: UnlabeledRows) throws
   /// Where a step stands in the run of the learning rates' schedules, and how long that run is.
@@ -33,13 +26,18 @@ protocol Method: AnyObject {
 }
 
 extension Method {
-  var movedLast: [Learner] { learners }
   var needsUnlabeled: Bool { true }
   var scalars: [(name: String, value: Tensor)] { [] }
-  var rowTensors: [(name: String, tensor: Tensor)] { [] }
-  var rowColumns: [(name: String, columns: Int)] { [] }
-  func forget(from step: Int) {}
+  var rowStates: [RowState] { [] }
   func prepare(_ rows: UnlabeledRows) throws {}
+
+  var state: [StateEntry] {
+    scalars.map { StateEntry(name: $0.name, tensor: $0.value, kind: .scalar, change: .inEitherHalf) }
+      + rowStates.compactMap { state in
+        state.values.map { StateEntry(name: state.fileName, tensor: $0, change: .inRowsOfBatch) }
+      }
+  }
+
   func scheduled(_ step: Int, of steps: Int) -> (step: Int, steps: Int) { (step, steps) }
   var consistencyStart: Int { 0 }
   func studentLearns(in step: Int) -> Bool { true }
@@ -48,34 +46,40 @@ extension Method {
 
 /// A method whose step has two halves that can be called apart.
 protocol TwoStepMethod: Method {
+  /// What the second half has to know of the first.
+  associatedtype StudentMove
   /// The student learns from the teacher's labels.
   func studentStep(weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64, into metrics: inout Metrics)
-    throws
+    throws -> StudentMove
   /// The teacher learns from the student's result on labelled data.
-  func teacherStep(_ labeled: LabeledBatch, draw: UInt64, into metrics: inout Metrics) throws
-  /// Forgets a student step that gets no answer.
-  func abandonStep()
+  func teacherStep(_ labeled: LabeledBatch, answering move: StudentMove, draw: UInt64, into metrics: inout Metrics)
+    throws
 }
 
 extension TwoStepMethod {
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
     let views = try batch.unlabeledViews()
-    try studentStep(weak: views.weak, strong: views.strong, labeled: batch.labeled, draw: draw, into: &metrics)
-    do {
-      try teacherStep(batch.labeled, draw: draw, into: &metrics)
-    } catch {
-      abandonStep()
-      throw error
-    }
+    let move = try studentStep(
+      weak: views.weak, strong: views.strong, labeled: batch.labeled, draw: draw, into: &metrics)
+    try teacherStep(batch.labeled, answering: move, draw: draw, into: &metrics)
+  }
+
+  /// For a caller that keeps moves of any method.
+  func teacherStep(_ labeled: LabeledBatch, answering move: Any, draw: UInt64, into metrics: inout Metrics) throws {
+    guard let move = move as? StudentMove else { throw DidactError(.internalError, "a move of another method") }
+    try teacherStep(labeled, answering: move, draw: draw, into: &metrics)
   }
 }
 
 /// A network in a role, with what trains it.
-final class Learner {
+final class Learner: Stateful {
   let role: String
   let network: Network
   let optimizer: Optimizer
   let schedule: Schedule
+  /// Whether a step changes parameters and optimiser state only by the optimiser's own step, after which nothing of the step
+  /// can fail.
+  let movesLast: Bool
   /// As the step at work found them, where a trainer keeps them until the next step; nil where none does.
   var parametersBeforeStep: Tensor?
   private let rateName: String
@@ -87,11 +91,12 @@ final class Learner {
   }
 
   /// With the optimiser and the schedule that the configuration has for the role.
-  init(_ role: String, _ network: Network, _ configuration: FieldValues) throws {
+  init(_ role: String, _ network: Network, _ configuration: FieldValues, movesLast: Bool = true) throws {
     let subject = "\(role)_optimizer", scheduleKeys = Set(Schedule.fields.map(\.key))
     let values = configuration.nested("\(subject).").members
     self.role = role
     self.network = network
+    self.movesLast = movesLast
     rateName = "learning_rate/\(role)"
     optimizer = try Optimizer.make(
       network,
@@ -104,6 +109,12 @@ final class Learner {
         .invalidArgument,
         "\(subject): \"decay_steps\" of ramp_down must be at most the \(steps) \"steps\", of which they are the last")
     }
+  }
+
+  var state: [StateEntry] {
+    let change: StateEntry.Change = movesLast ? .afterNotice(optimizer.willMove) : .inStep
+    return network.state("\(role).", parameters: change, statistics: .inEitherHalf)
+      + optimizer.state("optimizer.\(role).", vectors: change)
   }
 
   /// Gives the optimiser what the schedule says of a step.

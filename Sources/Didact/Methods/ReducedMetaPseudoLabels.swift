@@ -68,7 +68,8 @@ final class ReducedMetaPseudoLabels: Method {
       corrector.kernels.fill(try corrector.parameter(last), 0)
     }
     learners = [
-      try Learner("student", student, configuration), try Learner("corrector", corrector, configuration),
+      try Learner("student", student, configuration, movesLast: false),
+      try Learner("corrector", corrector, configuration),
     ]
     objectives = Objectives(student.kernels)
     feedback = try StudentFeedback(objectives, configuration, seed: seed)
@@ -76,7 +77,6 @@ final class ReducedMetaPseudoLabels: Method {
     path = try configuration.optionalText("teacher_distributions")
   }
 
-  var movedLast: [Learner] { [learners[1]] }
   var scalars: [(name: String, value: Tensor)] { feedback.scalars }
 
   func prepare(_ rows: UnlabeledRows) throws {

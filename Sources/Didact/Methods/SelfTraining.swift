@@ -55,9 +55,10 @@ final class SelfTraining: Method {
   init(student: Network, teacher: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
     self.teacher = teacher
-    learners = [
-      try Learner("student", student, configuration), try Learner("teacher", teacher, configuration),
-    ]
+    // A round begins with other parameters.
+    learners = try [("student", student), ("teacher", teacher)].map {
+      try Learner($0.0, $0.1, configuration, movesLast: false)
+    }
     rounds = try configuration.integer("rounds")
     stageSteps = max(1, try configuration.integer("steps") / (rounds + 1))
     usesSoftLabels = try configuration.boolean("soft_labels")
@@ -77,9 +78,6 @@ final class SelfTraining: Method {
           + "have the same network; leave \"student_network\" out")
     }
   }
-
-  // A round begins with other parameters.
-  var movedLast: [Learner] { [] }
 
   private func stage(at step: Int) -> Int { min(rounds, step / stageSteps) }
 

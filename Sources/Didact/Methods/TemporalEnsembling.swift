@@ -37,9 +37,7 @@ final class TemporalEnsembling: Method {
   private let decay: Double
   private let dropout: RandomStream
   /// Z [rows, C], and n [rows].
-  private var ensemble, updates: Tensor?
-  /// The last step, its rows, and their averages before it.
-  private var lastStep: (draw: UInt64, rows: [Int], averages: Tensor)?
+  private let ensemble, updates: RowState
 
   init(student: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
@@ -48,23 +46,19 @@ final class TemporalEnsembling: Method {
     objectives = training.objectives
     decay = try configuration.number("ensemble_decay")
     dropout = RandomStream(seed: seed, name: "student/dropout/strong")
+    ensemble = RowState("ensemble", columns: student.classes, student.elementType)
+    updates = RowState("updates", columns: 1, student.elementType)
   }
 
-  var rowTensors: [(name: String, tensor: Tensor)] {
-    [("ensemble", ensemble), ("updates", updates)].compactMap { name, tensor in tensor.map { (name, $0) } }
-  }
-
-  var rowColumns: [(name: String, columns: Int)] { [("ensemble", student.classes), ("updates", 1)] }
+  var rowStates: [RowState] { [ensemble, updates] }
 
   func prepare(_ rows: UnlabeledRows) throws {
-    guard rows.isNew || ensemble?.rows != rows.count else { return }
-    lastStep = nil
-    ensemble = try Tensor(Shape(rows.count, student.classes), student.elementType)
-    updates = try Tensor(Shape(rows.count, 1), student.elementType)
+    guard rows.isNew || ensemble.values?.rows != rows.count else { return }
+    for state in rowStates { try state.prepare(rows: rows.count) }
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    guard let rows = batch.unlabeledRows, let ensemble, let updates else {
+    guard let rows = batch.unlabeledRows, let ensemble = ensemble.values, let updates = updates.values else {
       throw DidactError(
         .unsupported, "temporal_ensembling must know which rows a batch has: train by fit, not by single steps")
     }
@@ -73,10 +67,9 @@ final class TemporalEnsembling: Method {
     let pass = try student.record(
       try batch.unlabeledViews().strong,
       mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))
-    let averages = try objectives.tensor(pass.logits.shape), target = try objectives.tensor(pass.logits.shape)
+    let target = try objectives.tensor(pass.logits.shape)
     let mask = try objectives.tensor(Shape(rows.count))
-    kernels.gather(averages, ensemble, rows: rows)
-    kernels.copy(averages, to: target)
+    kernels.gather(target, ensemble, rows: rows)
     for (position, row) in rows.enumerated() {
       mask[position] = updates[row] > 0 ? 1 : 0
       if updates[row] > 0 {
@@ -93,20 +86,10 @@ final class TemporalEnsembling: Method {
     let probabilities = try objectives.softmax(pass.logits)
     try learners[0].step(draw: draw, into: &metrics)
     // Last, when nothing can go wrong any more.
-    lastStep = (draw, rows, averages)
     for (position, row) in rows.enumerated() {
       kernels.movingAverage(
         ensemble.rows(row..<row + 1), of: probabilities.rows(position..<position + 1), decay: decay)
       updates[row] += 1
     }
-  }
-
-  func forget(from step: Int) {
-    guard let (draw, rows, averages) = lastStep, draw >= step, let ensemble, let updates else { return }
-    for (position, row) in rows.enumerated() {
-      student.kernels.copy(averages.rows(position..<position + 1), to: ensemble.rows(row..<row + 1))
-      updates[row] -= 1
-    }
-    lastStep = nil
   }
 }

@@ -8,7 +8,7 @@ extension Network {
         "network": specification.json, "dtype": .string(elementType.description),
         "seed": .integer(Int64(bitPattern: seed)), "draws": .integer(Int64(clamping: draws.withLock { $0 })),
       ])
-    file.add(self, prefix: "")
+    file.tensors = fileState.flatMap(\.parts)
     try lock.reading { try file.write(to: path) }
   }
 
@@ -23,6 +23,8 @@ extension Network {
     }
   }
 
+  private var fileState: [StateEntry] { state("", parameters: .never, statistics: .never) }
+
   private convenience init(_ file: ModelFile) throws {
     let specification = try NetworkSpecification(file.described("network") { $0 })
     let elementType =
@@ -30,7 +32,7 @@ extension Network {
     try file.check(specification, elementType: elementType, prefix: "")
     try self.init(
       specification, elementType: elementType, seed: UInt64(bitPattern: Int64(file.described("seed", \.int))))
-    try file.read(into: self, prefix: "")
+    for entry in fileState { try file.read(entry) }
     let count = UInt64(try file.describedCount("draws"))
     draws.withLock { $0 = count }
   }

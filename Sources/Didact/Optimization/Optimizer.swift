@@ -15,8 +15,8 @@ public class Optimizer: @unchecked Sendable {
   /// Steps taken, one int64; writable, as are all parts of `state`.
   public let stepCount: Tensor
 
-  /// Called by a step that can no longer fail, before it moves anything but `stepCount`.
-  var willMove: (() -> Void)?
+  /// Given by a step that can no longer fail, before it moves anything but `stepCount`.
+  let willMove = Notice()
 
   let kernels: any Kernels
   /// The vector that entered the clip in the last step: the gradient, or gradient + decay · parameters.
@@ -151,7 +151,7 @@ public class Optimizer: @unchecked Sendable {
     steps &+= 1
     hasStepped = true
     if let effect { try computeEffect(effect) }
-    willMove?()
+    willMove.give()
     update()
   }
 

@@ -23,9 +23,8 @@ extension Trainer {
   /// What can predict: `student`, then `teacher`, `average`, `best` and `finetuned` where method, configuration and steps so
   /// far made them, then `ensemble` where there are members.
   public var networkRoles: [String] {
-    method.learners.map(\.role).filter { $0 != "corrector" } + (average == nil ? [] : ["average"])
-      + (selection?.best == nil ? [] : ["best"])
-      + (finetuning?.start == nil ? [] : ["finetuned"]) + (members.isEmpty ? [] : [Self.ensembleRole])
+    method.learners.map(\.role).filter { $0 != "corrector" }
+      + stages.filter(\.hasBegun).map { type(of: $0).role } + (members.isEmpty ? [] : [Self.ensembleRole])
   }
 
   /// - Throws: `DidactError.unsupported` for a network that takes other rows.

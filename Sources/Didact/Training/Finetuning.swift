@@ -1,6 +1,6 @@
 /// The stage after a method's own steps: a copy of what predicts learns from the labelled rows alone, by plain SGD with a
 /// rate of its own (Pham et al., CVPR 2021, section 3). Its normalisation layers keep their running statistics.
-final class Finetuning {
+final class Finetuning: Stage {
   static let fields: [Field] = [
     Field(
       "finetune_steps", .integer(.closed(0, 1e11)), 0,
@@ -14,6 +14,8 @@ final class Finetuning {
       source: "Pham et al. 2021, section 3"),
   ]
   static let metricNames = ["loss/finetune", "gradient_norm/finetune"]
+  static let role = "finetuned"
+  static let remedy = " yet; set \"finetune_steps\", and fit to the end"
 
   let network: Network
   let optimizer: Optimizer
@@ -34,6 +36,13 @@ final class Finetuning {
     optimizer = try Optimizer.make(network, OptimizerSettings(settings, subject: "finetune"))
     dropout = RandomStream(seed: seed, name: "finetuned/dropout")
     objectives = Objectives(network.kernels)
+  }
+
+  var hasBegun: Bool { start != nil }
+
+  /// Its optimiser remembers nothing from step to step.
+  var state: [StateEntry] {
+    network.state("\(Self.role).", parameters: .afterNotice(optimizer.willMove), statistics: .never)
   }
 
   func begin(with other: Network, at step: Int) {

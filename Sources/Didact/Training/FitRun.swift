@@ -18,7 +18,8 @@ final class FitRun {
     let isNewData = trainer.dataDigest != dataDigest
     source = try FitBatches(trainer, data)
     // What the next batch looks like may depend on this step where a policy learns.
-    batches = BatchesAhead(source, isAhead: !trainer.augmentations.isEmpty && trainer.augmentationRates.isEmpty)
+    batches = BatchesAhead(
+      source, isAhead: !trainer.augmentations.isEmpty && trainer.augmentations.values.allSatisfy { $0.adaptive == nil })
     if trainer.method.needsUnlabeled {
       try trainer.method.prepare(
         UnlabeledRows(
@@ -57,9 +58,11 @@ final class FitRun {
     guard !trainer.isMethodDone || isAskedForNumber && !(trainer.selection?.isOver ?? false) else { return false }
     let methodEnd = isAskedForNumber && trainer.finetuning == nil ? end : min(end, trainer.scheduledSteps)
     try trainer.step(try batches.batch(trainer.steps, before: methodEnd))
-    trainer.selection?.isDue =
-      trainer.studentLearns(in: trainer.steps - 1)
-      && (trainer.steps % (trainer.selection?.every ?? 1) == 0 || trainer.isMethodDone)
+    if let selection = trainer.selection, trainer.studentLearns(in: trainer.steps - 1),
+      trainer.steps % selection.every == 0 || trainer.isMethodDone
+    {
+      selection.progress.dueStep = trainer.steps
+    }
     try learnFromProbes()
     try trainer.validateIfDue(data.validation)
     return true

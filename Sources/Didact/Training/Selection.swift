@@ -1,6 +1,6 @@
 /// Keeps the best of the networks that a fit passes through, by accuracy on labelled rows that it does not learn from, and
 /// says when there was no better one for long.
-final class Selection {
+final class Selection: Stage {
   static let fields: [Field] = [
     Field(
       "validation_fraction", .number(.halfOpen(0, 1)), 0,
@@ -21,22 +21,29 @@ final class Selection {
     }
   }
 
-  /// The best so far, if `best` is not nil.
+  static let role = "best"
+  static let remedy = " yet; set \"validation_fraction\", and fit"
+
+  /// What it knows of the best network so far.
+  struct Progress {
+    var best: Score?
+    /// The steps behind it.
+    var bestStep = 0
+    /// Validations since then.
+    var waited = 0
+    /// The steps after which a validation is still to be made.
+    var dueStep: Int?
+  }
+
+  /// The best so far, once there is one.
   let network: Network
   let fraction: Double
   let every: Int
+  var progress = Progress()
   private let patience: Int?
   private let objectives: Objectives
-  /// Of the best so far, and the steps behind it.
-  var best: Score?
-  var bestStep = 0
-  /// Whether the last step is still to be validated.
-  var isDue = false
-  /// Validations since then.
-  var waited = 0
-  /// The step of the last validation, and what there was before it.
-  private var before: (step: Int, best: Score?, bestStep: Int, waited: Int)?
-  private var networkBefore: Network?
+  /// Given before the network changes.
+  private let willChange = Notice()
 
   /// nil where no validation is wanted.
   init?(_ student: Network, _ configuration: FieldValues) throws {
@@ -53,14 +60,20 @@ final class Selection {
     objectives = Objectives(network.kernels)
   }
 
-  var isOver: Bool { patience.map { waited >= $0 } ?? false }
+  var best: Score? { progress.best }
+  var hasBegun: Bool { best != nil }
+  var isOver: Bool { patience.map { progress.waited >= $0 } ?? false }
+
+  var state: [StateEntry] {
+    network.state("\(Self.role).", parameters: .afterNotice(willChange), statistics: .afterNotice(willChange))
+  }
 
   /// What a model file keeps beside the best network.
   var description: JSON {
     guard let best else { return .null }
     return .object([
-      "accuracy": .number(best.accuracy), "loss": .number(best.loss), "step": .integer(Int64(bestStep)),
-      "waited": .integer(Int64(waited)),
+      "accuracy": .number(best.accuracy), "loss": .number(best.loss), "step": .integer(Int64(progress.bestStep)),
+      "waited": .integer(Int64(progress.waited)),
     ])
   }
 
@@ -71,9 +84,7 @@ final class Selection {
       let step = members?["step"]?.int, let waited = members?["waited"]?.int,
       (0...1).contains(accuracy), loss >= 0, (0...steps).contains(step), (0...steps).contains(waited)
     else { throw DidactError(.format, "didact.description: \"selection\" is not one") }
-    best = Score(accuracy: accuracy, loss: loss)
-    bestStep = step
-    self.waited = waited
+    progress = Progress(best: Score(accuracy: accuracy, loss: loss), bestStep: step, waited: waited)
   }
 
   /// Some of each class's labelled rows, never all of them.
@@ -118,27 +129,14 @@ final class Selection {
         "step \(step - 1): the validation loss is not finite; the last finite state is kept. Lower the learning rate or set "
           + "clip_norm")
     }
-    let isBetter = best.map { score.isBetter(than: $0) } ?? true
-    let networkBefore = try networkBefore ?? (isBetter ? network.copy() : nil)
-    self.networkBefore = networkBefore
-    before = (step, best, bestStep, waited)
-    if isBetter {
-      networkBefore?.setValues(from: network)
-      (best, bestStep, waited) = (score, step, 0)
-      network.setValues(from: candidate)
-    } else {
-      waited += 1
+    progress.dueStep = nil
+    guard best.map({ score.isBetter(than: $0) }) ?? true else {
+      progress.waited += 1
+      return score
     }
+    progress = Progress(best: score, bestStep: step)
+    willChange.give()
+    network.setValues(from: candidate)
     return score
-  }
-
-  /// Takes the last validation back if it was of a step that is forgotten.
-  /// - Parameter steps: how many are left.
-  func forget(from steps: Int) {
-    isDue = false
-    guard let before, before.step > steps else { return }
-    if bestStep == before.step, let networkBefore { network.setValues(from: networkBefore) }
-    (best, bestStep, waited) = (before.best, before.bestStep, before.waited)
-    self.before = nil
   }
 }

@@ -64,7 +64,8 @@ extension Trainer {
           + "\(table.featureNames.prefix(20).joined(separator: ", "))")
     }
     var scalars = JSONObject()
-    for (name, value) in method.scalars { scalars[name] = .number(value[0]) }
+    let state = state(withStages: stages.filter(\.hasBegun))
+    for entry in state where entry.kind == .scalar { scalars[entry.name] = .number(entry.tensor[0]) }
     var learningRates = JSONObject()
     for learner in method.learners { learningRates[learner.role] = .number(learner.optimizer.learningRate) }
     let finetuneStart = finetuning?.start.map { JSON.integer(Int64($0)) } ?? .null
@@ -80,20 +81,7 @@ extension Trainer {
       ])
     if let table { file.description["table"] = table.json }
     file.annotations = annotations
-    for learner in method.learners {
-      file.add(learner.network, prefix: "\(learner.role).")
-      for (name, tensor) in learner.optimizer.state {
-        file.tensors.append(("optimizer.\(learner.role).\(name)", tensor))
-      }
-    }
-    for (name, tensor) in method.rowTensors { file.tensors.append(("method.\(name)", tensor)) }
-    for (name, rates) in augmentationRates { file.tensors.append((name, rates.values)) }
-    if let movingAverage {
-      file.add(movingAverage.network, prefix: "average.")
-      file.tensors.append(("average.update_count", movingAverage.updateCount))
-    }
-    if let selection, selection.best != nil { file.add(selection.network, prefix: "best.") }
-    if let finetuning, finetuning.start != nil { file.add(finetuning.network, prefix: "finetuned.") }
+    for entry in state where entry.kind != .scalar { file.tensors += entry.parts }
     if let scaling {
       file.tensors.append(("input.mean", scaling.mean))
       file.tensors.append(("input.scale", scaling.scale))
@@ -136,53 +124,28 @@ extension Trainer {
 
   /// Takes what a file holds of this trainer, its members aside.
   private func read(_ file: ModelFile) throws {
-    let doubles = ReferenceKernels<Double>()
     for learner in method.learners {
-      try file.read(into: learner.network, prefix: "\(learner.role).")
-      for (name, tensor) in learner.optimizer.state where name != "step" {
-        try file.read("optimizer.\(learner.role).\(name)", into: tensor, learner.network.kernels)
-      }
-      learner.optimizer.stepCount.integer = try file.count("optimizer.\(learner.role).step")
       try learner.optimizer.setLearningRate(file.described("learning_rates") { $0.members?[learner.role]?.double })
     }
-    if let movingAverage {
-      try file.read(into: movingAverage.network, prefix: "average.")
-      movingAverage.updateCount.integer = try file.count("average.update_count")
-    }
-    // Not for others: `prepare` may open a file that the configuration names.
-    if !method.rowColumns.isEmpty,
-      let rows = file.tensors.first(where: { $0.name.hasPrefix("method.") })?.tensor.shape[0]
-    {
+    try readPosition(file)
+    if let rows = method.rowStates.compactMap({ file.rows(of: $0.fileName) }).first {
       // Compared before memory is asked for: a tensor of no bytes may name any number of rows.
-      for (name, columns) in method.rowColumns {
-        _ = try file.tensor("method.\(name)", Shape(checking: [rows, columns]), student.elementType)
+      for state in method.rowStates {
+        _ = try file.tensor(state.fileName, Shape(checking: [rows, state.columns]), student.elementType)
       }
-      try method.prepare(UnlabeledRows(count: rows, isNew: true, digest: 0, classNames: []))
-      for (name, tensor) in method.rowTensors { try file.read("method.\(name)", into: tensor, student.kernels) }
+      for state in method.rowStates { try state.prepare(rows: rows) }
     }
-    for (name, rates) in augmentationRates {
-      try file.read(name, into: rates.values, doubles)
-      guard rates.values.values.allSatisfy({ (0...1).contains($0) }) else {
-        throw DidactError(.format, "tensor \"\(name)\" must be in [0, 1]")
-      }
-    }
-    steps = try file.describedCount("steps")
-    try readStages(file)
+    for entry in state(withStages: stages.filter(\.hasBegun)) { try file.read(entry) }
+    choosePredictor()
     if file.tensors.contains(where: { $0.name == "input.mean" }) {
       let mean = try Tensor(Shape(student.inputs), .float64), scale = try Tensor(Shape(student.inputs), .float64)
-      try file.read("input.mean", into: mean, doubles)
-      try file.read("input.scale", into: scale, doubles)
+      for (name, tensor) in [("input.mean", mean), ("input.scale", scale)] {
+        try file.read(StateEntry(name: name, tensor: tensor, change: .never))
+      }
       guard !scale.values.contains(where: { $0 <= 0 }) else {
         throw DidactError(.format, "tensor \"input.scale\" must be positive")
       }
       scaling = InputScaling(mean: mean, scale: scale)
-    }
-    let scalars = try file.described("scalars", \.members)
-    for (name, value) in method.scalars {
-      guard let number = scalars[name]?.double else {
-        throw DidactError(.format, "scalar \"\(name)\" is missing or not a number")
-      }
-      value[0] = number
     }
     func names(_ key: String, count: Int) throws -> [String] {
       let list = try file.described(key, \.list), names = list.compactMap(\.text)
@@ -203,21 +166,20 @@ extension Trainer {
     try readHistory(file)
   }
 
-  /// The stages around the method, as far as they had begun.
-  private func readStages(_ file: ModelFile) throws {
+  /// How far the trainer, and the stages around the method, had come.
+  private func readPosition(_ file: ModelFile) throws {
+    steps = try file.describedCount("steps")
+    _ = try file.described("scalars", \.members)
     if let finetuning, let start = file.description["finetune_start"], start != .null {
       let begin = try file.describedCount("finetune_start")
       guard begin <= steps else {
         throw DidactError(.format, "didact.description: \"finetune_start\" is \(begin), after \(steps) steps")
       }
       finetuning.start = begin
-      try file.read(into: finetuning.network, prefix: "finetuned.")
     }
     if let selection, let description = file.description["selection"], description != .null {
       try selection.read(description, steps: steps)
-      if selection.best != nil { try file.read(into: selection.network, prefix: "best.") }
     }
-    choosePredictor()
   }
 
   private func readHistory(_ file: ModelFile) throws {

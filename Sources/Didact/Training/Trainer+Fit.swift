@@ -129,13 +129,6 @@ extension Trainer {
     choosePredictor()
   }
 
-  /// What the policies that learn have learned, by the name of its tensor in a file.
-  var augmentationRates: [(name: String, rates: CTAugmentRates)] {
-    ["weak", "strong"].compactMap { strength in
-      augmentations[strength]?.adaptive.map { ("augmentation.\(strength).rates", $0.rates) }
-    }
-  }
-
   /// Whether a fit would make no more steps, whatever it is asked for: early stopping or fine-tuning ended them.
   public var isFinished: Bool { everyMember.allSatisfy(\.isFinishedItself) }
 

@@ -48,7 +48,7 @@ extension Trainer {
       let strong = try strongView(strong, of: weak) ?? weak
       try stepping(begins: true) {
         workingMetrics.clear()
-        try twoStepMethod().studentStep(
+        studentMove = try twoStepMethod().studentStep(
           weak: weak, strong: strong, labeled: nil, draw: UInt64(steps), into: &workingMetrics)
         swap(&lastMetrics, &workingMetrics)
       }
@@ -70,8 +70,13 @@ extension Trainer {
     try training {
       let labeled = try labeledBatch(inputs, labels)
       try stepping(begins: false) {
+        let method = try twoStepMethod()
+        guard let move = studentMove else {
+          throw DidactError(.state, "teacher_step needs a student_step before it: it answers the student's last move")
+        }
         workingMetrics.take(lastMetrics)
-        try twoStepMethod().teacherStep(labeled, draw: UInt64(steps), into: &workingMetrics)
+        try method.teacherStep(labeled, answering: move, draw: UInt64(steps), into: &workingMetrics)
+        studentMove = nil
         completeStep()
       }
     }
@@ -98,7 +103,7 @@ extension Trainer {
   }
 
   func step(_ batch: Batch) throws {
-    try stepping(begins: true) {
+    try stepping(begins: true, rows: batch.unlabeledRows ?? []) {
       workingMetrics.clear()
       try method.step(batch, draw: UInt64(steps), into: &workingMetrics)
       try checkStatistics()
@@ -120,10 +125,9 @@ extension Trainer {
   /// Where the last step is to be validated: measures what the method trains, keeps it if it is the best, and adds the result
   /// to that step's metrics.
   func validateIfDue(_ rows: (inputs: Tensor, labels: Tensor)?) throws {
-    guard let selection, selection.isDue, let rows else { return }
+    guard let selection, selection.progress.dueStep == steps, let rows else { return }
     try afterStep {
       let score = try selection.validate(average ?? student, inputs: rows.inputs, labels: rows.labels, step: steps)
-      selection.isDue = false
       lastMetrics["validation/accuracy"] = score.accuracy
       lastMetrics["validation/loss"] = score.loss
       historyValues.replaceSubrange((historyValues.count - lastMetrics.row.count)..., with: lastMetrics.row)
@@ -145,7 +149,9 @@ extension Trainer {
   func checkLastStep() throws {
     guard steps > 0 else { return }
     try afterStep {
-      var moved = method.learners.map { ($0.role, $0.network.parameters) } + method.rowTensors
+      var moved =
+        method.learners.map { ($0.role, $0.network.parameters) }
+        + method.rowStates.compactMap { state in state.values.map { (state.name, $0) } }
       if let finetuning, finetuning.start != nil {
         moved += [finetuning.network.parameters, finetuning.network.statistics].map { ("fine-tuned network", $0) }
       }
@@ -182,18 +188,7 @@ extension Trainer {
   private func keepMetrics() {
     historyValues += lastMetrics.row
     steps += 1
-    selection?.isDue = false
-    restorePoint?.complete()
-  }
-
-  /// Forgets steps from that one on.
-  func forget(from step: Int) {
-    historyValues.removeLast(max(0, steps - step) * metricNames.count)
-    steps = step
-    method.forget(from: step)
-    selection?.forget(from: step)
-    if let finetuning, let start = finetuning.start, step <= start { finetuning.start = nil }
-    choosePredictor()
+    transaction?.commit()
   }
 
   private func twoStepMethod() throws -> any TwoStepMethod {

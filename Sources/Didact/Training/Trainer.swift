@@ -53,12 +53,16 @@ public final class Trainer: @unchecked Sendable {
   let finetuning: Finetuning?
   /// What keeps the best network of a fit, if that is wanted.
   let selection: Selection?
+  /// All three of these that there are, in the order of `stageKinds`.
+  let stages: [any Stage]
   /// What changes the images of a fit, by strength of the view.
   let augmentations: [String: AugmentationPolicy]
   /// The network that predicts, and its role.
   private let predicting: Locked<(role: String, network: Network)>
   /// Made by the first step.
-  var restorePoint: RestorePoint?
+  var transaction: Transaction?
+  /// The student's step that a teacher's step answers; nil where none waits for one.
+  var studentMove: Any?
   private let isTraining = Locked(false)
   /// The rows of steps, in the networks' element type.
   let batchMemory = TensorPool()
@@ -183,13 +187,11 @@ public final class Trainer: @unchecked Sendable {
     self.augmentations = augmentations
     finetuning = try Finetuning(student, configuration, seed: seed)
     selection = try Selection(student, configuration)
-    let average = movingAverage?.network
-    predicting = Locked(average.map { ("average", $0) } ?? ("student", student))
-    networks =
-      self.method.learners.map(\.network) + [average, selection?.network, finetuning?.network].compactMap { $0 }
-    metricNames =
-      self.method.metricNames + (finetuning == nil ? [] : Finetuning.metricNames)
-      + (selection == nil ? [] : Selection.metricNames)
+    let stages = ([movingAverage, selection, finetuning] as [(any Stage)?]).compactMap { $0 }
+    self.stages = stages
+    predicting = Locked(movingAverage.map { (MovingAverage.role, $0.network) } ?? ("student", student))
+    networks = self.method.learners.map(\.network) + stages.map(\.network)
+    metricNames = self.method.metricNames + stages.reversed().flatMap { type(of: $0).metricNames }
     lastMetrics = Metrics(columns: metricNames, terms: self.method.metricNames.count)
     workingMetrics = lastMetrics
     members = try Self.makeMembers(
@@ -215,37 +217,23 @@ public final class Trainer: @unchecked Sendable {
   var ownPredictorRole: String { predicting.withLock { $0.role } }
 
   func choosePredictor() {
-    let chosen: (role: String, network: Network)
-    if let finetuning, finetuning.start != nil {
-      chosen = ("finetuned", finetuning.network)
-    } else if let selection, selection.best != nil {
-      chosen = ("best", selection.network)
-    } else {
-      chosen = average.map { ("average", $0) } ?? ("student", student)
-    }
+    let stage = stages.last { $0.hasBegun }
+    let chosen = stage.map { (type(of: $0).role, $0.network) } ?? ("student", student)
     predicting.withLock { $0 = chosen }
   }
 
   /// - Parameter role: "student", "teacher", "corrector", "average", "best" or "finetuned".
   /// - Throws: `DidactError.unsupported` where there is no such network.
   public func network(_ role: String) throws -> Network {
-    func existing(_ network: Network?, _ hint: String) throws -> Network {
-      guard let network else { throw DidactError(.unsupported, "there is no \(role) network\(hint)") }
-      return network
+    if let kind = Self.stageKinds.first(where: { $0.role == role }) {
+      if let stage = stages.first(where: { type(of: $0) == kind && $0.hasBegun }) { return stage.network }
+      throw DidactError(.unsupported, "there is no \(role) network\(kind.remedy)")
     }
-    switch role {
-    case "average": return try existing(average, "; set \"average_decay\"")
-    case "best":
-      return try existing(
-        selection?.best == nil ? nil : selection?.network, " yet; set \"validation_fraction\", and fit")
-    case "finetuned":
-      return try existing(
-        finetuning?.start == nil ? nil : finetuning?.network, " yet; set \"finetune_steps\", and fit to the end")
-    case Self.ensembleRole:
-      return try existing(
-        nil, members.isEmpty ? "; set \"members\"" : ": it is the mean of all members, each a network")
-    default: return try learner(role).network
+    guard role != Self.ensembleRole else {
+      let remedy = members.isEmpty ? "; set \"members\"" : ": it is the mean of all members, each a network"
+      throw DidactError(.unsupported, "there is no \(role) network\(remedy)")
     }
+    return try learner(role).network
   }
 
   public func optimizer(_ role: String) throws -> Optimizer { try learner(role).optimizer }
@@ -290,41 +278,46 @@ public final class Trainer: @unchecked Sendable {
 
   /// Runs a step or its half. Where it cannot end, the state is as before it. Where it diverges, the state
   /// goes back to that before the last step whose losses were finite: the move that made them infinite is the one after.
-  func stepping<Result>(begins: Bool, _ body: () throws -> Result) throws -> Result {
+  /// - Parameter rows: those of its batch, where they are known.
+  func stepping<Result>(begins: Bool, rows: [Int] = [], _ body: () throws -> Result) throws -> Result {
     try writing {
       if begins {
         try reserveHistory()
         applySchedules()
-        let restorePoint = try restorePoint ?? RestorePoint(self)
-        self.restorePoint = restorePoint
-        restorePoint.begin(self)
+        let transaction = try transaction ?? Transaction(self)
+        self.transaction = transaction
+        try transaction.begin(position, rows: rows)
+        studentMove = nil
       } else {
-        restorePoint?.beginHalf()
+        transaction?.setSavepoint()
       }
       do {
-        return try body()
-      } catch let error as DidactError where error.code == .diverged {
-        restorePoint?.restorePrevious(self)
-        throw error
+        return try goingBack(body)
       } catch {
-        if begins { restorePoint?.restoreCurrent(self) } else { restorePoint?.restoreHalf() }
+        let code = (error as? DidactError)?.code
+        if code != .diverged { rollBack(to: begins ? .beginning : .savepoint) }
         // Other training calls use it too, but not at the same time.
-        if let error = error as? DidactError, error.code == .outOfMemory { batchMemory.clear() }
+        if code == .outOfMemory { batchMemory.clear() }
         throw error
       }
     }
   }
 
   /// Runs what follows a step of a fit. Where it shows that the step diverged, the state goes back to that before it.
-  func afterStep<Result>(_ body: () throws -> Result) throws -> Result {
-    try writing {
-      do {
-        return try body()
-      } catch let error as DidactError where error.code == .diverged {
-        restorePoint?.restorePrevious(self)
-        throw error
-      }
+  func afterStep<Result>(_ body: () throws -> Result) throws -> Result { try writing { try goingBack(body) } }
+
+  private func goingBack<Result>(_ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
+    } catch let error as DidactError where error.code == .diverged {
+      rollBack(to: .lastStep)
+      throw error
     }
+  }
+
+  private func rollBack(to target: Transaction.Target) {
+    if target != .savepoint { studentMove = nil }
+    if let position = transaction?.rollBack(to: target) { self.position = position }
   }
 
   private func releaseMemory() {
