@@ -273,6 +273,11 @@ extension SafetensorsFile {
     }
   }
 
+  /// - Throws: as writing does for what cannot be a header.
+  func checkHeader() throws {
+    _ = try Self.serializedHeader(metadata, tensors.map { ($0.name, $0.tensor.elementType, $0.tensor.shape) })
+  }
+
   /// The length and the header, as they stand in the file.
   private static func serializedHeader(
     _ metadata: [(key: String, value: String)], _ tensors: [(name: String, elementType: ElementType, shape: Shape)]

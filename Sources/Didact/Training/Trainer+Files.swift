@@ -56,7 +56,29 @@ extension Trainer {
     }
   }
 
-  func modelFile() throws -> ModelFile {
+  /// A model that could not be saved is not trained.
+  /// - Throws: `DidactError.invalidArgument` where the header of its file would be too long.
+  func checkCanBeSaved() throws {
+    // Cheap, and more than a third of the header's length.
+    let texts = everyMember.reduce(0) { sum, member in
+      let parts = member.state(withStages: member.stages).reduce(0) { sum, entry in
+        let names = entry.slots?.reduce(0) { $0 + $1.name.utf8.count + 100 } ?? 100
+        return sum + names + entry.name.utf8.count * (entry.slots?.count ?? 1)
+      }
+      let texts = member.classNames + member.featureNames + member.annotations.map(\.value)
+      return sum + parts + texts.reduce(0) { $0 + $1.utf8.count }
+    }
+    guard texts > SafetensorsFile.maximumHeaderLength / 3 else { return }
+    do {
+      try reading { try modelFile(ofWholeState: true).safetensors.checkHeader() }
+    } catch let error as DidactError {
+      throw DidactError(
+        error.code, "the model could not be saved: \(error.message). Use fewer members or layers, or shorter names")
+    }
+  }
+
+  /// - Parameter isWhole: whether stages that have not begun are in it.
+  func modelFile(ofWholeState isWhole: Bool = false) throws -> ModelFile {
     if let table, table.featureNames != featureNames {
       throw DidactError(
         .state,
@@ -64,7 +86,7 @@ extension Trainer {
           + "\(table.featureNames.prefix(20).joined(separator: ", "))")
     }
     var scalars = JSONObject()
-    let state = state(withStages: stages.filter(\.hasBegun))
+    let state = state(withStages: isWhole ? stages : stages.filter(\.hasBegun))
     for entry in state where entry.kind == .scalar { scalars[entry.name] = .number(entry.tensor[0]) }
     var learningRates = JSONObject()
     for learner in method.learners { learningRates[learner.role] = .number(learner.optimizer.learningRate) }
@@ -87,7 +109,7 @@ extension Trainer {
       file.tensors.append(("input.scale", scaling.scale))
     }
     file.tensors.append(("history", try historyTable()))
-    file.add(members: try members.map { member in try member.reading { try member.modelFile() } })
+    file.add(members: try members.map { member in try member.reading { try member.modelFile(ofWholeState: isWhole) } })
     return file
   }
 

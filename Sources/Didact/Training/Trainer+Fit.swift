@@ -60,6 +60,7 @@ extension Trainer {
     // Which rows have a label, their labels by class, and the order of rows in two epochs, for each member, while arrays grow.
     try Buffer.checkRoom(byteCount: 100 * (features.rows + (unlabeled?.rows ?? 0)) * everyMember.count)
     return try Trainer.training(everyMember[...]) {
+      try checkCanBeSaved()
       let unscaled = everyMember.filter { $0.scaling == nil }
       // What a fit without a step learned of its rows is not for the next one, which may have others.
       defer {

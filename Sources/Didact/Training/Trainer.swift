@@ -280,7 +280,8 @@ public final class Trainer: @unchecked Sendable {
   /// goes back to that before the last step whose losses were finite: the move that made them infinite is the one after.
   /// - Parameter rows: those of its batch, where they are known.
   func stepping<Result>(begins: Bool, rows: [Int] = [], _ body: () throws -> Result) throws -> Result {
-    try writing {
+    if begins, transaction == nil { try checkCanBeSaved() }
+    return try writing {
       if begins {
         try reserveHistory()
         applySchedules()

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import didact
+import numpy as np
 import pytest
 from support import HERE, HOSTILE_CASES, tried
 
@@ -71,6 +72,22 @@ def test_networks_have_a_limit_of_layers():
     for too_many in (sequential(10_001), {**didact.mlp(2, [2] * 5_000, 2)}, {**didact.mlp(2, [2] * 1_000_000, 2)}):
         with pytest.raises(ValueError, match="layers; at most 10000 are supported"):
             didact.Network(too_many)
+
+
+def test_a_model_that_could_not_be_saved_is_not_trained():
+    layers = [{"type": "dense", "outputs": 2}] * 4000
+    x, y = np.zeros((4, 2)), np.array([0, 1, -1, -1])
+    trainer = didact.Trainer("supervised", {"type": "sequential", "inputs": 2, "layers": layers}, members=[{}] * 15)
+    with pytest.raises(ValueError, match="the model could not be saved: the header would have .* fewer members or layers"):
+        trainer.fit(x, y, steps=1)
+    assert trainer.steps == 0
+    trainer = didact.Trainer("supervised", didact.mlp(2, [2], 2))
+    trainer.class_names = ["a" * (1 << 24), "b"]
+    with pytest.raises(ValueError, match="the model could not be saved"):
+        trainer.step(x[:2], y[:2])
+    trainer.class_names = ["a", "b"]
+    trainer.step(x[:2], y[:2])
+    assert didact.Trainer.from_bytes(trainer.to_bytes()).steps == 1
 
 
 def test_resizing_to_too_much_is_refused():
