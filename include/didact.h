@@ -12,8 +12,9 @@
  * strides. A view is the library's own memory, valid while a handle keeps its object alive. Strings that are
  * copied out take a buffer, its capacity and the length that all of the text needs.
  *
- * Data. Arrays come from the caller. Images may come from files: didact_dataset_open reads them, and
- * didact_dataset_array gives views of them, by name, for didact_trainer_fit and others.
+ * Data. Arrays come from the caller, one by one or as a didact_dataset of named arrays, for
+ * didact_trainer_fit_dataset and didact_trainer_step_dataset. Images may come from files: didact_dataset_open
+ * reads them into such data, and didact_dataset_array gives views of them, by name.
  *
  * Threads. A second training call on a busy trainer returns DIDACT_EBUSY. Predictions may run from any number
  * of threads, also while training runs and within a progress callback. One pass or optimiser serves one thread
@@ -42,7 +43,7 @@
 
 #include <stdint.h>
 
-#define DIDACT_VERSION "0.1.0"
+#define DIDACT_VERSION "0.2.0"
 
 #ifdef __cplusplus
 extern "C" {
@@ -99,7 +100,7 @@ enum didact_element_type {
 /** Numbers that do not change while the library runs. */
 enum didact_constant {
   /** The version of the binary interface that the header describes; compare with `didact_abi_version()`. */
-  DIDACT_ABI_VERSION = 1
+  DIDACT_ABI_VERSION = 2
 };
 
 /**
@@ -148,6 +149,8 @@ typedef struct didact_array {
  * Where a fit stands, after one of its steps.
  */
 typedef struct didact_progress {
+  /** The bytes of this struct in the library: later versions may have further members behind these. */
+  int64_t size;
   /** Steps completed over the trainer's life. */
   int64_t step;
   /** Steps there will be when this fit ends. */
@@ -158,8 +161,8 @@ typedef struct didact_progress {
   double student_loss;
   /** The supervised loss of this step. */
   double supervised_loss;
-  /** The consistency loss of this step. */
-  double uda_loss;
+  /** The loss on unlabelled rows of this step, whatever the method calls it. */
+  double unlabeled_loss;
   /** How much the student's labelled loss fell by this step. */
   double feedback;
 } didact_progress;
@@ -362,6 +365,25 @@ didact_status didact_network_forward(const didact_array *logits, didact_network 
  * @param x [rows, inputs], any element type.
  */
 didact_status didact_network_predict(const didact_array *probabilities, didact_network *network, const didact_array *x);
+
+/**
+ * What a layer gives, with running statistics and no dropout: features of rows, or whatever the network computes on its way.
+ *
+ * @param out takes [rows, length of the layer's output], of images [rows, height · width · channels]; float32 or float64.
+ * @param network the network.
+ * @param x [rows, inputs], any element type.
+ * @param name of a layer, such as "dense0" or "relu1"; "features" for what the last layer reads, "logits" for the last one.
+ */
+didact_status didact_network_output(const didact_array *out, didact_network *network, const didact_array *x, const char *name);
+
+/**
+ * The length of what a layer gives for a row.
+ *
+ * @param length takes the length.
+ * @param network the network.
+ * @param name of a layer, "features" or "logits".
+ */
+didact_status didact_network_output_length(int64_t *length, didact_network *network, const char *name);
 
 /**
  * Records a forward at a snapshot of the parameters, for its backward and tangent.
@@ -860,6 +882,24 @@ didact_status didact_dataset_two_moons(const didact_array *x, const didact_array
 didact_status didact_dataset_split(const didact_array *parts, const didact_array *y, int64_t labels, double test_fraction, uint64_t seed);
 
 /**
+ * Makes data without arrays, to which `didact_dataset_set_array` adds.
+ *
+ * @param out takes the handle; free it with `didact_dataset_free`.
+ */
+didact_status didact_dataset_create(didact_dataset **out);
+
+/**
+ * Gives the data an array, in place of one of that name. The array is not copied: its elements must stay where they are until
+ * the data are freed, or the array is set again. Its shape and strides may go.
+ *
+ * @param dataset the data.
+ * @param name for a fit "X" (rows [N, inputs], or images), "y" (a class for each row [N], int64 or uint8, -1 for none), "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "X_validation", "y_validation", "X_test" or "y_test"; for a step "x", "y", "u", "u_strong", "x_trusted", "y_trusted", or "view.0", "view.1" and so on.
+ * @param array the array.
+ * @return `DIDACT_OK`, or `DIDACT_EINVALID` for another name.
+ */
+didact_status didact_dataset_set_array(didact_dataset *dataset, const char *name, const didact_array *array);
+
+/**
  * Reads image data: CIFAR-10 and CIFAR-100 in their binary version (the `.tar.gz` archive as published, or the folder in
  * it), SVHN's cropped digits (a folder with `train_32x32.mat`, or one such file), or a folder of PNG and JPEG files with a
  * sub-folder a class (docs/images.md).
@@ -871,16 +911,16 @@ didact_status didact_dataset_split(const didact_array *parts, const didact_array
 didact_status didact_dataset_open(didact_dataset **out, const char *path, const char *json);
 
 /**
- * A view of one array of image data, valid while the handle is alive.
+ * A view of one array, valid while the handle is alive and the array is not set again.
  *
- * @param view takes the view: images [N, height, width, channels], uint8, or labels [N], int64, -1 for none.
+ * @param view takes the view: of image data that were read, images [N, height, width, channels], uint8, and labels [N], int64, -1 for none; else the caller's own array.
  * @param dataset the data.
- * @param name "X", "y", "X_unlabeled", "X_test" or "y_test"; `DIDACT_EINVALID` for one that is not there.
+ * @param name "X", "y", "X_unlabeled", "X_test" and so on; `DIDACT_EINVALID` for one that is not there.
  */
 didact_status didact_dataset_array(didact_array *view, didact_dataset *dataset, const char *name);
 
 /**
- * What there is beside the arrays, as a JSON object: `arrays`, their names; `class_names`; `files`, of each row of "X" where
+ * What there is, as a JSON object: `arrays`, the names of the arrays; of image data that were read also `class_names`; `files`, of each row of "X" where
  * the data are a folder of images; and `skipped`, the files that were left out, with the reason.
  *
  * @param out takes as much of the text as fits, ended by a zero byte; may be null.
@@ -896,6 +936,27 @@ didact_status didact_dataset_description(char *out, int64_t capacity, int64_t *l
  * @param dataset the data.
  */
 void didact_dataset_free(didact_dataset *dataset);
+
+/**
+ * Trains on the data's arrays "X", "y", "X_unlabeled": see `didact_trainer_fit`. Methods that learn without labels need no "y".
+ *
+ * @param trainer the trainer.
+ * @param dataset the data; "X_test" and "y_test" are not looked at. `DIDACT_EUNSUPPORTED` for an array that the method has no use for.
+ * @param json an object with `steps`, how many to make now; null for what is left of the configured steps.
+ * @param callback called after every step; null for none.
+ * @param payload handed to the callback.
+ * @return `DIDACT_OK`, or `DIDACT_ECANCELLED` where the callback stopped it.
+ */
+didact_status didact_trainer_fit_dataset(didact_trainer *trainer, didact_dataset *dataset, const char *json, didact_progress_callback callback, void *payload);
+
+/**
+ * One step on the data's arrays: "x" and "y", the labelled rows, and the unlabelled ones, as "u" and "u_strong" or as
+ * "view.0", "view.1" and so on, row by row the same examples: see `didact_trainer_step`.
+ *
+ * @param trainer the trainer.
+ * @param dataset the data. `DIDACT_EUNSUPPORTED` for an array that the method has no use for.
+ */
+didact_status didact_trainer_step_dataset(didact_trainer *trainer, didact_dataset *dataset);
 
 #ifdef __cplusplus
 }

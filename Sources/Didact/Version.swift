@@ -1,4 +1,4 @@
 /// The version of the library. Generated from VERSION by scripts/generate.
-public let didactVersion = "0.1.0"
+public let didactVersion = "0.2.0"
 /// The same, at an address that needs no lock.
-package let didactVersionText: StaticString = "0.1.0"
+package let didactVersionText: StaticString = "0.2.0"

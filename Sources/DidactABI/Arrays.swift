@@ -61,7 +61,12 @@ func importOptional(_ array: UnsafePointer<didact_array>?, _ name: String) throw
 
 /// Whole numbers, one for each row.
 func importLabels(_ array: UnsafePointer<didact_array>?, _ name: String) throws -> [Int] {
-  let tensor = try importArray(array, name)
+  try wholeNumbers(borrow(array, name), name)
+}
+
+func wholeNumbers(_ array: BorrowedArray, _ name: String) throws -> [Int] {
+  let tensor = try Tensor(array.shape, array.elementType)
+  array.copyElements(to: tensor)
   guard tensor.shape.rank == 1 else {
     throw DidactError(.shape, "\(name) has shape \(tensor.shape); expected one dimension")
   }

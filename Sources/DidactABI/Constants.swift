@@ -77,5 +77,5 @@ public enum didact_element_type: Int32 {
 /// Numbers that do not change while the library runs.
 public enum didact_constant: Int32 {
   /// The version of the binary interface that the header describes; compare with `didact_abi_version()`.
-  case DIDACT_ABI_VERSION = 1
+  case DIDACT_ABI_VERSION = 2
 }

@@ -2,6 +2,7 @@
 // MARK: Data sets
 import CDidact
 import Didact
+import Synchronization
 
 /// The digits, kept for as long as the process lives.
 private let digits: Result<(features: Tensor, labels: Tensor), any Error> = Result {
@@ -68,30 +69,127 @@ public func didact_dataset_split(
   }
 }
 
-/// What a handle of image data keeps alive.
-private final class ImageData: Sendable {
-  let description: JSON
-  /// Images as [N, height, width, channels].
-  let arrays: [(name: String, tensor: Tensor)]
+/// What a handle of data keeps: arrays by name, each the caller's or the library's own.
+private final class NamedArrays: Sendable {
+  /// What is beside the arrays.
+  let description: JSONObject
+  private let list = Mutex<[NamedArray]>([])
 
-  init(_ dataset: Dataset) throws {
+  init(description: JSONObject = [:]) { self.description = description }
+
+  convenience init(_ dataset: Dataset) throws {
     // Images of one pixel are rows to the engine; whoever reads images gets images.
     let extent = dataset.imageExtent ?? Extent(1, 1, dataset.columns)
     func images(_ rows: Tensor) throws -> Tensor {
       let shape = try Shape(checking: [rows.rows, extent.height, extent.width, extent.channels])
       return Tensor(shape, rows.elementType, buffer: rows.buffer, offset: rows.offset)
     }
-    var arrays = [("X", try images(dataset.features)), ("y", try Tensor(dataset.labels))]
-    if let unlabeled = dataset.unlabeled { arrays.append(("X_unlabeled", try images(unlabeled))) }
-    if let features = dataset.testFeatures { arrays.append(("X_test", try images(features))) }
-    if let labels = dataset.testLabels { arrays.append(("y_test", try Tensor(labels))) }
-    self.arrays = arrays
-    description = .object([
-      "arrays": .array(arrays.map { .string($0.0) }),
+    self.init(description: [
       "class_names": .array(dataset.classNames.map { .string($0) }),
       "files": .array(dataset.imageFiles.map { .string($0) }),
       "skipped": .object(JSONObject(dataset.skippedFiles.map { ($0.path, .string($0.reason)) })),
     ])
+    set(NamedArray("X", try images(dataset.features)))
+    set(NamedArray("y", try Tensor(dataset.labels)))
+    if let unlabeled = dataset.unlabeled { set(NamedArray("X_unlabeled", try images(unlabeled))) }
+    if let features = dataset.testFeatures { set(NamedArray("X_test", try images(features))) }
+    if let labels = dataset.testLabels { set(NamedArray("y_test", try Tensor(labels))) }
+  }
+
+  var arrays: [NamedArray] { list.withLock { $0 } }
+
+  /// In place of the one of that name, if there is one.
+  func set(_ array: NamedArray) {
+    list.withLock { list in
+      if let index = list.firstIndex(where: { $0.name == array.name }) {
+        list[index] = array
+      } else {
+        list.append(array)
+      }
+    }
+  }
+}
+
+/// An array with a name. Its shape and strides are where C can read them for as long as it lives.
+private final class NamedArray: @unchecked Sendable {
+  let name: String
+  let array: BorrowedArray
+  /// Keeps the elements alive where they are the library's own.
+  private let owner: Tensor?
+  private let lengths: UnsafeMutablePointer<Int64>
+
+  /// - Parameter array: the caller's, for as long as this lives.
+  init(_ name: String, _ array: BorrowedArray, owner: Tensor? = nil) {
+    self.name = name
+    self.array = array
+    self.owner = owner
+    lengths = .allocate(capacity: 2 * Shape.maximumRank)
+    let strides = array.strides
+    for (dimension, stride) in [strides.0, strides.1, strides.2, strides.3].enumerated() {
+      lengths[dimension] = Int64(array.shape[dimension])
+      lengths[Shape.maximumRank + dimension] = Int64(stride)
+    }
+  }
+
+  convenience init(_ name: String, _ tensor: Tensor) { self.init(name, BorrowedArray(tensor), owner: tensor) }
+
+  deinit { lengths.deallocate() }
+
+  var view: didact_array {
+    didact_array(
+      data: array.address, dtype: array.elementType.rawValue, ndim: Int32(array.shape.rank), shape: lengths,
+      strides: array.isContiguous ? nil : lengths + Shape.maximumRank)
+  }
+}
+
+/// The names of arrays that a fit, and a step, can have.
+private let fitNames = [
+  "X", "y", "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "X_validation", "y_validation", "X_test",
+  "y_test",
+]
+private let stepNames = ["x", "y", "u", "u_strong", "x_trusted", "y_trusted"]
+private let viewPrefix = "view."
+
+/// The number of a view, such as 2 for "view.2".
+private func viewNumber(_ name: String) -> Int? {
+  guard name.hasPrefix(viewPrefix), let number = Int(name.dropFirst(viewPrefix.utf8.count)), number >= 0,
+    name == viewPrefix + String(number)
+  else { return nil }
+  return number
+}
+
+/// Makes data without arrays, to which `didact_dataset_set_array` adds.
+///
+/// - Parameter out: takes the handle; free it with `didact_dataset_free`.
+@_cdecl("didact_dataset_create")
+public func didact_dataset_create(_ out: UnsafeMutablePointer<didact_dataset?>?) -> didact_status {
+  call {
+    let out = try required(out, "out")
+    out.pointee = try makeHandle(NamedArrays(), .dataset)
+  }
+}
+
+/// Gives the data an array, in place of one of that name. The array is not copied: its elements must stay where they are until
+/// the data are freed, or the array is set again. Its shape and strides may go.
+///
+/// - Parameters:
+///   - dataset: the data.
+///   - name: for a fit "X" (rows [N, inputs], or images), "y" (a class for each row [N], int64 or uint8, -1 for none),
+///     "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "X_validation", "y_validation", "X_test" or "y_test"; for a
+///     step "x", "y", "u", "u_strong", "x_trusted", "y_trusted", or "view.0", "view.1" and so on.
+///   - array: the array.
+/// - Returns: `DIDACT_OK`, or `DIDACT_EINVALID` for another name.
+@_cdecl("didact_dataset_set_array")
+public func didact_dataset_set_array(
+  _ dataset: didact_dataset?, _ name: UnsafePointer<CChar>?, _ array: UnsafePointer<didact_array>?
+) -> didact_status {
+  call {
+    let data: NamedArrays = try resolve(dataset, .dataset), name = try text(name, "name")
+    guard fitNames.contains(name) || stepNames.contains(name) || viewNumber(name) != nil else {
+      let known = fitNames + stepNames + [viewPrefix + "0"]
+      throw DidactError(.invalidArgument, "no array can be called \"\(name)\".\(suggestion(for: name, among: known))")
+    }
+    data.set(NamedArray(name, try borrow(array, name)))
   }
 }
 
@@ -112,31 +210,34 @@ public func didact_dataset_open(
     let out = try required(out, "out")
     let options = try json == nil ? .object([:]) : DidactABI.json(json)
     let dataset = try Dataset(images: text(path, "path"), json: options)
-    out.pointee = try makeHandle(ImageData(dataset), .dataset)
+    out.pointee = try makeHandle(NamedArrays(dataset), .dataset)
   }
 }
 
-/// A view of one array of image data, valid while the handle is alive.
+/// A view of one array, valid while the handle is alive and the array is not set again.
 ///
 /// - Parameters:
-///   - view: takes the view: images [N, height, width, channels], uint8, or labels [N], int64, -1 for none.
+///   - view: takes the view: of image data that were read, images [N, height, width, channels], uint8, and labels [N], int64,
+///     -1 for none; else the caller's own array.
 ///   - dataset: the data.
-///   - name: "X", "y", "X_unlabeled", "X_test" or "y_test"; `DIDACT_EINVALID` for one that is not there.
+///   - name: "X", "y", "X_unlabeled", "X_test" and so on; `DIDACT_EINVALID` for one that is not there.
 @_cdecl("didact_dataset_array")
 public func didact_dataset_array(
   _ view: UnsafeMutablePointer<didact_array>?, _ dataset: didact_dataset?, _ name: UnsafePointer<CChar>?
 ) -> didact_status {
   call {
-    let data: ImageData = try resolve(dataset, .dataset), name = try text(name, "name")
-    guard let array = data.arrays.first(where: { $0.name == name }) else {
+    let view = try required(view, "view")
+    let data: NamedArrays = try resolve(dataset, .dataset), name = try text(name, "name"), arrays = data.arrays
+    guard let array = arrays.first(where: { $0.name == name }) else {
+      let known = arrays.map(\.name).joined(separator: ", ")
       throw DidactError(
-        .invalidArgument, "no array \"\(name)\"; there are \(data.arrays.map(\.name).joined(separator: ", "))")
+        .invalidArgument, "no array \"\(name)\"; there \(arrays.isEmpty ? "is none" : "are \(known)")")
     }
-    try exportView(array.tensor, to: view)
+    view.pointee = array.view
   }
 }
 
-/// What there is beside the arrays, as a JSON object: `arrays`, their names; `class_names`; `files`, of each row of "X" where
+/// What there is, as a JSON object: `arrays`, the names of the arrays; of image data that were read also `class_names`; `files`, of each row of "X" where
 /// the data are a folder of images; and `skipped`, the files that were left out, with the reason.
 ///
 /// - Parameters:
@@ -150,8 +251,10 @@ public func didact_dataset_description(
   _ dataset: didact_dataset?
 ) -> didact_status {
   call {
-    let data: ImageData = try resolve(dataset, .dataset)
-    try copyOut(data.description.serialized(), out, capacity, length)
+    let data: NamedArrays = try resolve(dataset, .dataset)
+    var description = data.description
+    description["arrays"] = .array(data.arrays.map { .string($0.name) })
+    try copyOut(JSON.object(description).serialized(), out, capacity, length)
   }
 }
 
@@ -160,3 +263,82 @@ public func didact_dataset_description(
 /// - Parameter dataset: the data.
 @_cdecl("didact_dataset_free")
 public func didact_dataset_free(_ dataset: didact_dataset?) { freeHandle(dataset, .dataset) }
+
+/// Trains on the data's arrays "X", "y", "X_unlabeled": see `didact_trainer_fit`. Methods that learn without labels need no "y".
+///
+/// - Parameters:
+///   - trainer: the trainer.
+///   - dataset: the data; "X_test" and "y_test" are not looked at. `DIDACT_EUNSUPPORTED` for an array that the method has no
+///     use for.
+///   - json: an object with `steps`, how many to make now; null for what is left of the configured steps.
+///   - callback: called after every step; null for none.
+///   - payload: handed to the callback.
+/// - Returns: `DIDACT_OK`, or `DIDACT_ECANCELLED` where the callback stopped it.
+@_cdecl("didact_trainer_fit_dataset")
+public func didact_trainer_fit_dataset(
+  _ trainer: didact_trainer?, _ dataset: didact_dataset?, _ json: UnsafePointer<CChar>?,
+  _ callback: didact_progress_callback?, _ payload: UnsafeMutableRawPointer?
+) -> didact_status {
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer), data: NamedArrays = try resolve(dataset, .dataset)
+    let steps = try json == nil ? nil : Trainer.fitSteps(DidactABI.json(json))
+    let arrays = data.arrays
+    try withExtendedLifetime(arrays) {
+      let named = try arrays.byName(of: ["X", "y", "X_unlabeled"], ignoring: ["X_test", "y_test"], call: "a fit")
+      guard let x = named["X"] else { throw DidactError(.invalidArgument, "a fit needs the array \"X\"") }
+      guard named["y"] != nil || !trainer.learnsFromLabels else {
+        throw DidactError(.invalidArgument, "method \"\(trainer.methodName)\" needs the array \"y\"")
+      }
+      let labels = try named["y"].map { try wholeNumbers($0, "y") }
+      try fit(
+        trainer, x, labels ?? trainer.noLabels(rows: x.rows), unlabeled: named["X_unlabeled"], steps: steps, callback,
+        payload)
+    }
+  }
+}
+
+/// One step on the data's arrays: "x" and "y", the labelled rows, and the unlabelled ones, as "u" and "u_strong" or as
+/// "view.0", "view.1" and so on, row by row the same examples: see `didact_trainer_step`.
+///
+/// - Parameters:
+///   - trainer: the trainer.
+///   - dataset: the data. `DIDACT_EUNSUPPORTED` for an array that the method has no use for.
+@_cdecl("didact_trainer_step_dataset")
+public func didact_trainer_step_dataset(_ trainer: didact_trainer?, _ dataset: didact_dataset?) -> didact_status {
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer), data: NamedArrays = try resolve(dataset, .dataset)
+    let arrays = data.arrays
+    try withExtendedLifetime(arrays) {
+      let numbered = arrays.compactMap { array in viewNumber(array.name).map { (number: $0, array: array) } }
+      let views = numbered.sorted { $0.number < $1.number }
+      let names = ["x", "y", "u", "u_strong"] + views.map(\.array.name)
+      let named = try arrays.byName(of: names, ignoring: [], call: "a step")
+      guard views.map(\.number) == Array(views.indices), views.isEmpty || named["u"] == nil && named["u_strong"] == nil
+      else {
+        throw DidactError(
+          .invalidArgument, "views are \"u\" and \"u_strong\", or \"view.0\", \"view.1\" and so on without a gap")
+      }
+      guard named["u_strong"] == nil || named["u"] != nil else {
+        throw DidactError(.invalidArgument, "a strong view needs the unlabelled rows \"u\" that it is a view of")
+      }
+      guard (named["x"] == nil) == (named["y"] == nil) else {
+        throw DidactError(.invalidArgument, "labelled rows are \"x\" and \"y\", both or none")
+      }
+      let labeled = named["x"].flatMap { x in named["y"].map { (inputs: x, labels: $0) } }
+      let unlabeled = ["u", "u_strong"].compactMap { name in named[name].map { (name, $0) } }
+      try trainer.step(labeled, views: unlabeled + views.map { ($0.array.name, $0.array.array) })
+    }
+  }
+}
+
+extension [NamedArray] {
+  /// - Throws: `DidactError.unsupported` for one that is neither in `names` nor ignored.
+  fileprivate func byName(of names: [String], ignoring: [String], call: String) throws -> [String: BorrowedArray] {
+    if let other = first(where: { !names.contains($0.name) && !ignoring.contains($0.name) }) {
+      throw DidactError(
+        .unsupported,
+        "\(call) by this method has no use for \"\(other.name)\"; it takes \(names.joined(separator: ", "))")
+    }
+    return Dictionary(uniqueKeysWithValues: map { ($0.name, $0.array) })
+  }
+}

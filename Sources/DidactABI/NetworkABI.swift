@@ -263,6 +263,41 @@ public func didact_network_predict(
   }
 }
 
+/// What a layer gives, with running statistics and no dropout: features of rows, or whatever the network computes on its way.
+///
+/// - Parameters:
+///   - out: takes [rows, length of the layer's output], of images [rows, height · width · channels]; float32 or float64.
+///   - network: the network.
+///   - x: [rows, inputs], any element type.
+///   - name: of a layer, such as "dense0" or "relu1"; "features" for what the last layer reads, "logits" for the last one.
+@_cdecl("didact_network_output")
+public func didact_network_output(
+  _ out: UnsafePointer<didact_array>?, _ network: didact_network?, _ x: UnsafePointer<didact_array>?,
+  _ name: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let network: Network = try resolve(network, .network)
+    let out = try borrow(out, "out"), x = try borrow(x, "x"), name = try text(name, "name")
+    try network.lock.reading { try network.output(out, x, named: name) }
+  }
+}
+
+/// The length of what a layer gives for a row.
+///
+/// - Parameters:
+///   - length: takes the length.
+///   - network: the network.
+///   - name: of a layer, "features" or "logits".
+@_cdecl("didact_network_output_length")
+public func didact_network_output_length(
+  _ length: UnsafeMutablePointer<Int64>?, _ network: didact_network?, _ name: UnsafePointer<CChar>?
+) -> didact_status {
+  call {
+    let length = try required(length, "length"), network: Network = try resolve(network, .network)
+    length.pointee = Int64(try network.outputLength(text(name, "name")))
+  }
+}
+
 /// Records a forward at a snapshot of the parameters, for its backward and tangent.
 ///
 /// - Parameters:

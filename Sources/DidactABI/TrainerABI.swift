@@ -282,27 +282,38 @@ public func didact_trainer_fit(
 ) -> didact_status {
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
-    let outcome = try trainer.fit(
-      borrow(x, "x"), importLabels(y, "y"), unlabeled: borrowOptional(unlabeled, "unlabeled"),
-      steps: steps < 0 ? nil : Int(steps)
-    ) { progress in
-      guard let callback else { return true }
-      var report = didact_progress(progress)
-      return callback(&report, payload) == 0
-    }
-    guard outcome == .completed else {
-      throw DidactError(.cancelled, "the progress callback stopped the fit after step \(trainer.steps)")
-    }
+    let labels = try importLabels(y, "y")
+    try fit(
+      trainer, borrow(x, "x"), labels, unlabeled: borrowOptional(unlabeled, "unlabeled"),
+      steps: steps < 0 ? nil : Int(steps), callback, payload)
+  }
+}
+
+/// - Throws: `DidactError.cancelled` where the callback stopped it.
+func fit(
+  _ trainer: Trainer, _ x: BorrowedArray, _ labels: [Int], unlabeled: BorrowedArray?, steps: Int?,
+  _ callback: didact_progress_callback?, _ payload: UnsafeMutableRawPointer?
+) throws {
+  let outcome = try trainer.fit(x, labels, unlabeled: unlabeled, steps: steps) { progress in
+    guard let callback else { return true }
+    var report = didact_progress(progress)
+    return callback(&report, payload) == 0
+  }
+  guard outcome == .completed else {
+    throw DidactError(.cancelled, "the progress callback stopped the fit after step \(trainer.steps)")
   }
 }
 
 extension didact_progress {
   init(_ progress: Trainer.Progress) {
-    let metrics = progress.metrics
+    let metrics = progress.metrics,
+      own = ["student", "supervised", "feedback", "teacher", "finetune"].map { "loss/\($0)" }
+    let unlabeled = metrics.names.first { $0.hasPrefix("loss/") && !own.contains($0) }
     self.init(
-      step: Int64(progress.step), steps: Int64(progress.steps), seconds: progress.seconds,
-      student_loss: metrics["loss/student"] ?? 0, supervised_loss: metrics["loss/supervised"] ?? 0,
-      uda_loss: metrics["loss/uda"] ?? 0, feedback: metrics["feedback"] ?? 0)
+      size: Int64(MemoryLayout<didact_progress>.size), step: Int64(progress.step), steps: Int64(progress.steps),
+      seconds: progress.seconds, student_loss: metrics["loss/student"] ?? 0,
+      supervised_loss: metrics["loss/supervised"] ?? 0, unlabeled_loss: unlabeled.flatMap { metrics[$0] } ?? 0,
+      feedback: metrics["feedback"] ?? 0)
   }
 }
 

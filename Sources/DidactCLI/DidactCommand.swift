@@ -39,11 +39,22 @@ struct DidactCommand: ParsableCommand {
     // A file that may not become longer is an error with a reason; the signal would end the process without a word.
     signal(SIGXFSZ, SIG_IGN)
     do {
+      try checkArgumentsAreText()
       try checkSubcommand()
       var command = try parseAsRoot()
       try command.run()
     } catch {
       exit(withError: ExitCode(report(error)))
+    }
+  }
+
+  /// Where a name of a file is no UTF-8, a repaired one would be that of another file.
+  private static func checkArgumentsAreText() throws {
+    for index in 0..<Int(CommandLine.argc) {
+      guard let argument = CommandLine.unsafeArgv[index], String(validatingCString: argument) == nil else { continue }
+      throw DidactError(
+        .invalidArgument,
+        "argument \(index), \"\(String(cString: argument))\", is not UTF-8; rename the file that it names")
     }
   }
 

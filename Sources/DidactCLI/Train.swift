@@ -313,12 +313,21 @@ struct Train: ParsableCommand {
   // MARK: - Training
 
   private func train(_ trainer: Trainer, _ dataset: Dataset, _ source: DataSource) throws {
-    if !json { try writeOutput(heading(trainer, dataset, source)) }
     let firstStep = trainer.steps
     var last = trainer.plannedSteps
     let progress = ProgressReport(firstStep: firstStep, isJSON: json)
-    // Why the reports of steps could not be written any more.
+    // Why reports could not be written any more.
     var lost: DidactError?
+    func report(_ write: () throws -> Void) throws {
+      do {
+        if lost == nil { try write() }
+      } catch let error as DidactError {
+        // Training goes on for the model alone.
+        guard model != nil else { throw error }
+        lost = error
+      }
+    }
+    if !json { try report { try writeOutput(heading(trainer, dataset, source)) } }
     Interruption.watch()
     var seconds = 0.0, lastCheckpoint = 0.0
     // What goes into a pipe stays there.
@@ -329,18 +338,12 @@ struct Train: ParsableCommand {
         dataset.features, dataset.labels, unlabeled: dataset.unlabeled,
         // A new trainer's steps are in its configuration.
         steps: resume == nil ? nil : steps.map { $0 - trainer.steps }
-      ) { report in
-        last = report.steps
-        seconds = report.seconds
-        do {
-          if lost == nil { try progress.show(report) }
-        } catch let error as DidactError {
-          // Training goes on for the model alone.
-          guard model != nil else { throw error }
-          lost = error
-        }
-        if let checkpoint, report.seconds - lastCheckpoint >= checkpointSeconds {
-          lastCheckpoint = report.seconds
+      ) { now in
+        last = now.steps
+        seconds = now.seconds
+        try report { try progress.show(now) }
+        if let checkpoint, now.seconds - lastCheckpoint >= checkpointSeconds {
+          lastCheckpoint = now.seconds
           do {
             try trainer.save(to: checkpoint)
           } catch let error as DidactError {
@@ -366,15 +369,15 @@ struct Train: ParsableCommand {
       throw DidactError(lost.code, "\(lost.message). Wrote \(model), as after step \(trainer.steps)")
     }
     for warning in trainer.warnings { warn(warning.message, in: source.name) }
-    var report: AccuracyReport?
+    var accuracy: AccuracyReport?
     if !isInterrupted, let features = dataset.testFeatures, let labels = dataset.testLabels {
-      report = try AccuracyReport(on: "test rows", trainer, features, labels)
+      accuracy = try AccuracyReport(on: "test rows", trainer, features, labels)
     }
     if json {
-      try writeOutput(result(trainer, report, seconds: seconds, isInterrupted: isInterrupted).serialized() + "\n")
+      try writeOutput(result(trainer, accuracy, seconds: seconds, isInterrupted: isInterrupted).serialized() + "\n")
     } else if !isInterrupted {
       try writeOutput(formatted("trained to step %ld in %.2f s\n", trainer.steps, seconds))
-      if let report { try writeOutput(report.text()) }
+      if let accuracy { try writeOutput(accuracy.text()) }
       if let model { try writeOutput("wrote \(model)\n") }
     }
     if isInterrupted {

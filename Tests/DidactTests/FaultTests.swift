@@ -60,7 +60,8 @@ import Testing
       try failEach(point, fresh, fit) { trainer in
         if !hasStages {
           let undisturbed = try fresh()
-          try undisturbed.fit(features, labels, steps: trainer.steps)
+          // A fit that makes no step leaves nothing of its rows.
+          if trainer.steps > 0 { try undisturbed.fit(features, labels, steps: trainer.steps) }
           #expect(Trainer.differences(trainer, undisturbed) == [])
         }
         try trainer.fit(features, labels)

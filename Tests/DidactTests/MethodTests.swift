@@ -579,8 +579,8 @@ import Testing
     func step() throws -> Metrics {
       try trainer.step(
         Batch(
-          labeled: LabeledBatch(inputs: problem.x, labels: try Tensor(problem.labels)), weak: problem.u,
-          strong: problem.strong, unlabeledRows: rows))
+          labeled: LabeledBatch(inputs: problem.x, labels: try Tensor(problem.labels)),
+          views: [problem.u, problem.strong], unlabeledRows: rows))
       return trainer.lastMetrics
     }
     _ = try step()

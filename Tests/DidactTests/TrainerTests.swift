@@ -916,13 +916,83 @@ enum Training {
       }
       return trainer
     }
-    let trainer = try trained(steps: 3)
+    let trainer = try trained(steps: 5)
+    // A second time there may be no older state to go back to, but the one that stays is whole.
+    for scale in [1, 5e107] {
+      for tensor in [large.inputs, large.weak, large.strong] { tensor.scale(by: scale) }
+      let error = Training.error {
+        try trainer.step(large.inputs, Training.labels, unlabeled: large.weak, strong: large.strong)
+      }
+      #expect(error.code == .diverged, "\(error)")
+      #expect(trainer.steps >= 3)
+      #expect(try Trainer.differences(trainer, trained(steps: trainer.steps)) == [])
+    }
+  }
+
+  /// The halves of a step see what a whole step sees.
+  @Test func halvesWithInfiniteStatisticsAreTakenBack() throws {
+    let batches = try Training.Batches(0), large = try Training.Batches(9)
+    for tensor in [large.inputs, large.weak] { tensor.scale(by: 1e200) }
+    func trained(steps: Int) throws -> Trainer {
+      let trainer = try Trainer(configuration: Training.configuration(["dtype": "float64"]))
+      for _ in 0..<steps { try trainer.step(batches.inputs, Training.labels, unlabeled: batches.weak) }
+      return trainer
+    }
+    let trainer = try trained(steps: 4)
     let error = Training.error {
-      try trainer.step(large.inputs, Training.labels, unlabeled: large.weak, strong: large.strong)
+      try trainer.studentStep(large.weak)
+      try trainer.teacherStep(large.inputs, Training.labels)
     }
     #expect(error.code == .diverged && error.message.contains("running statistics"), "\(error)")
-    let reference = try trained(steps: trainer.steps)
-    #expect(trainer.steps >= 2 && Trainer.differences(trainer, reference) == [])
+    #expect(try Trainer.differences(trainer, trained(steps: trainer.steps)) == [])
+    // A step that is refused for what it is given leaves the student's step waiting.
+    try trainer.studentStep(batches.weak)
+    let before = trainer.snapshot
+    #expect(
+      Training.error { try trainer.step(batches.inputs, Training.labels) }.message.contains("needs unlabelled rows"))
+    #expect(Trainer.differences(trainer.snapshot, before) == [])
+    try trainer.teacherStep(batches.inputs, Training.labels)
+  }
+
+  /// A fit that makes no step leaves what was known of the rows of the last one.
+  @Test func aFitThatEndsBeforeItsFirstStepKeepsTheRowsOfTheLastOne() throws {
+    let (features, labels) = try Training.points()
+    func trainer() throws -> Trainer {
+      let keys = try Training.fitKeys("temporal_ensembling").setting([
+        "method": "temporal_ensembling", "steps": 20, "input_scaling": "none",
+      ])
+      let member: JSON = [
+        "method": "reduced_meta_pseudo_labels", "teacher_distributions": .string(fixture("distributions.safetensors")),
+      ]
+      let trainer = try Trainer(configuration: Training.configuration(keys).setting(["members": [member]]))
+      try trainer.fit(features, labels, steps: 5)
+      return trainer
+    }
+    let reference = try trainer(), whole = try trainer()
+    try whole.fit(features, labels)
+    // Refused by the member, whose distributions are of other rows; and one that diverges at once.
+    let fewer = try features.rows(0..<30).copy(), large = try features.copy()
+    large.scale(by: 1e300)
+    let refused = try trainer()
+    #expect(Training.error { try refused.fit(fewer, Array(labels.prefix(30))) }.code == .data)
+    #expect(Trainer.differences(refused, reference) == [] && refused.dataDigest == reference.dataDigest)
+    try refused.fit(features, labels)
+    #expect(Trainer.differences(refused, whole) == [])
+
+    func alone() throws -> Trainer {
+      let keys = try Training.fitKeys("temporal_ensembling").setting([
+        "method": "temporal_ensembling", "steps": 20, "input_scaling": "none", "dtype": "float64",
+      ])
+      return try Trainer(configuration: Training.configuration(keys))
+    }
+    let diverged = try alone(), undisturbed = try alone()
+    try diverged.fit(features, labels, steps: 5)
+    #expect(Training.error { try diverged.fit(large, labels) }.code == .diverged)
+    try undisturbed.fit(features, labels, steps: diverged.steps)
+    #expect(Trainer.differences(diverged, undisturbed) == [])
+    try diverged.fit(features, labels)
+    try undisturbed.fit(features, labels)
+    #expect(Trainer.differences(diverged, undisturbed) == [])
   }
 
   /// A half that fails on the way leaves no trace, the running statistics of forwards that were made included.

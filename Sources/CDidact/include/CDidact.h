@@ -26,6 +26,8 @@ typedef struct didact_array {
  * Where a fit stands, after one of its steps.
  */
 typedef struct didact_progress {
+  /** The bytes of this struct in the library: later versions may have further members behind these. */
+  int64_t size;
   /** Steps completed over the trainer's life. */
   int64_t step;
   /** Steps there will be when this fit ends. */
@@ -36,8 +38,8 @@ typedef struct didact_progress {
   double student_loss;
   /** The supervised loss of this step. */
   double supervised_loss;
-  /** The consistency loss of this step. */
-  double uda_loss;
+  /** The loss on unlabelled rows of this step, whatever the method calls it. */
+  double unlabeled_loss;
   /** How much the student's labelled loss fell by this step. */
   double feedback;
 } didact_progress;

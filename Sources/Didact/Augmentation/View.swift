@@ -46,11 +46,9 @@ struct View: Sendable {
   /// Table of a method with the defaults that go with the augmentations of `given`: no noise beside them.
   static func adjusted(_ fields: [Field], for given: JSONObject) -> [Field] {
     fields.map { field in
-      for strength in ["weak", "strong"] where ["\(strength)_noise", "\(strength)_feature_dropout"].contains(field.key)
-      {
-        if let augmentation = given["\(strength)_augmentation"], !AugmentationPolicy.isEmpty(augmentation) {
-          return field.prefixed("", default: 0)
-        }
+      for suffix in ["_noise", "_feature_dropout"] where field.key.hasSuffix(suffix) {
+        let augmentation = given[field.key.dropLast(suffix.utf8.count) + "_augmentation"]
+        if let augmentation, !AugmentationPolicy.isEmpty(augmentation) { return field.prefixed("", default: 0) }
       }
       return field
     }

@@ -132,16 +132,32 @@ struct LabeledBatch {
 
 /// What one step learns from.
 struct Batch {
-  let labeled: LabeledBatch
-  /// The unlabelled rows in two views [M, inputs], row by row the same examples.
-  let weak: Tensor?
-  let strong: Tensor?
+  private let labeledRows: LabeledBatch?
+  /// The unlabelled rows in each view of the method [M, inputs], row by row the same examples; none where there are none.
+  let views: [Tensor]
   /// Which of the fit's rows they are, where that is known.
   var unlabeledRows: [Int]?
 
+  init(labeled: LabeledBatch?, views: [Tensor] = [], unlabeledRows: [Int]? = nil) {
+    labeledRows = labeled
+    self.views = views
+    self.unlabeledRows = unlabeledRows
+  }
+
+  /// - Throws: `DidactError.invalidArgument` where there are none.
+  var labeled: LabeledBatch {
+    get throws {
+      guard let labeledRows else {
+        throw DidactError(.invalidArgument, "this method needs labelled rows in every step")
+      }
+      return labeledRows
+    }
+  }
+
+  /// The first view and the last, which are the same where there is one.
   /// - Throws: `DidactError.invalidArgument` where there are none.
   func unlabeledViews() throws -> (weak: Tensor, strong: Tensor) {
-    guard let weak, let strong else {
+    guard let weak = views.first, let strong = views.last else {
       throw DidactError(.invalidArgument, "this method needs unlabelled rows in every step")
     }
     return (weak, strong)

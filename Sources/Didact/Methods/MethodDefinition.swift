@@ -13,7 +13,15 @@ struct MethodDefinition: Sendable {
   /// For methods that train a second network: which, by the configuration, the teacher's specification, and how many classes the
   /// student has.
   var secondNetwork: (@Sendable (FieldValues, NetworkSpecification, Int) throws -> SecondNetwork)?
+  /// Whether it learns from labelled rows, so that its networks tell classes; without, they give features.
+  var learnsFromLabels = true
   let make: @Sendable (MethodParts) throws -> any Method
+
+  /// The views in which a fit gives it unlabelled rows, the first of which is that of labelled rows too: those that it has
+  /// fields for.
+  var views: [String] {
+    ["weak"] + fields.map(\.key).filter { $0.hasSuffix("_noise") }.map { String($0.dropLast("_noise".utf8.count)) }
+  }
 
   static let all = [
     Distillation.definition, FixMatch.definition, InterpolationConsistency.definition, MeanTeacher.definition,

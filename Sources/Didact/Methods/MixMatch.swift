@@ -57,7 +57,7 @@ final class MixMatch: Method {
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    let (a, b) = try batch.unlabeledViews(), x = batch.labeled.inputs
+    let (a, b) = try batch.unlabeledViews(), x = try batch.labeled.inputs
     let q = try guessedLabels(a, b, draw: draw)
     let y = try objectives.smoothed(
       try objectives.oneHot(batch.labeled.labels, classes: student.classes), labelSmoothing)

@@ -5,7 +5,7 @@ final class RowState {
   let columns: Int
   private let elementType: ElementType
   /// nil until the rows are known.
-  private(set) var values: Tensor?
+  var values: Tensor?
 
   init(_ name: String, columns: Int, _ elementType: ElementType) {
     self.name = name

@@ -11,30 +11,17 @@ public final class Network: @unchecked Sendable {
   /// The most threads that a call uses.
   public let threads: Int
   public let arithmetic: ConvolutionArithmetic
-  /// All parameters, in the order of `parameterNames`. Writable; a write is seen by the next call.
-  public let parameters: Tensor
-  /// What `RecordedPass.backward` computed last, in the same order.
-  public let gradients: Tensor
-  /// Running statistics of normalisation layers, in the order of `statisticNames`.
-  public let statistics: Tensor
-  /// Held for reading by predictions and for writing by training steps.
-  package let lock: ReadWriteLock
-
   let kernels: any Kernels
   let graph: LayerGraph
   /// Length of a row of logits.
   public let classes: Int
   /// Of one block of a prediction.
   private let predictedRows: Int
-  public let parameterNames: [String]
-  public let statisticNames: [String]
-  let parameterSlots: [Slot]
-  let statisticSlots: [Slot]
-  private let initializations: [NetworkBuilder.Initialization]
-  /// Where each name stands: parameters, then statistics.
-  private let slotIndices: [String: Int]
-  /// Draws made by training-mode passes that did not say which draw they are.
-  package let draws: Locked<UInt64>
+  let values: Values
+  /// The layer that a part of a network ends with; nil for a whole one.
+  let end: String?
+  /// Parts of this network, by the layer that they end with; made when they are first asked for.
+  let parts = Locked<[String: Network]>([:])
   /// Compiled for the batch shapes and modes seen lately, the last used one last.
   private let plans = Locked<[Plan]>([])
   private static let keptPlans = 16
@@ -51,82 +38,67 @@ public final class Network: @unchecked Sendable {
   ///   - stream: names the random stream of the initial parameters; networks of one seed and different streams differ.
   ///   - other: a network that large passes take turns in memory with.
   /// - Throws: `DidactError.elementType` or `.outOfMemory`.
-  public init(
+  public convenience init(
     _ specification: NetworkSpecification, elementType: ElementType = .float32, seed: UInt64 = 0, threads: Int = 0,
     arithmetic: ConvolutionArithmetic = .direct, stream: String = "initialization/network",
     sharingMemoryOf other: Network? = nil
   ) throws {
     let builder = try NetworkBuilder(specification)
+    let threads = threads > 0 ? min(threads, availableCores) : availableCores
+    try self.init(
+      specification, builder.graph, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic,
+      kernels: makeKernels(elementType, threads: threads, arithmetic: arithmetic), Values(builder, elementType),
+      other?.workspaces ?? LargeMemory())
+    initialize(stream: stream)
+  }
+
+  private init(
+    _ specification: NetworkSpecification, _ graph: LayerGraph, elementType: ElementType, seed: UInt64, threads: Int,
+    arithmetic: ConvolutionArithmetic, kernels: any Kernels, _ values: Values, _ workspaces: LargeMemory,
+    end: String? = nil
+  ) throws {
     self.specification = specification
     self.elementType = elementType
     self.seed = seed
-    self.threads = threads > 0 ? min(threads, availableCores) : availableCores
+    self.threads = threads
     self.arithmetic = arithmetic
-    kernels = try makeKernels(elementType, threads: self.threads, arithmetic: arithmetic)
-    graph = builder.graph
+    self.kernels = kernels
+    self.graph = graph
+    self.values = values
+    self.workspaces = workspaces
+    self.end = end
     classes = graph.last.outputs
     predictedRows = try PassLayout.rowsOfBlock(graph, inputs: specification.extent.count)
-    parameterSlots = builder.parameters
-    parameterNames = builder.parameters.map(\.name)
-    statisticNames = builder.statistics.map(\.name)
-    slotIndices = Dictionary(
-      uniqueKeysWithValues: (parameterNames + statisticNames).enumerated().map { ($0.element, $0.offset) })
-    statisticSlots = builder.statistics
-    // Asked for as a whole, before any of it is filled.
-    try Buffer.checkRoom(byteCount: (2 * builder.parameterCount + builder.statisticCount) * elementType.byteCount)
-    parameters = try Tensor(Shape(builder.parameterCount), elementType)
-    gradients = try Tensor(Shape(builder.parameterCount), elementType)
-    statistics = try Tensor(Shape(builder.statisticCount), elementType)
-    initializations = builder.initializations
-    workspaces = other?.workspaces ?? LargeMemory()
-    lock = ReadWriteLock()
-    draws = Locked(0)
-    initialize(stream: stream)
+  }
+
+  /// Of other layers, with all else that `other` has.
+  convenience init(
+    sharing other: Network, _ values: Values, _ specification: NetworkSpecification, _ graph: LayerGraph,
+    end: String? = nil
+  ) throws {
+    try self.init(
+      specification, graph, elementType: other.elementType, seed: other.seed, threads: other.threads,
+      arithmetic: other.arithmetic, kernels: other.kernels, values, other.workspaces, end: end)
   }
 
   /// The same parameters, gradients and statistics, not copies, in a network for images of another size: what one learns
   /// the other knows. For training at another size, make a trainer of the resized specification and load the weights.
   /// - Throws: `DidactError.invalidArgument` for a network whose parameters depend on the size, or a size too small.
   public func resized(height: Int, width: Int) throws -> Network {
-    try Network(sharing: self, specification.resized(height: height, width: width))
-  }
-
-  private init(sharing other: Network, _ specification: NetworkSpecification) throws {
-    let builder = try NetworkBuilder(specification)
-    let shapes = builder.parameters.map(\.shape), old = other.parameterSlots.map(\.shape)
-    if let name = Set(builder.parameters.map(\.name)).symmetricDifference(other.parameterNames).min() {
+    let resized = try specification.resized(height: height, width: width), builder = try NetworkBuilder(resized)
+    if let name = Set(builder.parameters.map(\.name)).symmetricDifference(parameterNames).min() {
       throw DidactError(
         .invalidArgument,
-        "for \(specification.extent) the network has other layers than for \(other.specification.extent), such as that of "
+        "for \(resized.extent) the network has other layers than for \(specification.extent), such as that of "
           + "\(name); give small_cnn a number of \"stages\"")
     }
-    if let index = zip(shapes, old).enumerated().first(where: { $1.0 != $1.1 })?.offset {
+    if let (slot, own) = zip(builder.parameters, parameterSlots).first(where: { $0.shape != $1.shape }) {
       throw DidactError(
         .invalidArgument,
-        "\(other.parameterNames[index]) depends on the size of the images: \(old[index]) for \(other.specification.extent), "
-          + "\(shapes[index]) for \(specification.extent)")
+        "\(own.name) depends on the size of the images: \(own.shape) for \(specification.extent), "
+          + "\(slot.shape) for \(resized.extent)")
     }
-    self.specification = specification
-    elementType = other.elementType
-    seed = other.seed
-    threads = other.threads
-    arithmetic = other.arithmetic
-    kernels = other.kernels
-    graph = builder.graph
-    classes = graph.last.outputs
-    predictedRows = try PassLayout.rowsOfBlock(builder.graph, inputs: specification.extent.count)
-    parameterSlots = other.parameterSlots
-    statisticSlots = other.statisticSlots
-    parameterNames = other.parameterNames
-    statisticNames = other.statisticNames
-    slotIndices = other.slotIndices
-    parameters = other.parameters
-    gradients = other.gradients
-    statistics = other.statistics
-    initializations = other.initializations
-    workspaces = other.workspaces
-    lock = other.lock
-    draws = other.draws
+    return try Network(sharing: self, values, resized, builder.graph)
   }
 
   /// Sets parameters and statistics to initial values.
@@ -134,7 +106,7 @@ public final class Network: @unchecked Sendable {
   func initialize(stream: String) {
     let random = RandomStream(seed: seed, name: stream)
     for (index, slot) in parameterSlots.enumerated() {
-      switch initializations[index] {
+      switch values.initializations[index] {
       case .constant(let value): kernels.fill(slot[parameters], value)
       case .uniform(let bound):
         kernels.uniform(slot[parameters], low: -bound, high: bound, random.draw(0, lane: UInt32(index)))
@@ -187,6 +159,9 @@ public final class Network: @unchecked Sendable {
   /// Whether a training-mode forward depends on which rows stand in the batch together.
   var usesBatchStatistics: Bool { !graph.normalizations.isEmpty }
 
+  public var parameterNames: [String] { values.parameterNames }
+  public var statisticNames: [String] { values.statisticNames }
+
   /// A view of one parameter, such as `dense0.weight` [outputs, inputs].
   /// - Throws: `DidactError.invalidArgument` naming the nearest known name.
   public func parameter(_ name: String) throws -> Tensor { try parameterSlot(name)[parameters] }
@@ -196,7 +171,7 @@ public final class Network: @unchecked Sendable {
 
   /// A view of one running statistic, such as `batch_norm0.running_mean`.
   public func statistic(_ name: String) throws -> Tensor {
-    guard let index = slotIndices[name], index >= parameterSlots.count else {
+    guard let index = values.indices[name], index >= parameterSlots.count else {
       throw DidactError(
         .invalidArgument, "no statistic \"\(name)\".\(suggestion(for: name, among: statisticNames))")
     }
@@ -204,7 +179,7 @@ public final class Network: @unchecked Sendable {
   }
 
   private func parameterSlot(_ name: String) throws -> Slot {
-    guard let index = slotIndices[name], index < parameterSlots.count else {
+    guard let index = values.indices[name], index < parameterSlots.count else {
       throw DidactError(
         .invalidArgument, "no parameter \"\(name)\".\(suggestion(for: name, among: parameterNames))")
     }
@@ -213,8 +188,9 @@ public final class Network: @unchecked Sendable {
 
   /// A network of its own with the same values.
   public func copy() throws -> Network {
-    let copy = try Network(
+    let whole = try Network(
       specification, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic)
+    let copy = try end.map { try whole.part(endingWith: $0) } ?? whole
     copy.setValues(from: self)
     let count = draws.withLock { $0 }
     copy.draws.withLock { $0 = count }
@@ -298,12 +274,43 @@ public final class Network: @unchecked Sendable {
   ) throws {
     let input = try examples(input)
     try probabilities.check(Shape(input.rows, classes), elementType, "probabilities")
-    // In blocks, so that memory does not grow with the number of rows.
-    for start in stride(from: 0, to: input.rows, by: predictedRows) {
-      let block = start..<min(start + predictedRows, input.rows)
+    try forEachBlock(of: input) { block in
       try predict(
-        probabilities.rows(block), input.rows(block), by: predictionPass(rows: block.count), firstRow: start,
+        probabilities.rows(block), input.rows(block), by: predictionPass(rows: block.count), firstRow: block.lowerBound,
         scaling: scaling, oddInput: oddInput)
+    }
+  }
+
+  /// In blocks, so that memory does not grow with the number of rows.
+  private func forEachBlock(of input: BorrowedArray, _ body: (Range<Int>) throws -> Void) throws {
+    for start in stride(from: 0, to: input.rows, by: predictedRows) {
+      try body(start..<min(start + predictedRows, input.rows))
+    }
+  }
+
+  /// The length of what a layer gives for a row.
+  /// - Throws: as `output`.
+  package func outputLength(_ name: String) throws -> Int { try part(endingWith: name).classes }
+
+  /// What a layer gives for rows [N, inputs] of any element type, in evaluation mode.
+  /// - Parameters:
+  ///   - result: takes [N, length of the layer's output]; float32 or float64.
+  ///   - name: of a layer, or "features" for what the last layer reads, or "logits".
+  ///   - scaling, oddInput: as in `predict`.
+  /// - Throws: `DidactError.invalidArgument` for a name that no layer has, with the nearest.
+  package func output(
+    _ result: BorrowedArray, _ input: BorrowedArray, named name: String, scaling: InputScaling? = nil,
+    oddInput: (Range<Int>) throws -> Void = { _ in }
+  ) throws {
+    let part = try part(endingWith: name), input = try examples(input)
+    try result.check(Shape(input.rows, part.classes), elementType, "out")
+    try part.forEachBlock(of: input) { block in
+      let pass = try part.predictionPass(rows: block.count)
+      try part.setInput(
+        input.rows(block), of: pass, firstRow: block.lowerBound, scaling: scaling, oddInput: oddInput)
+      let output = try pass.evaluate()
+      try part.checkResult(output, firstRow: block.lowerBound)
+      try result.rows(block).take(output, "out")
     }
   }
 
@@ -313,6 +320,16 @@ public final class Network: @unchecked Sendable {
   func predict(
     _ probabilities: BorrowedArray, _ input: BorrowedArray, by pass: RecordedPass, firstRow: Int,
     scaling: InputScaling? = nil, oddInput: (Range<Int>) throws -> Void = { _ in }
+  ) throws {
+    try setInput(input, of: pass, firstRow: firstRow, scaling: scaling, oddInput: oddInput)
+    let result = try pass.predict()
+    try checkResult(result, firstRow: firstRow)
+    try probabilities.take(result, "probabilities")
+  }
+
+  private func setInput(
+    _ input: BorrowedArray, of pass: RecordedPass, firstRow: Int, scaling: InputScaling?,
+    oddInput: (Range<Int>) throws -> Void
   ) throws {
     if try !pass.setInput(input, scaling) {
       try oddInput(firstRow..<firstRow + input.rows)
@@ -324,14 +341,15 @@ public final class Network: @unchecked Sendable {
       )
     }
     try input.checkNoneLost()
-    let result = try pass.predict()
+  }
+
+  private func checkResult(_ result: Tensor, firstRow: Int) throws {
     if !kernels.allFinite(result), let index = (0..<result.count).first(where: { !result[$0].isFinite }) {
       throw DidactError(
         .data,
         "row \(firstRow + index / classes): the network's output is not finite; its input is too large, or its "
           + "parameters or running statistics are, as after a training that diverged")
     }
-    try probabilities.take(result, "probabilities")
   }
 
   /// `input` in this network's element type, images as rows: itself where that is so already.

@@ -76,6 +76,14 @@ public final class RecordedPass: @unchecked Sendable {
     return probabilities
   }
 
+  /// The output itself, likewise; valid until the pass is next used.
+  func evaluate() throws -> Tensor {
+    mode = .evaluation
+    parameters = networkParameters
+    try run(.forward) { $0.forward(plan.graph) }
+    return logits
+  }
+
   /// Reverse mode: the gradient of ⟨cotangent, logits⟩.
   /// - Parameters:
   ///   - cotangent: [N, classes].

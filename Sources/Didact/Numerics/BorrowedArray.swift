@@ -20,7 +20,7 @@ public struct BorrowedArray {
   }
 
   /// The caller keeps the tensor alive.
-  init(_ tensor: Tensor) { self.init(tensor.shape, tensor.elementType, address: tensor.address) }
+  package init(_ tensor: Tensor) { self.init(tensor.shape, tensor.elementType, address: tensor.address) }
 
   public var count: Int { shape.count }
   public var rows: Int { shape[0] }

@@ -72,8 +72,10 @@ extension Optimizer {
 }
 
 extension MovingAverage: Stateful {
-  var state: [StateEntry] {
-    network.state("average.", parameters: .inStep, statistics: .inStep)
-      + [StateEntry(name: "average.update_count", tensor: updateCount, kind: .count, change: .inStep)]
+  var state: [StateEntry] { state("average.") }
+
+  func state(_ prefix: String) -> [StateEntry] {
+    network.state(prefix, parameters: .inStep, statistics: .inStep)
+      + [StateEntry(name: "\(prefix)update_count", tensor: updateCount, kind: .count, change: .inStep)]
   }
 }

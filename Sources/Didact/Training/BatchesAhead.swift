@@ -57,7 +57,7 @@ final class BatchesAhead {
     switch request {
     case .step(let step): Made(request: request, batch: try source.batch(step))
     case .finetuning(let step):
-      Made(request: request, batch: Batch(labeled: try source.finetuning(step), weak: nil, strong: nil))
+      Made(request: request, batch: Batch(labeled: try source.finetuning(step)))
     }
   }
 }

@@ -17,11 +17,13 @@ struct FitData {
       throw DidactError(.data, "y, row \(row): label \(labels[row]) is not −1 (none) or in 0..<\(classes)")
     }
     var labeledRows = labels.indices.filter { labels[$0] >= 0 }
-    guard let first = labeledRows.first else {
-      throw DidactError(.data, "no row has a label; −1 means none, classes are 0..<\(classes)")
-    }
-    guard labeledRows.contains(where: { labels[$0] != labels[first] }) else {
-      throw DidactError(.data, "all labels are class \(labels[first]); training needs at least two classes")
+    if trainer.definition.learnsFromLabels {
+      guard let first = labeledRows.first else {
+        throw DidactError(.data, "no row has a label; −1 means none, classes are 0..<\(classes)")
+      }
+      guard labeledRows.contains(where: { labels[$0] != labels[first] }) else {
+        throw DidactError(.data, "all labels are class \(labels[first]); training needs at least two classes")
+      }
     }
     let more = unlabeled.flatMap { $0.shape.rank > 1 && $0.rows == 0 ? nil : $0 }
     let given = [(array: features, name: "X")] + (more.map { [(array: $0, name: "X_unlabeled")] } ?? [])
@@ -82,9 +84,8 @@ final class FitBatches {
   private let data: FitData
   private let memory = TensorPool()
   private var labeledSampler, unlabeledSampler, finetuningSampler: BatchSampler
-  private let labeledView, unlabeledView: View
-  /// nil for methods that look at unlabelled rows in one view.
-  private let strongView: View?
+  private let labeledView: View
+  private let unlabeledViews: [View]
   private let probeStream: RandomStream
 
   init(_ trainer: Trainer, _ data: FitData) throws {
@@ -104,22 +105,23 @@ final class FitBatches {
     self.trainer = trainer
     self.data = data
     let isUnlabeled = trainer.method.needsUnlabeled
-    labeledSampler = sampler(data.labels.count, try configuration.integer("labeled_batch_size"), "labeled")
+    labeledSampler = sampler(max(1, data.labels.count), try configuration.integer("labeled_batch_size"), "labeled")
     unlabeledSampler = sampler(
       data.pool.count, isUnlabeled ? try configuration.integer("unlabeled_batch_size") : 1, "unlabeled")
-    finetuningSampler = sampler(data.labels.count, trainer.finetuning?.batchSize ?? 1, "finetuning")
+    finetuningSampler = sampler(max(1, data.labels.count), trainer.finetuning?.batchSize ?? 1, "finetuning")
     labeledView = try view("weak", of: "labeled")
-    unlabeledView = try view("weak", of: "unlabeled")
-    strongView = configuration.has("strong_noise") ? try view("strong", of: "unlabeled") : nil
+    unlabeledViews = try trainer.definition.views.map { try view($0, of: "unlabeled") }
     probeStream = RandomStream(seed: seed, name: "augmentation/probes")
   }
 
   func batch(_ step: Int) throws -> Batch {
-    let labeled = try labeledBatch(labeledSampler.rows(step: step), draw: UInt64(step))
-    guard trainer.method.needsUnlabeled else { return Batch(labeled: labeled, weak: nil, strong: nil) }
-    let indices = unlabeledSampler.rows(step: step), views = [unlabeledView] + (strongView.map { [$0] } ?? [])
-    let rows = try self.views(views, of: indices, draw: UInt64(step))
-    return Batch(labeled: labeled, weak: rows[0], strong: rows.last, unlabeledRows: indices)
+    let method = trainer.method
+    let labeled =
+      trainer.definition.learnsFromLabels ? try labeledBatch(labeledSampler.rows(step: step), draw: UInt64(step)) : nil
+    guard method.needsUnlabeled else { return Batch(labeled: labeled) }
+    let indices = unlabeledSampler.rows(step: step)
+    return Batch(
+      labeled: labeled, views: try views(unlabeledViews, of: indices, draw: UInt64(step)), unlabeledRows: indices)
   }
 
   /// The labelled rows of a fine-tuning step.

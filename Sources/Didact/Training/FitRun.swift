@@ -41,6 +41,7 @@ final class FitRun {
     do {
       return try makeStep()
     } catch let error as DidactError where error.code == .diverged {
+      guard trainer.definition.learnsFromLabels else { throw error }
       // Losses of the state that is kept were finite, in training, where batches normalise themselves.
       let rows = try data.pool.given(Array(data.labeledRows.prefix(8)), in: TensorPool())
       let isOfUse = (try? trainer.predictProbabilities(rows, by: trainer.ownPredictorRole)) != nil
@@ -78,7 +79,7 @@ final class FitRun {
 
   /// Shows the labelled images of the last step to what will predict, changed by the probes of the policies that learn.
   private func learnFromProbes() throws {
-    for strength in ["weak", "strong"] {
+    for strength in trainer.definition.views {
       guard let policy = trainer.augmentations[strength], let rates = policy.adaptive?.rates else { continue }
       let (labeled, probes) = try source.probes(policy, step: trainer.steps - 1)
       let network = trainer.average ?? trainer.student, rows = labeled.inputs.rows

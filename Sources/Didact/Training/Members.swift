@@ -19,7 +19,9 @@ extension Trainer {
   /// - Parameter object: the trainer's configuration.
   static func memberConfigurations(_ object: JSONObject, _ values: FieldValues) throws -> [JSONObject] {
     let method = try values.text("method"), seed = try values.integer("seed")
-    let own = try mergedConfiguration([object], method: method), members = try values.value("members").list ?? []
+    let members = try values.value("members").list ?? []
+    guard !members.isEmpty else { return [] }
+    let own = try mergedConfiguration([object], method: method)
     guard members.count <= ModelFile.mostMembers else {
       throw DidactError(
         .invalidArgument,

@@ -55,7 +55,7 @@ extension Trainer {
 
   /// What policies that learn have learned.
   private var augmentationRates: [StateEntry] {
-    ["weak", "strong"].compactMap { strength in
+    definition.views.compactMap { strength in
       augmentations[strength]?.adaptive.map {
         StateEntry(name: "augmentation.\(strength).rates", tensor: $0.rates.values, kind: .shares, change: .inStep)
       }

@@ -12,10 +12,13 @@ extension Trainer {
 
   /// A trainer that goes on where the saved one stood.
   /// - Throws: `DidactError.file`, or `.format` naming file and tensor.
-  public convenience init(loading path: String) throws {
+  public convenience init(loading path: String) throws { try self.init(loading: path, definition: nil) }
+
+  /// - Parameter definition: of a method that is not listed; nil for the one that the file names.
+  convenience init(loading path: String, definition: MethodDefinition?) throws {
     let file = try ModelFile(reading: path, kind: "trainer")
     do {
-      try self.init(file)
+      try self.init(file, definition: definition)
     } catch let error as DidactError {
       throw error.code == .invalidArgument ? DidactError(.format, "\(path): \(error.message)") : error.at(path)
     }
@@ -39,7 +42,9 @@ extension Trainer {
 
   /// A trainer of its own in the same state.
   public func copy() throws -> Trainer {
-    try student.lock.reading { try Trainer(ModelFile(try modelFile().safetensors, kind: "trainer")) }
+    try student.lock.reading {
+      try Trainer(ModelFile(try modelFile().safetensors, kind: "trainer"), definition: definition)
+    }
   }
 
   /// Keeps how the columns of a table become features, so that a prediction needs the table alone, and names the
@@ -113,12 +118,12 @@ extension Trainer {
     return file
   }
 
-  convenience init(_ file: ModelFile) throws {
+  convenience init(_ file: ModelFile, definition: MethodDefinition? = nil) throws {
     let memberFiles = try file.members(), files = [file] + memberFiles
     let configurations = try files.enumerated().map { index, file in
       try Self.failing(asMember: index == 0 ? nil : index - 1) {
         let configuration = try file.described("configuration", \.members)
-        try Self.checkTensors(file, configuration)
+        try Self.checkTensors(file, configuration, index == 0 ? definition : nil)
         return configuration
       }
     }
@@ -134,7 +139,8 @@ extension Trainer {
           .format, "didact.description: members[\(index)] has another method than the configuration says")
       }
     }
-    try self.init(configuration: configurations[0], members: Array(configurations.dropFirst()))
+    try self.init(
+      configuration: configurations[0], members: Array(configurations.dropFirst()), definition: definition)
     for ((index, member), file) in zip(indexedMembers, files) {
       try Self.failing(asMember: index) { try member.read(file) }
     }
@@ -216,10 +222,11 @@ extension Trainer {
   }
 
   /// Compares the networks of the configuration with the tensors of the file before any is made.
-  private static func checkTensors(_ file: ModelFile, _ configuration: JSONObject) throws {
-    let fields = try Self.fields(method: configuration["method"]?.text ?? "")
-    let values = try FieldValues(configuration, fields: fields, subject: "configuration")
-    let method = try MethodDefinition.named(values.text("method"))
+  private static func checkTensors(
+    _ file: ModelFile, _ configuration: JSONObject, _ definition: MethodDefinition?
+  ) throws {
+    let method = try definition ?? MethodDefinition.named(configuration["method"]?.text ?? "")
+    let values = try FieldValues(configuration, fields: fields(method), subject: "configuration")
     let elementType: ElementType = try values.text("dtype") == "float64" ? .float64 : .float32
     let teacher = try NetworkSpecification(values.value("network"))
     let given = try values.value("student_network")

@@ -102,17 +102,36 @@ extension Trainer {
       try checkLastSteps()
       // A fit of a few steps of many says nothing yet.
       if count == nil || self.steps >= ownPlannedSteps {
-        let found = try FitReview(self, data).warnings()
+        let found = definition.learnsFromLabels ? try FitReview(self, data).warnings() : []
         try writing { warnings = found }
       }
       return .completed
     }
   }
 
+  /// What a fit can be told as JSON: `steps`, how many to make now.
+  /// - Throws: `DidactError.invalidArgument` for other keys.
+  package static func fitSteps(_ json: JSON) throws -> Int? {
+    guard let options = json.members else {
+      throw DidactError(.invalidArgument, "fit: expected an object such as {\"steps\": 100}")
+    }
+    let fields = [Field("steps", .integer(.closed(0, 1e11)), .null, "how many to make now")]
+    return try FieldValues(options, fields: fields, subject: "fit").optionalInteger("steps")
+  }
+
+  /// Whether a fit needs labels.
+  package var learnsFromLabels: Bool { definition.learnsFromLabels }
+
+  /// For rows of which none has a label.
+  package func noLabels(rows: Int) throws -> [Int] {
+    try Buffer.checkRoom(byteCount: 16 * rows)
+    return Array(repeating: -1, count: rows)
+  }
+
   /// Runs `body` as the only training call on some trainers.
   private static func training<Result>(_ trainers: ArraySlice<Trainer>, _ body: () throws -> Result) throws -> Result {
     guard let first = trainers.first else { return try body() }
-    return try first.training { try training(trainers.dropFirst(), body) }
+    return try first.training { try first.fitting { try training(trainers.dropFirst(), body) } }
   }
 
   /// Notes what a fit learns from.

@@ -23,6 +23,10 @@ extension Trainer {
   }
 
   func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, with network: Network) throws {
+    guard definition.learnsFromLabels else {
+      throw DidactError(
+        .unsupported, "method \"\(methodName)\" learns features without labels, and knows no classes to predict")
+    }
     // The lock is about the input scaling too.
     try network.lock.reading {
       let inputs = try checkedRows(inputs, "X")

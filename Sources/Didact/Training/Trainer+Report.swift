@@ -38,6 +38,13 @@ extension Trainer {
     if let name = names.firstDuplicate {
       throw DidactError(.invalidArgument, "\(things.rawValue) names: two are \"\(name)\"; each needs a name of its own")
     }
+    let length = names.reduce(0) { $0 + $1.utf8.count }
+    guard length <= SafetensorsFile.maximumHeaderLength / 2 else {
+      throw DidactError(
+        .invalidArgument,
+        "\(things.rawValue) names: \(length) bytes; a model file holds at most \(SafetensorsFile.maximumHeaderLength / 2)"
+      )
+    }
     try nameMembers(things, names, before: self.names(things))
     try writing { keep(names, of: things) }
   }

@@ -23,12 +23,28 @@ extension Trainer {
   package func step(
     _ inputs: BorrowedArray, _ labels: BorrowedArray, unlabeled: BorrowedArray?, strong: BorrowedArray?
   ) throws {
+    guard strong == nil || unlabeled != nil else {
+      throw DidactError(.invalidArgument, "a strong view needs the unlabelled rows that it is a view of")
+    }
+    let views = [("unlabeled", unlabeled), ("unlabeled, strong view", strong)]
+    try step((inputs, labels), views: views.compactMap { name, view in view.map { (name, $0) } })
+  }
+
+  /// The same with any views of the unlabelled rows, row by row the same examples.
+  package func step(
+    _ labeled: (inputs: BorrowedArray, labels: BorrowedArray)?, views: [(name: String, rows: BorrowedArray)]
+  ) throws {
     try checkHasNoMembers()
+    // Any method may be given the two views of a semi-supervised step.
+    guard views.count <= max(2, definition.views.count) else {
+      throw DidactError(
+        .unsupported,
+        "method \"\(methodName)\" has \(definition.views.count) views of unlabelled rows; got \(views.count)")
+    }
     try training {
-      let weak = try unlabeled.map { try prepared($0, "unlabeled", in: batchMemory) }
-      let batch = Batch(
-        labeled: try labeledBatch(inputs, labels), weak: weak, strong: try strongView(strong, of: weak))
-      try step(batch)
+      let rows = try views.map { try prepared($0.rows, $0.name, in: batchMemory) }
+      for view in rows.dropFirst() { try checkStrong(view, of: rows[0]) }
+      try step(Batch(labeled: try labeled.map { try labeledBatch($0.inputs, $0.labels) }, views: rows))
     }
   }
 
@@ -50,6 +66,7 @@ extension Trainer {
         workingMetrics.clear()
         studentMove = try twoStepMethod().studentStep(
           weak: weak, strong: strong, labeled: nil, draw: UInt64(steps), into: &workingMetrics)
+        try checkStatistics()
         swap(&lastMetrics, &workingMetrics)
       }
     }
@@ -76,6 +93,7 @@ extension Trainer {
         }
         workingMetrics.take(lastMetrics)
         try method.teacherStep(labeled, answering: move, draw: UInt64(steps), into: &workingMetrics)
+        try checkStatistics()
         studentMove = nil
         completeStep()
       }
@@ -103,6 +121,9 @@ extension Trainer {
   }
 
   func step(_ batch: Batch) throws {
+    // Before a student's step that waits for its answer is given up.
+    if definition.learnsFromLabels { _ = try batch.labeled }
+    if method.needsUnlabeled { _ = try batch.unlabeledViews() }
     try stepping(begins: true, rows: batch.unlabeledRows ?? []) {
       workingMetrics.clear()
       try method.step(batch, draw: UInt64(steps), into: &workingMetrics)

@@ -4,7 +4,8 @@
 /// any number of threads at any time, also within a progress callback.
 public final class Trainer: @unchecked Sendable {
   public let configuration: FieldValues
-  public let methodName: String
+  let definition: MethodDefinition
+  public var methodName: String { definition.name }
   /// Seeds every random stream of the run.
   public let seed: UInt64
   public let elementType: ElementType
@@ -72,9 +73,11 @@ public final class Trainer: @unchecked Sendable {
   let scheduledSteps: Int
 
   /// The fields of every trainer, before those of its method.
-  static let commonFields: [Field] =
-    [
-      Field("method", .choice(MethodDefinition.names), nil, "the way of training"),
+  private static func commonFields(_ definition: MethodDefinition) -> [Field] {
+    let known = MethodDefinition.names
+    let names = known.contains(definition.name) ? known : [definition.name]
+    return [
+      Field("method", .choice(names), nil, "the way of training"),
       Field("network", .object, nil, "specification of the networks; the teacher's, where the student's differs"),
       Field("student_network", .object, .null, "specification of the student; null for the same as the teacher's"),
       Field("dtype", .choice(["float32", "float64"]), "float32", "element type of all computation"),
@@ -103,6 +106,7 @@ public final class Trainer: @unchecked Sendable {
         "fit: mean 0 and deviation 1 by column; or of those columns that hold more than 0 and 1; or by channel of an "
           + "image; or all divided by the largest absolute value; or as they are"),
     ] + View.fields("weak", noise: 0.05, featureDropout: 0) + Finetuning.fields + Selection.fields + [membersField]
+  }
 
   /// The names of all methods.
   public static var methodNames: [String] { MethodDefinition.names }
@@ -110,8 +114,11 @@ public final class Trainer: @unchecked Sendable {
   /// The configuration table of a method, common keys first.
   /// - Throws: `DidactError.invalidArgument` naming the nearest known method.
   public static func fields(method: String) throws -> [Field] {
-    let definition = try MethodDefinition.named(method)
-    return commonFields.map { $0.prefixed("", default: definition.defaults[$0.key]) } + definition.fields
+    try fields(MethodDefinition.named(method))
+  }
+
+  static func fields(_ definition: MethodDefinition) -> [Field] {
+    commonFields(definition).map { $0.prefixed("", default: definition.defaults[$0.key]) } + definition.fields
   }
 
   /// - Parameter json: an object of configuration keys; `method` and `network` must be there. Nested objects and dotted
@@ -128,16 +135,27 @@ public final class Trainer: @unchecked Sendable {
     try self.init(configuration: object, members: nil)
   }
 
-  /// - Parameter memberConfigurations: what a file says of the members; nil for what the configuration says of them.
-  init(configuration object: JSONObject, members memberConfigurations: [JSONObject]?) throws {
-    guard let method = object["method"]?.text else {
+  private static func definition(_ configuration: JSONObject) throws -> MethodDefinition {
+    guard let method = configuration["method"]?.text else {
       throw DidactError(
-        .invalidArgument, "trainer: \"method\" must be one of: \(Self.methodNames.joined(separator: ", "))")
+        .invalidArgument, "trainer: \"method\" must be one of: \(methodNames.joined(separator: ", "))")
     }
+    return try MethodDefinition.named(method)
+  }
+
+  /// - Parameters:
+  ///   - memberConfigurations: what a file says of the members; nil for what the configuration says of them.
+  ///   - definition: of a method that is not listed; nil for the one that the configuration names.
+  init(
+    configuration object: JSONObject, members memberConfigurations: [JSONObject]? = nil,
+    definition given: MethodDefinition? = nil
+  ) throws {
+    let definition = try given ?? Self.definition(object)
+    let method = definition.name
     let configuration = try FieldValues(
-      object, fields: View.adjusted(Self.fields(method: method), for: object), subject: "trainer")
+      object, fields: View.adjusted(Self.fields(definition), for: object), subject: "trainer")
     self.configuration = configuration
-    methodName = method
+    self.definition = definition
     let seed = UInt64(try configuration.integer("seed"))
     let elementType: ElementType = try configuration.text("dtype") == "float64" ? .float64 : .float32
     self.seed = seed
@@ -156,7 +174,6 @@ public final class Trainer: @unchecked Sendable {
     let student = try Network(
       studentSpecification, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic,
       stream: "initialization/student")
-    let definition = try MethodDefinition.named(method)
     // EMAN: a teacher that is an average normalises with averaged statistics.
     let isEMAN = try definition.labelsByAverage && configuration.has("eman") && configuration.boolean("eman")
     let averagesStatistics = try configuration.boolean("average_statistics") || isEMAN
@@ -181,7 +198,7 @@ public final class Trainer: @unchecked Sendable {
       MethodParts(
         student: student, second: second, average: movingAverage, configuration: configuration, seed: seed))
     var augmentations: [String: AugmentationPolicy] = [:]
-    for strength in ["weak", "strong"] {
+    for strength in definition.views {
       augmentations[strength] = try View.policy(configuration, strength, of: student.specification.extent)
     }
     self.augmentations = augmentations
@@ -194,6 +211,10 @@ public final class Trainer: @unchecked Sendable {
     metricNames = self.method.metricNames + stages.reversed().flatMap { type(of: $0).metricNames }
     lastMetrics = Metrics(columns: metricNames, terms: self.method.metricNames.count)
     workingMetrics = lastMetrics
+    guard definition.learnsFromLabels || stages.allSatisfy({ $0 is MovingAverage }) else {
+      throw DidactError(
+        .invalidArgument, "trainer: method \"\(method)\" learns without labels, which validation and fine-tuning need")
+    }
     members = try Self.makeMembers(
       memberConfigurations ?? Self.memberConfigurations(object, configuration), of: student)
     try arithmetic.check(hasConvolutions: networks.contains { $0.graph.hasConvolutions })
@@ -247,6 +268,34 @@ public final class Trainer: @unchecked Sendable {
   }
 
   // MARK: - One at a time
+
+  /// What a fit sets before its first step.
+  private struct FitState {
+    let steps: Int
+    let rowsDigest, dataDigest: UInt64?
+    let validationRowCount: Int?
+    let warnings: [Warning]
+    let rows: [Tensor?]
+  }
+
+  /// Runs a fit. Where it ends with an error before one of its steps is kept, what was known of the rows of the last fit is kept.
+  func fitting<Result>(_ body: () throws -> Result) throws -> Result {
+    let before = FitState(
+      steps: steps, rowsDigest: rowsDigest, dataDigest: dataDigest, validationRowCount: validationRowCount,
+      warnings: warnings, rows: method.rowStates.map(\.values))
+    do {
+      return try body()
+    } catch  where steps <= before.steps {
+      try writing {
+        rowsDigest = before.rowsDigest
+        dataDigest = before.dataDigest
+        validationRowCount = before.validationRowCount
+        warnings = before.warnings
+        for (state, values) in zip(method.rowStates, before.rows) { state.values = values }
+      }
+      throw error
+    }
+  }
 
   /// Runs `body` as the only training call on this trainer.
   func training<Result>(_ body: () throws -> Result) throws -> Result {

@@ -118,7 +118,8 @@ final class Transaction {
       }
     }
     for move in moves where move.step.map({ $0 >= (isPrevious ? completed : step) }) ?? false { move.takeBack() }
-    if isPrevious { previous.position = nil }
+    // What has one copy has none of a time before this one.
+    if isPrevious || hasMoved { previous.position = nil }
     isAtWork = false
     return moment.position
   }

@@ -922,6 +922,13 @@ if __name__ == "__main__":
             assert error.status_name == "DIDACT_EFORK" and "spawn" in str(error), error
             print("told")
         # It comes back as it was.
+        try:
+            # A method is looked up while the task is read.
+            pool.map_async(trainer.predict_proba, [np.zeros((1, 2))]).get(timeout=60)
+        except didact.DidactRuntimeError as error:
+            assert "spawn" in str(error)
+        else:
+            raise AssertionError("a method worked after a fork")
         back = pool.apply_async(list, ([trainer],)).get(timeout=60)[0]
         assert back.predict_proba(np.zeros((1, 2))).tolist() == trainer.predict_proba(np.zeros((1, 2))).tolist()
 """

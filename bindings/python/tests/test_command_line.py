@@ -21,10 +21,10 @@ if not os.access(COMMAND, os.X_OK):
     raise FileNotFoundError(f"no command at {COMMAND}: run scripts/build or set DIDACT_COMMAND")
 
 
-def didact(*arguments, code=0):
+def didact(*arguments, code=0, timeout=120):
     """Runs the command, checks its exit code, and returns what it wrote."""
     result = subprocess.run(
-        [COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120
+        [COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout
     )
     assert result.returncode == code, f"{result.stdout}\n{result.stderr}"
     return result
@@ -410,10 +410,25 @@ def test_sighup_under_nohup_is_ignored(tmp_path):
     assert process.returncode == 0 and model.exists()
 
 
+def test_names_of_files_that_are_no_utf8_are_refused(tmp_path):
+    """Repaired, two of them were one, and a third file was overwritten."""
+    data = tmp_path / "rows.csv"
+    data.write_text("x0,x1\n1,2\n3,4\n")
+    other = tmp_path / "o\ufffd.csv"
+    other.write_text("keep")
+    model = tmp_path / "model.safetensors"
+    didact("train", "--data", "two-moons", "--labels", "6", "--steps", "1", "--model", model)
+    output = os.fsencode(tmp_path) + b"/o\xfd.csv"
+    result = subprocess.run([COMMAND, "predict", "--model", model, "--data", data, "--output", output], capture_output=True, timeout=60)
+    assert result.returncode == 64 and b"argument 7" in result.stderr and b"is not UTF-8" in result.stderr
+    assert other.read_text() == "keep"
+
+
+@pytest.mark.parametrize("report", ["--json", "--set=seed=0"])
 @pytest.mark.parametrize("sink", ["closed", "full"])
-def test_reports_that_cannot_be_written_cost_no_model(tmp_path, sink):
+def test_reports_that_cannot_be_written_cost_no_model(tmp_path, sink, report):
     model, whole = tmp_path / "model.safetensors", tmp_path / "whole.safetensors"
-    train = ["train", "--data", "two-moons", "--labels", "6", "--steps", "300", "--json", "--model"]
+    train = ["train", "--data", "two-moons", "--labels", "6", "--steps", "300", report, "--model"]
     if sink == "full":
         if not os.path.exists("/dev/full"):
             pytest.skip("there is no /dev/full")
@@ -534,9 +549,10 @@ def test_kills_at_random_moments_of_a_training_that_checkpoints(tmp_path):
         resumptions += model.exists()
     assert resumptions > kills // 2
     # The end of what was saved last, and a run that nobody killed.
-    trained = didact("train", *data, "--resume", model, "--checkpoint-seconds", 0, "--model", model, "--json", "--steps", steps)
+    resume = ["--resume", model, "--checkpoint-seconds", 0, "--model", model, "--json", "--steps", steps]
+    trained = didact("train", *data, *resume, timeout=3600)
     assert json.loads(trained.stdout.splitlines()[-1])["result"]["steps"] == int(steps)
-    didact("train", *data, *small, "--steps", steps, "--model", whole)
+    didact("train", *data, *small, "--steps", steps, "--model", whole, timeout=3600)
     assert tensors(model) == tensors(whole)
     tried("kills of a training that checkpoints", kills)
 

@@ -703,3 +703,34 @@ def test_keys_of_networks_with_dots():
     assert both.configuration["student_network"]["width"] == 8 and both.configuration["student_network"]["stages"] == 1
     with pytest.raises(ValueError, match="wdth"):
         didact.SemiSupervisedClassifier(configuration={"network.wdth": 4}).fit(images[:50], digits[:50])
+
+
+def test_a_refused_fit_leaves_the_last_one(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    X, positions = blobs(rows=60)
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    classifier = make().fit(frame, np.array(["a", "b", "c"])[positions])
+    before = classifier.predict_proba(frame)
+    for wrong in ((X[:, :3], positions + 0.5), (X[:, :3], np.zeros(60, int)), (frame[["d", "a", "b", "c"]], positions + 0.5)):
+        with pytest.raises(ValueError):
+            classifier.fit(*wrong)
+    with pytest.raises(ValueError):
+        classifier.set_params(configuration={"no_such_key": 1}).fit(X[:, :3], positions)
+    classifier.set_params(configuration=None)
+    np.testing.assert_array_equal(classifier.predict_proba(frame), before)
+    classifier.save(tmp_path / "model.safetensors")
+    assert classifier.feature_names_in_.tolist() == list("abcd")
+
+
+def test_an_interrupt_while_rows_are_predicted_keeps_the_model(monkeypatch):
+    X, positions = blobs(rows=60)
+
+    def interrupted(trainer, rows):
+        raise KeyboardInterrupt
+
+    classifier = make()
+    monkeypatch.setattr("didact.estimators._probabilities", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        classifier.fit(X, positions)
+    monkeypatch.undo()
+    assert classifier.n_iter_ == classifier.trainer_.steps > 0 and classifier.score(X, positions) > 0.9

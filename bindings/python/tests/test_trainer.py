@@ -549,7 +549,7 @@ def test_a_callback_sees_every_step():
     assert [progress["step"] for progress in seen] == list(range(1, 8))
     assert all(progress["steps"] == 7 for progress in seen)
     assert sorted(progress["seconds"] for progress in seen) == [progress["seconds"] for progress in seen]
-    names = {"student_loss": "loss/student", "supervised_loss": "loss/supervised", "uda_loss": "loss/uda"}
+    names = {"student_loss": "loss/student", "supervised_loss": "loss/supervised", "unlabeled_loss": "loss/uda"}
     for field, name in {**names, "feedback": "feedback"}.items():
         assert [progress[field] for progress in seen] == trainer.history[name].tolist()
     trainer.fit(*table()[:2], steps=2, callback=seen.append)
@@ -563,7 +563,7 @@ def test_a_callback_gets_all_metrics(method):
     trainer.fit(*table()[:2], steps=3, callback=seen.append)
     for name, values in trainer.history.items():
         assert [progress[name] for progress in seen] == values.tolist()
-    assert all(progress["uda_loss"] == progress.get("loss/uda", 0) for progress in seen)
+    assert all(progress["unlabeled_loss"] == progress.get("loss/uda", 0) for progress in seen)
 
 
 def test_several_callbacks():

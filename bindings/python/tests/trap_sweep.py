@@ -107,7 +107,10 @@ def fresh(kind):
     if kind == "trainer":
         return made("didact_trainer_create", TRAINER)
     if kind == "dataset":
-        return made("didact_dataset_open", IMAGES, None)
+        data = made("didact_dataset_create")
+        assert library.didact_dataset_set_array(data, b"X", array(X)) == 0
+        assert library.didact_dataset_set_array(data, b"y", array(Y)) == 0
+        return data
     network = fresh("network")
     if kind == "pass":
         return made("didact_network_record", network, array(X), int(len(X) > 1), -1)
@@ -134,8 +137,15 @@ with open(trainer_file, "rb") as file:
     TRAINER_BYTES = file.read()
 
 
-def handle_kind(name):
+def is_payload(name, index):
+    """What a fit hands to its callback: any pointer is right."""
+    return (name, index) in (("didact_trainer_fit", 6), ("didact_trainer_fit_dataset", 4))
+
+
+def handle_kind(name, index=0):
     """The class that the handle argument of a function has."""
+    if index == 1 and name in ("didact_trainer_fit_dataset", "didact_trainer_step_dataset"):
+        return "dataset"
     if name in ("didact_optimizer_create", "didact_average_create", "didact_predictor_create"):
         return "network"
     return next(kind for kind in KINDS if name.startswith(f"didact_{kind}_"))
@@ -192,6 +202,10 @@ def good(name):
         "didact_network_save": [None, network_file],
         "didact_trainer_save": [None, trainer_file],
         "didact_dataset_open": [None, IMAGES, b"{}"],
+        "didact_dataset_set_array": [None, b"y", array(Y)],
+        "didact_trainer_fit_dataset": [None, None, b'{"steps": 1}', _ffi.didact_progress_callback(), None],
+        "didact_network_output": [array(np.empty((len(X), 3))), None, array(X), b"features"],
+        "didact_network_output_length": [None, None, b"features"],
         "didact_dataset_array": [None, None, b"X"],
         "didact_dataset_two_moons": [array(np.empty((len(X), 2))), array(np.empty(len(X), np.int64)), 0.1, 0],
         "didact_dataset_split": [array(np.empty(len(X), np.int64)), array(Y), 2, 0.0, 0],
@@ -207,7 +221,7 @@ def good(name):
         elif (name, index) in LENGTHS:
             result.append(64)
         elif ctype is HANDLE:
-            result.append(None if name == "didact_trainer_fit" and index else live[handle_kind(name)])
+            result.append(None if is_payload(name, index) else live[handle_kind(name, index)])
         elif ctype is ctypes.c_char_p:
             result.append(ctypes.create_string_buffer(64) if name in TEXT_OUT and index == 0 else None)
         elif ctype is _ffi.didact_progress_callback:
@@ -278,9 +292,9 @@ def wrong(name, index, ctype):
     if (name, index) in LENGTHS:
         return [-1, 0, 1, 7, 8, 9, 63, 64, INT64_MIN]
     if ctype is HANDLE:
-        if name == "didact_trainer_fit" and index:
+        if is_payload(name, index):
             return [None]
-        kind = handle_kind(name)
+        kind = handle_kind(name, index)
         others = [live[other] for other in KINDS if other != kind]
         return [None, *freed.values(), *others, *random_handles()]
     if ctype is ctypes.c_char_p:
@@ -328,7 +342,7 @@ def sweep():
                 arguments[index] = value
                 status = call(name, arguments)
                 is_handle = ctype is HANDLE and (name, index) not in MEMORY
-                if is_handle and not is_free(name) and not (name == "didact_trainer_fit" and index):
+                if is_handle and not is_free(name) and not is_payload(name, index):
                     expected = _ffi.DIDACT_EINVALID if value is None else _ffi.DIDACT_EHANDLE
                     assert status == expected, (name, value, status)
                 # Keep the table of handles small.
@@ -347,7 +361,7 @@ def sweep():
 
 MADE = {"didact_network_record": "pass", "didact_optimizer_create": "optimizer", "didact_average_create": "average",
         "didact_trainer_create": "trainer", "didact_trainer_copy": "trainer", "didact_trainer_load": "trainer",
-        "didact_trainer_from_bytes": "trainer",
+        "didact_trainer_from_bytes": "trainer", "didact_dataset_open": "dataset", "didact_dataset_create": "dataset",
         "didact_trainer_optimizer": "optimizer"}  # fmt: skip
 
 

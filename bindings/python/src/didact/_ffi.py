@@ -24,7 +24,7 @@ DIDACT_FLOAT64 = 2
 DIDACT_INT64 = 3
 DIDACT_UINT8 = 4
 
-DIDACT_ABI_VERSION = 1
+DIDACT_ABI_VERSION = 2
 
 didact_status = ctypes.c_int32
 
@@ -41,12 +41,13 @@ class didact_array(ctypes.Structure):
 
 class didact_progress(ctypes.Structure):
     _fields_ = [
+        ("size", ctypes.c_int64),
         ("step", ctypes.c_int64),
         ("steps", ctypes.c_int64),
         ("seconds", ctypes.c_double),
         ("student_loss", ctypes.c_double),
         ("supervised_loss", ctypes.c_double),
-        ("uda_loss", ctypes.c_double),
+        ("unlabeled_loss", ctypes.c_double),
         ("feedback", ctypes.c_double),
     ]
 
@@ -83,6 +84,8 @@ FUNCTIONS = {
     "didact_network_statistic": (didact_status, [ctypes.POINTER(didact_array), ctypes.c_void_p, ctypes.c_char_p]),
     "didact_network_forward": (didact_status, [ctypes.POINTER(didact_array), ctypes.c_void_p, ctypes.POINTER(didact_array), ctypes.c_int32]),
     "didact_network_predict": (didact_status, [ctypes.POINTER(didact_array), ctypes.c_void_p, ctypes.POINTER(didact_array)]),
+    "didact_network_output": (didact_status, [ctypes.POINTER(didact_array), ctypes.c_void_p, ctypes.POINTER(didact_array), ctypes.c_char_p]),
+    "didact_network_output_length": (didact_status, [ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p, ctypes.c_char_p]),
     "didact_network_record": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p, ctypes.POINTER(didact_array), ctypes.c_int32, ctypes.c_int64]),
     "didact_pass_free": (None, [ctypes.c_void_p]),
     "didact_pass_logits": (didact_status, [ctypes.POINTER(didact_array), ctypes.c_void_p]),
@@ -149,10 +152,14 @@ FUNCTIONS = {
     "didact_dataset_digits": (didact_status, [ctypes.POINTER(didact_array), ctypes.POINTER(didact_array)]),
     "didact_dataset_two_moons": (didact_status, [ctypes.POINTER(didact_array), ctypes.POINTER(didact_array), ctypes.c_double, ctypes.c_uint64]),
     "didact_dataset_split": (didact_status, [ctypes.POINTER(didact_array), ctypes.POINTER(didact_array), ctypes.c_int64, ctypes.c_double, ctypes.c_uint64]),
+    "didact_dataset_create": (didact_status, [ctypes.POINTER(ctypes.c_void_p)]),
+    "didact_dataset_set_array": (didact_status, [ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(didact_array)]),
     "didact_dataset_open": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_char_p, ctypes.c_char_p]),
     "didact_dataset_array": (didact_status, [ctypes.POINTER(didact_array), ctypes.c_void_p, ctypes.c_char_p]),
     "didact_dataset_description": (didact_status, [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p]),
     "didact_dataset_free": (None, [ctypes.c_void_p]),
+    "didact_trainer_fit_dataset": (didact_status, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, didact_progress_callback, ctypes.c_void_p]),
+    "didact_trainer_step_dataset": (didact_status, [ctypes.c_void_p, ctypes.c_void_p]),
 }
 
 

@@ -1,3 +1,3 @@
 """Generated from VERSION by scripts/generate."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -175,6 +175,17 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             Where data are masked or not finite, do not fit each other, or where fewer than two classes have a label; where a
             parameter or a key of the configuration is wrong.
         """
+        before = dict(vars(self))
+        try:
+            return self._fit(X, y, X_unlabeled)
+        except BaseException:
+            # What was fitted before stays as it was, unless there is a new trainer.
+            if "trainer_" in before and self.trainer_ is before["trainer_"]:
+                vars(self).clear()
+                vars(self).update(before)
+            raise
+
+    def _fit(self, X: Any, y: Any, X_unlabeled: Any) -> SemiSupervisedClassifier:
         self._check_parameters()
         if y is None:
             raise ValueError("fit requires y to be passed, but the target y is None")
@@ -425,10 +436,12 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         return Trainer(**{**defaults, **own, **given})
 
     def _adopt(self, trainer: Trainer, classes: np.ndarray, rule: Rule, codes: np.ndarray, rows: list) -> None:
+        # The trainer first: an interrupt or missing memory in the predictions must not cost it.
+        self._take(trainer, classes, rule)
+        vars(self).pop("transduction_", None)
         predicted = np.concatenate([_probabilities(trainer, part).argmax(axis=1) for part in rows])
         predicted[: len(codes)] = np.where(codes >= 0, codes, predicted[: len(codes)])
         self.transduction_ = classes[predicted]
-        self._take(trainer, classes, rule)
 
     def _take(self, trainer: Trainer, classes: np.ndarray, rule: Rule) -> None:
         self.trainer_ = trainer

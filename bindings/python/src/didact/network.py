@@ -323,6 +323,23 @@ class Network:
         """
         return self._predictions(x)
 
+    def output(self, x: Any, name: str = "features") -> np.ndarray:
+        """What a layer gives for rows ``x`` [rows, inputs], with running statistics and no dropout: [rows, length].
+
+        Parameters
+        ----------
+        x : array [rows, inputs]
+        name : str
+            Of a layer, such as ``"dense0"`` or ``"relu1"``; ``"features"`` for what the last layer reads, ``"logits"`` for
+            the last one. Images of a layer come as rows, pixel by pixel with its channels side by side.
+        """
+        x, layer = borrow(x, "x"), encoded(name, "name")
+        length = ctypes.c_int64()
+        check(library.didact_network_output_length(ctypes.byref(length), self._handle.value, layer))
+        output = np.empty((x.array.shape[0] if x.array.ndim else 0, length.value), self.dtype)
+        check(library.didact_network_output(borrow(output).pointer, self._handle.value, x.pointer, layer))
+        return output
+
     def record(self, x: Any, training: bool = True, draw: int | None = None) -> Pass:
         """A forward recorded at a snapshot of the parameters, for its backward and tangent.
 

@@ -462,7 +462,7 @@ class Trainer:
         callback : callable or sequence of callables, optional
             Called after every step with a dict of ``step`` and ``steps`` (of the trainer's life, made and to come),
             ``seconds`` (since this fit began) and the metrics of the step by their names, as `step` returns them.
-            ``student_loss``, ``supervised_loss``, ``uda_loss`` and ``feedback`` are there for every method, 0 where
+            ``student_loss``, ``supervised_loss``, ``unlabeled_loss`` and ``feedback`` are there for every method, 0 where
             it has none. Returning anything true stops, after the other callbacks have seen the step.
             `didact.callbacks` has some.
         verbose : int
@@ -532,7 +532,7 @@ class Trainer:
                     if not callbacks:
                         return 0
                     now = progress.contents
-                    fields = {name: getattr(now, name) for name, *_ in _ffi.didact_progress._fields_}
+                    fields = {name: getattr(now, name) for name, *_ in _ffi.didact_progress._fields_ if name != "size"}
                     fields.update(self._read_metrics(arguments))
                     return int(any([bool(each(fields)) for each in callbacks]))
             except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt too
@@ -773,7 +773,15 @@ class _TrainerAfterFork:
 
     def __getattr__(self, name: str) -> Any:
         # Python itself asks for special names, to copy and to pickle.
-        raise AttributeError(name) if name.startswith("__") else self._error
+        if name.startswith("__"):
+            raise AttributeError(name)
+        # A method is looked up where a task is unpickled, and called where an error reaches the parent.
+        if callable(getattr(Trainer, name, None)):
+            return self._refuse
+        raise self._error
+
+    def _refuse(self, *arguments: Any, **options: Any) -> Any:
+        raise self._error
 
     def __reduce__(self) -> tuple:
         return _unpickled, (self._data,)
