@@ -17,7 +17,7 @@ enum Fault {
     case gradient
   }
 
-  private struct Plan {
+  private struct Planned {
     let point: Point
     /// How many times more all goes well.
     var remaining: Int
@@ -26,7 +26,7 @@ enum Fault {
 
   private static let planCount = Atomic(0)
   /// By thread.
-  private static let plans = Locked<[UInt: Plan]>([:])
+  private static let plans = Locked<[UInt: Planned]>([:])
 
   /// Whether what stands at a point is to fail this time.
   static func isDue(_ point: Point) -> Bool {
@@ -47,7 +47,7 @@ enum Fault {
   static func failing<Result>(
     _ point: Point, number: Int, _ body: () throws -> Result
   ) -> (result: Swift.Result<Result, any Error>, hasHappened: Bool) {
-    plans.withLock { $0[thread] = Plan(point: point, remaining: number) }
+    plans.withLock { $0[thread] = Planned(point: point, remaining: number) }
     planCount.add(1, ordering: .relaxed)
     let result = Swift.Result(catching: body)
     planCount.subtract(1, ordering: .relaxed)
