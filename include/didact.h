@@ -590,6 +590,8 @@ didact_status didact_trainer_annotation(char *out, int64_t capacity, int64_t *le
  */
 didact_status didact_trainer_configuration(char *out, int64_t capacity, int64_t *length, didact_trainer *trainer);
 
+/* Training */
+
 /**
  * The student's half of a step: the teacher labels, the student learns. Nothing is augmented.
  *
@@ -666,6 +668,8 @@ didact_status didact_trainer_meta_objective(double *out, didact_trainer *trainer
  * @return `DIDACT_OK`, or `DIDACT_ECANCELLED` where the callback stopped it.
  */
 didact_status didact_trainer_fit(didact_trainer *trainer, const didact_array *x, const didact_array *y, const didact_array *unlabeled, int64_t steps, didact_progress_callback callback, void *payload);
+
+/* What a trainer made */
 
 /**
  * Computes class probabilities with what `didact_trainer_predictor_role` names: a network, or the ensemble. From any number of threads,

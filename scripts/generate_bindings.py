@@ -79,9 +79,10 @@ class Interface:
         path, line = symbol["location"]["uri"], symbol["location"]["position"]["line"]
         # Constants and the library first, then the files by name.
         name = path.rsplit("/", 1)[-1]
-        order = ("Constants", "Library", "NetworkABI", "PredictorABI", "OptimizerABI", "TrainerABI")
+        order = ("Constants", "Library", "NetworkABI", "PredictorABI", "OptimizerABI", "TrainerABI",
+                 "TrainingABI", "TrainerResultsABI")
         rank = {f"{file}.swift": index for index, file in enumerate(order)}
-        return rank.get(name, 9), name, line
+        return rank.get(name, len(order)), name, line
 
     def add_typealias(self, title, symbol):
         declaration = "".join(f["spelling"] for f in symbol["declarationFragments"])

@@ -23,7 +23,5 @@ extension Double: ReferenceElement {
   @inline(__always) static func hyperbolicTangent(_ x: Double) -> Double { tanh(x) }
 }
 
-@inline(__always) func naturalLogarithm(_ x: Double) -> Double { log(x) }
-
 /// baseⁿ for a step count n.
 func power(_ base: Double, _ exponent: Int) -> Double { pow(base, Double(exponent)) }

@@ -197,7 +197,6 @@ final class MetaPseudoLabels: TwoStepMethod {
     try terms.finish(into: teacher.gradients)
     metrics["learning_rate/teacher"] = teacherOptimizer.scheduledRate
     try stepOptimizer(teacherOptimizer, of: "teacher", draw: draw)
-    metrics.fillWithZeros()
   }
 
   var consistencyStart: Int { udaWeight == 0 ? 0 : udaWaitSteps }

@@ -49,7 +49,7 @@ public struct DidactError: Error, Equatable, Sendable, CustomStringConvertible {
 
   /// The message as far as it may be shown.
   package static func printable(_ message: String) -> String {
-    func isControl(_ byte: UInt8) -> Bool { byte < 0x20 && byte != 0x0a || byte == 0x7f }
+    func isControl(_ byte: UInt8) -> Bool { byte < 0x20 || byte == 0x7f }
     guard message.utf8.count > longestMessage || message.utf8.contains(where: isControl) else { return message }
     var text = ""
     for scalar in message.unicodeScalars {

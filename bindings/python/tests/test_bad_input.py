@@ -1,6 +1,7 @@
 """Whatever is passed in, the answer is right or an exception that says what is wrong."""
 
 import ctypes
+import decimal
 import gc
 import json
 import os
@@ -1276,3 +1277,12 @@ def test_a_batch_larger_than_what_others_leave_of_the_machine_is_refused():
 def test_a_network_that_is_no_specification(network):
     with pytest.raises(TypeError, match=r"network: expected a specification, such as didact.mlp"):
         didact.Trainer("supervised", network)
+
+
+@pytest.mark.parametrize("nothing", ["NaN", "sNaN"])
+def test_decimal_labels_are_refused_by_name(nothing):
+    pytest.importorskip("sklearn")
+    x = np.random.default_rng(0).standard_normal((6, 2))
+    labels = [decimal.Decimal(nothing), decimal.Decimal(1), decimal.Decimal(0), None, None, None]
+    with pytest.raises(TypeError, match="y: labels must all be text, all whole numbers or all booleans, got Decimal"):
+        didact.SemiSupervisedClassifier(steps=1).fit(x, labels)

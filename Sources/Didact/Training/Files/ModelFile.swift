@@ -91,7 +91,12 @@ struct ModelFile {
   /// - Throws: `DidactError.format` for values that `read` refuses.
   private func checkValues() throws {
     for (name, tensor) in tensors where name != "history" && !name.hasSuffix(".history") {
-      guard tensor.isFinite else { throw DidactError(.format, "tensor \"\(name)\" holds NaN or infinity") }
+      guard tensor.isFinite else {
+        throw DidactError(
+          .format,
+          "tensor \"\(name)\" holds NaN or infinity. Where a single step made it so, the next one goes back to the last finite "
+            + "state; lower the learning rate before it")
+      }
       try ModelFile.checkVariances(name, tensor)
       if tensor.elementType == .int64, tensor.count == 1 { try ModelFile.checkCount(name, tensor.integer) }
     }

@@ -26,6 +26,9 @@ def is_missing(value: Any) -> bool:
     pandas = sys.modules.get("pandas")
     if value is None or (pandas is not None and value is pandas.NA):
         return True
+    # A decimal NaN may be one that signals: comparing it is an error.
+    if type(value).__name__ == "Decimal" and hasattr(value, "is_nan"):
+        return bool(value.is_nan())
     return isinstance(value, (float, np.floating)) and bool(value != value)
 
 
