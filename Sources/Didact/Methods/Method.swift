@@ -133,16 +133,29 @@ struct LabeledBatch {
 /// What one step learns from.
 struct Batch {
   private let labeledRows: LabeledBatch?
-  /// The unlabelled rows in each view of the method [M, inputs], row by row the same examples; none where there are none.
-  let views: [Tensor]
+  // Two are no array, so that a step of two views allocates nothing.
+  private let first, second: Tensor?
+  private let others: ArraySlice<Tensor>
   /// Which of the fit's rows they are, where that is known.
-  var unlabeledRows: [Int]?
+  let unlabeledRows: [Int]?
 
-  init(labeled: LabeledBatch?, views: [Tensor] = [], unlabeledRows: [Int]? = nil) {
+  init(labeled: LabeledBatch?, weak: Tensor? = nil, strong: Tensor? = nil) {
     labeledRows = labeled
-    self.views = views
+    (first, second) = (weak, strong)
+    others = []
+    unlabeledRows = nil
+  }
+
+  init(labeled: LabeledBatch?, views: [Tensor], unlabeledRows: [Int]? = nil) {
+    labeledRows = labeled
+    first = views.first
+    second = views.dropFirst().first
+    others = views.dropFirst(2)
     self.unlabeledRows = unlabeledRows
   }
+
+  /// The unlabelled rows in each view of the method [M, inputs], row by row the same examples; none where there are none.
+  var views: [Tensor] { [first, second].compactMap { $0 } + others }
 
   /// - Throws: `DidactError.invalidArgument` where there are none.
   var labeled: LabeledBatch {
@@ -157,7 +170,7 @@ struct Batch {
   /// The first view and the last, which are the same where there is one.
   /// - Throws: `DidactError.invalidArgument` where there are none.
   func unlabeledViews() throws -> (weak: Tensor, strong: Tensor) {
-    guard let weak = views.first, let strong = views.last else {
+    guard let weak = first, let strong = others.last ?? second ?? first else {
       throw DidactError(.invalidArgument, "this method needs unlabelled rows in every step")
     }
     return (weak, strong)

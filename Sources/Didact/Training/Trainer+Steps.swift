@@ -23,14 +23,15 @@ extension Trainer {
   package func step(
     _ inputs: BorrowedArray, _ labels: BorrowedArray, unlabeled: BorrowedArray?, strong: BorrowedArray?
   ) throws {
-    guard strong == nil || unlabeled != nil else {
-      throw DidactError(.invalidArgument, "a strong view needs the unlabelled rows that it is a view of")
+    try checkHasNoMembers()
+    try training {
+      let weak = try unlabeled.map { try prepared($0, "unlabeled", in: batchMemory) }
+      let strong = try strongView(strong, of: weak)
+      try step(Batch(labeled: try labeledBatch(inputs, labels), weak: weak, strong: strong))
     }
-    let views = [("unlabeled", unlabeled), ("unlabeled, strong view", strong)]
-    try step((inputs, labels), views: views.compactMap { name, view in view.map { (name, $0) } })
   }
 
-  /// The same with any views of the unlabelled rows, row by row the same examples.
+  /// The same with any views of the unlabelled rows, row by row the same examples, by the names that errors call them.
   package func step(
     _ labeled: (inputs: BorrowedArray, labels: BorrowedArray)?, views: [(name: String, rows: BorrowedArray)]
   ) throws {
