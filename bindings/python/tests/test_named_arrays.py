@@ -162,3 +162,13 @@ def test_a_layer_gives_what_it_computes():
     x[2, 1] = np.nan
     with pytest.raises(ValueError, match="row 2, column 1: nan is not a finite"):
         network.output(x)
+
+
+def test_outputs_of_many_layers_are_not_kept():
+    network = didact.Network(didact.mlp(2, [3] * 40, 2), dtype="float64")
+    x = np.random.default_rng(0).standard_normal((4, 2))
+    for _ in range(2):
+        outputs = [network.output(x, f"relu{layer}") for layer in range(40)]
+    for layer, output in enumerate(outputs):
+        np.testing.assert_array_equal(output, network.output(x, f"relu{layer}"))
+    np.testing.assert_array_equal(outputs[-1], network.output(x))
