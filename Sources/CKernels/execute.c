@@ -62,7 +62,7 @@ static void run_rows(void *argument, int thread) {
       double begin = is_timed ? kernels_now() : 0;
       run_block(r, o, thread, start, end);
       if (!is_timed) continue;
-      // Of convolutions the work of all threads is counted.
+      // The work of all threads is counted for convolutions.
       double share = kernels_is_convolution(o) ? (double)r->rows / (double)(last - first) : 1;
       kernels_take_time(o, (double)((end - start) * rows_of_each(r, o)) * share, begin);
     }
@@ -106,7 +106,7 @@ static region region_of(const kernels_operation *operations, int64_t count, kern
       r.division = kernels_division_of_convolution(o);
       return r;
     }
-    // What was joined to sums behind may have other rows.
+    // An operation that was joined to the sums behind it may have other rows.
     if (!r.rows && (o->joined != KERNELS_JOINED_AWAY || i == count - 1)) r.rows = o->rows;
     cost += kernels_cost_of_row(o);
     has_products |= is_dense(o);

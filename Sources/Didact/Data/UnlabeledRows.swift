@@ -1,10 +1,10 @@
-/// What a method can know of all unlabelled rows before it sees a batch of them.
+/// A method knows this of all unlabelled rows before it sees a batch of them.
 struct UnlabeledRows {
   let count: Int
   /// Whether what is kept of rows is of others, and is to be forgotten.
   let isNew: Bool
   /// A number that differs, but for chance, where values or their order do.
   let digest: UInt64
-  /// Of the labelled rows; empty if they have none.
+  /// The names of the labelled rows' classes; empty if they have none.
   let classNames: [String]
 }

@@ -11,7 +11,7 @@ protocol Method: AnyObject, Stateful {
   var scalars: [(name: String, value: Tensor)] { get }
   /// One whole step.
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws
-  /// What a method keeps of each unlabelled row.
+  /// The state that the method keeps for each unlabelled row.
   var rowStates: [RowState] { get }
   /// Gets ready for the unlabelled rows of a fit, before its steps.
   func prepare(_ rows: UnlabeledRows) throws

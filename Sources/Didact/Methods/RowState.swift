@@ -1,4 +1,4 @@
-/// What a method keeps of each unlabelled row of a fit: [rows, columns], zeros at first. A step changes only the rows of its
+/// The state that a method keeps for each unlabelled row of a fit: [rows, columns], zeros at first. A step changes only the rows of its
 /// batch.
 final class RowState {
   let name: String

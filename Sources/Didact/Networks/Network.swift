@@ -308,9 +308,12 @@ public final class Network: @unchecked Sendable {
       let pass = try part.predictionPass(rows: block.count)
       try part.setInput(
         input.rows(block), of: pass, firstRow: block.lowerBound, scaling: scaling, oddInput: oddInput)
-      let output = try pass.evaluate()
-      try part.checkResult(output, firstRow: block.lowerBound)
-      try result.rows(block).take(output, "out")
+      // While it is referred to, no other thread takes it.
+      try withExtendedLifetime(pass) {
+        let output = try pass.evaluate()
+        try part.checkResult(output, firstRow: block.lowerBound)
+        try result.rows(block).take(output, "out")
+      }
     }
   }
 

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import didact
 import numpy as np
@@ -172,3 +173,16 @@ def test_outputs_of_many_layers_are_not_kept():
     for layer, output in enumerate(outputs):
         np.testing.assert_array_equal(output, network.output(x, f"relu{layer}"))
     np.testing.assert_array_equal(outputs[-1], network.output(x))
+
+
+def test_outputs_of_several_threads_are_their_own():
+    network = didact.Network(didact.mlp(8, [32, 32], 3, batch_norm=True))
+    random = np.random.default_rng(0)
+    inputs = [random.standard_normal((5, 8)) for _ in range(6)]
+    expected = [network.output(x) for x in inputs]
+
+    def same(index):
+        return all(np.array_equal(network.output(inputs[index]), expected[index]) for _ in range(2000))
+
+    with ThreadPoolExecutor(len(inputs)) as pool:
+        assert all(pool.map(same, range(len(inputs))))

@@ -64,7 +64,7 @@ extension Trainer {
   /// A model that could not be saved is not trained.
   /// - Throws: `DidactError.invalidArgument` where the header of its file would be too long.
   func checkCanBeSaved() throws {
-    // Cheap, and more than a third of the header's length.
+    // This is cheap, and more than a twelfth of the header's length, in which a name may stand twice, each byte as six.
     let texts = everyMember.reduce(0) { sum, member in
       let parts = member.state(withStages: member.stages).reduce(0) { sum, entry in
         let names = entry.slots?.reduce(0) { $0 + $1.name.utf8.count + 100 } ?? 100
@@ -73,7 +73,7 @@ extension Trainer {
       let texts = member.classNames + member.featureNames + member.annotations.map(\.value)
       return sum + parts + texts.reduce(0) { $0 + $1.utf8.count }
     }
-    guard texts > SafetensorsFile.maximumHeaderLength / 3 else { return }
+    guard texts > SafetensorsFile.maximumHeaderLength / 12 else { return }
     do {
       try reading { try modelFile(ofWholeState: true).safetensors.checkHeader() }
     } catch let error as DidactError {
