@@ -44,6 +44,18 @@ import Testing
     #expect(try readArrays(labels, knownClasses: labels).classNames.count == 3)
   }
 
+  @Test func oneTextInTwoUnicodeFormsIsRefused() throws {
+    let labels = ["caf\u{E9}", "tea", "cafe\u{301}"]
+    for (place, read) in [("line 2", read), ("row 0", { try self.readArrays($0) })]
+      as [(String, ([String]) throws -> Dataset)]
+    {
+      expectError(.data, containing: place, "one text in two Unicode forms", "write them alike") {
+        _ = try read(labels)
+      }
+    }
+    #expect(try readArrays(labels, knownClasses: ["caf\u{E9}", "tea"]).labels == [0, 1, 0])
+  }
+
   // MARK: Words for no label
 
   @Test func anEmptyLabelIsNoneSilently() throws {

@@ -78,9 +78,16 @@ struct LabelTexts {
 
   /// Takes the label of one row.
   /// - Returns: the number of the label in `names`, or −1 for no label.
-  /// - Throws: `DidactError.data` for one label too many.
+  /// - Throws: `DidactError.data` for one label too many, and for another Unicode form of one before.
   mutating func add(_ text: String, at place: Int) throws -> Int {
     if let number = numbers[text] {
+      // Swift takes canonically equivalent texts for one; programs that compare bytes do not.
+      guard knownClasses.contains(text) || names[number].utf8.elementsEqual(text.utf8) else {
+        throw DidactError(
+          .data,
+          "\(subject): the labels \"\(names[number])\" \(self.place(number)) and \"\(text)\" \(located(place)) would be "
+            + "two classes, but are one text in two Unicode forms; write them alike")
+      }
       rowCounts[number] += 1
       return number
     }
@@ -244,10 +251,13 @@ struct LabelTexts {
     }
   }
 
-  private func place(_ number: Int) -> String {
+  /// Of the first row with a label.
+  private func place(_ number: Int) -> String { located(firstPlaces[number]) }
+
+  private func located(_ place: Int) -> String {
     switch origin {
-    case .column: "in line \(firstPlaces[number])"
-    case .array: "in row \(firstPlaces[number])"
+    case .column: "in line \(place)"
+    case .array: "in row \(place)"
     }
   }
 
