@@ -321,6 +321,18 @@ didact_status didact_network_specification(char *out, int64_t capacity, int64_t 
  */
 didact_status didact_network_lengths(int64_t *inputs, int64_t *classes, didact_network *network);
 
+/**
+ * What a network says of its examples, as a JSON object: `task`, "classification" or "segmentation"; `classes`, how many; and
+ * `labels`, the lengths of the labels of one example: [] for one label, [height, width] for one a pixel. Arrays of labels are
+ * [rows, labels…], of logits and probabilities [rows, labels…, classes].
+ *
+ * @param out takes as much of the text as fits, ended by a zero byte; may be null.
+ * @param capacity the size of `out` in bytes.
+ * @param length takes the size that all of the text needs, the zero byte included.
+ * @param network the network.
+ */
+didact_status didact_network_task(char *out, int64_t capacity, int64_t *length, didact_network *network);
+
 /** How many parameters (named arrays, not elements) a network has. */
 didact_status didact_network_parameter_count(int64_t *out, didact_network *network);
 
@@ -350,7 +362,7 @@ didact_status didact_network_statistic(didact_array *view, didact_network *netwo
 /**
  * Computes logits.
  *
- * @param logits takes [rows, classes], float32 or float64.
+ * @param logits takes [rows, classes], of a network that segments [rows, height, width, classes]; float32 or float64.
  * @param network the network.
  * @param x [rows, inputs], any element type.
  * @param training 0 for running statistics and no dropout; 1 for batch statistics, which move the running ones, and dropout.
@@ -360,7 +372,7 @@ didact_status didact_network_forward(const didact_array *logits, didact_network 
 /**
  * Computes class probabilities with running statistics and no dropout. From any number of threads.
  *
- * @param probabilities takes [rows, classes], float32 or float64.
+ * @param probabilities takes [rows, classes], of a network that segments [rows, height, width, classes]; float32 or float64.
  * @param network the network.
  * @param x [rows, inputs], any element type.
  */
@@ -402,7 +414,7 @@ void didact_pass_free(didact_pass *pass);
 /**
  * Copies the logits of a pass.
  *
- * @param logits takes [rows, classes], float32 or float64.
+ * @param logits takes [rows, classes], of a network that segments [rows, height, width, classes]; float32 or float64.
  * @param pass the pass.
  */
 didact_status didact_pass_logits(const didact_array *logits, didact_pass *pass);
@@ -413,7 +425,7 @@ didact_status didact_pass_logits(const didact_array *logits, didact_pass *pass);
  *
  * @param x_gradient takes the gradient of the input [rows, inputs]; null if not wanted.
  * @param pass the pass.
- * @param cotangent [rows, classes].
+ * @param cotangent as the logits.
  * @param accumulate 1 to add to the network's gradients, 0 to replace them.
  */
 didact_status didact_pass_backward(const didact_array *x_gradient, didact_pass *pass, const didact_array *cotangent, int32_t accumulate);
@@ -421,7 +433,7 @@ didact_status didact_pass_backward(const didact_array *x_gradient, didact_pass *
 /**
  * Forward mode: the derivative of the logits along a direction in the parameters of the pass and its input.
  *
- * @param tangent takes [rows, classes], float32 or float64.
+ * @param tangent as the logits, float32 or float64.
  * @param pass the pass.
  * @param direction a vector over all parameters in public order.
  * @param x_direction [rows, inputs]; null for zero.
@@ -437,7 +449,7 @@ didact_status didact_pass_tangent(const didact_array *tangent, didact_pass *pass
  * @param out takes the handle; free it with `didact_predictor_free`.
  * @param network the network; what it learns later does not change the predictor.
  * @param x [rows, inputs], any element type; read by every run.
- * @param probabilities [rows, classes], float32 or float64; written by every run.
+ * @param probabilities [rows, classes], of a network that segments [rows, height, width, classes]; float32 or float64; written by every run.
  */
 didact_status didact_predictor_create(didact_predictor **out, didact_network *network, const didact_array *x, const didact_array *probabilities);
 
@@ -607,7 +619,7 @@ didact_status didact_trainer_student_step(didact_trainer *trainer, const didact_
  *
  * @param trainer the trainer.
  * @param x labelled rows [N, inputs], any element type.
- * @param y a class for each row [N], int64 or uint8.
+ * @param y a class for each row [N], int64 or uint8; of a network that segments for each pixel [N, height, width], 255 or -1 for none.
  */
 didact_status didact_trainer_teacher_step(didact_trainer *trainer, const didact_array *x, const didact_array *y);
 
@@ -616,7 +628,7 @@ didact_status didact_trainer_teacher_step(didact_trainer *trainer, const didact_
  *
  * @param trainer the trainer.
  * @param x labelled rows [N, inputs], any element type.
- * @param y a class for each row [N], int64 or uint8.
+ * @param y a class for each row [N], int64 or uint8; of a network that segments for each pixel [N, height, width], 255 or -1 for none.
  * @param u unlabelled rows [M, inputs]; null for methods that use none.
  * @param u_strong a strong view of the same rows; null for `u` itself.
  */
@@ -632,10 +644,10 @@ didact_status didact_trainer_update_average(didact_trainer *trainer);
  * @param out takes a vector over all parameters of the teacher in public order.
  * @param trainer the trainer.
  * @param x labelled rows [N, inputs].
- * @param y a class for each row [N].
+ * @param y a class for each row [N], of a network that segments for each pixel [N, height, width].
  * @param u unlabelled rows [M, inputs].
  * @param u_strong a strong view of the same rows; null for `u` itself.
- * @param pseudo_labels a class for each unlabelled row [M] in place of sampled ones; null to sample. Not for exact feedback.
+ * @param pseudo_labels a class for each unlabelled row [M], or its pixels, in place of sampled ones; null to sample. Not for exact feedback.
  * @param draw which dropout masks and samples.
  */
 didact_status didact_trainer_meta_gradient(didact_array *out, didact_trainer *trainer, const didact_array *x, const didact_array *y, const didact_array *u, const didact_array *u_strong, const didact_array *pseudo_labels, uint64_t draw);
@@ -646,10 +658,10 @@ didact_status didact_trainer_meta_gradient(didact_array *out, didact_trainer *tr
  * @param out takes the loss.
  * @param trainer the trainer.
  * @param x labelled rows [N, inputs].
- * @param y a class for each row [N].
+ * @param y a class for each row [N], of a network that segments for each pixel [N, height, width].
  * @param u unlabelled rows [M, inputs].
  * @param u_strong a strong view of the same rows; null for `u` itself.
- * @param pseudo_labels a class for each unlabelled row [M] in place of sampled ones; null to sample. Not for exact feedback.
+ * @param pseudo_labels a class for each unlabelled row [M], or its pixels, in place of sampled ones; null to sample. Not for exact feedback.
  * @param draw which dropout masks and samples.
  */
 didact_status didact_trainer_meta_objective(double *out, didact_trainer *trainer, const didact_array *x, const didact_array *y, const didact_array *u, const didact_array *u_strong, const didact_array *pseudo_labels, uint64_t draw);
@@ -660,7 +672,7 @@ didact_status didact_trainer_meta_objective(double *out, didact_trainer *trainer
  *
  * @param trainer the trainer.
  * @param x rows [N, inputs], any element type.
- * @param y a class for each row [N], -1 for none.
+ * @param y a class for each row [N], -1 for none, int64 or uint8; of a network that segments for each pixel [N, height, width], 255 or -1 for none. Copied.
  * @param unlabeled more rows without labels [M, inputs]; null for none.
  * @param steps how many to make now; negative for what is left of the configured "steps" and "finetune_steps".
  * @param callback called after every step; null for none.
@@ -675,7 +687,7 @@ didact_status didact_trainer_fit(didact_trainer *trainer, const didact_array *x,
  * Computes class probabilities with what `didact_trainer_predictor_role` names: a network, or the ensemble. From any number of threads,
  * also within a progress callback.
  *
- * @param probabilities takes [rows, classes], float32 or float64.
+ * @param probabilities takes [rows, classes], of networks that segment [rows, height, width, classes]; float32 or float64.
  * @param trainer the trainer.
  * @param x [rows, inputs], any element type.
  */
@@ -684,7 +696,7 @@ didact_status didact_trainer_predict(didact_array *probabilities, didact_trainer
 /**
  * The same with one network of the trainer. Inputs are scaled as the fit chose, which a network by itself does not do.
  *
- * @param probabilities takes [rows, classes], float32 or float64.
+ * @param probabilities takes [rows, classes], of networks that segment [rows, height, width, classes]; float32 or float64.
  * @param trainer the trainer.
  * @param x [rows, inputs], any element type.
  * @param role "student", "teacher", "average", "best" or "finetuned", or "ensemble" for the mean of all members.
@@ -897,7 +909,7 @@ didact_status didact_dataset_create(didact_dataset **out);
  * the data are freed, or the array is set again. Its shape and strides may go.
  *
  * @param dataset the data.
- * @param name for a fit "X" (rows [N, inputs], or images), "y" (a class for each row [N], int64 or uint8, -1 for none), "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "X_validation", "y_validation", "X_test" or "y_test"; for a step "x", "y", "u", "u_strong", "x_trusted", "y_trusted", or "view.0", "view.1" and so on.
+ * @param name for a fit "X" (rows [N, inputs], or images), "y" (a class for each row [N], int64 or uint8, -1 for none; of a network that segments for each pixel [N, height, width], 255 or -1 for none), "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "X_validation", "y_validation", "X_test" or "y_test"; for a step "x", "y", "u", "u_strong", "x_trusted", "y_trusted", or "view.0", "view.1" and so on.
  * @param array the array.
  * @return `DIDACT_OK`, or `DIDACT_EINVALID` for another name.
  */

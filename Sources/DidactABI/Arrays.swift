@@ -60,15 +60,14 @@ func importOptional(_ array: UnsafePointer<didact_array>?, _ name: String) throw
 }
 
 /// Whole numbers, one for each row.
-func importLabels(_ array: UnsafePointer<didact_array>?, _ name: String) throws -> [Int] {
-  try wholeNumbers(borrow(array, name), name)
-}
-
-func wholeNumbers(_ array: BorrowedArray, _ name: String) throws -> [Int] {
-  let tensor = try Tensor(array.shape, array.elementType)
-  array.copyElements(to: tensor)
-  guard tensor.shape.rank == 1 else {
-    throw DidactError(.shape, "\(name) has shape \(tensor.shape); expected one dimension")
+/// - Parameter network: whose labels they are, of which an example may have several; nil for one a row.
+func importLabels(
+  _ array: UnsafePointer<didact_array>?, _ name: String, of network: Network? = nil
+) throws -> [Int] {
+  let tensor = try importArray(array, name), rank = network.map { $0.logitsShape(examples: 1).rank - 1 } ?? 1
+  guard tensor.shape.rank == rank else {
+    throw DidactError(
+      .shape, "\(name) has shape \(tensor.shape); expected \(rank == 1 ? "one dimension" : "\(rank) dimensions")")
   }
   try Buffer.checkRoom(byteCount: 16 * tensor.count)
   switch tensor.elementType {

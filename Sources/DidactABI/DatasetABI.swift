@@ -174,7 +174,7 @@ public func didact_dataset_create(_ out: UnsafeMutablePointer<didact_dataset?>?)
 ///
 /// - Parameters:
 ///   - dataset: the data.
-///   - name: for a fit "X" (rows [N, inputs], or images), "y" (a class for each row [N], int64 or uint8, -1 for none),
+///   - name: for a fit "X" (rows [N, inputs], or images), "y" (a class for each row [N], int64 or uint8, -1 for none; of a network that segments for each pixel [N, height, width], 255 or -1 for none),
 ///     "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "X_validation", "y_validation", "X_test" or "y_test"; for a
 ///     step "x", "y", "u", "u_strong", "x_trusted", "y_trusted", or "view.0", "view.1" and so on.
 ///   - array: the array.
@@ -289,10 +289,7 @@ public func didact_trainer_fit_dataset(
       guard named["y"] != nil || !trainer.learnsFromLabels else {
         throw DidactError(.invalidArgument, "method \"\(trainer.methodName)\" needs the array \"y\"")
       }
-      let labels = try named["y"].map { try wholeNumbers($0, "y") }
-      try fit(
-        trainer, x, labels ?? trainer.noLabels(rows: x.rows), unlabeled: named["X_unlabeled"], steps: steps, callback,
-        payload)
+      try fit(trainer, x, named["y"], unlabeled: named["X_unlabeled"], steps: steps, callback, payload)
     }
   }
 }

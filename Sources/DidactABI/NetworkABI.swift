@@ -145,6 +145,26 @@ public func didact_network_lengths(
   }
 }
 
+/// What a network says of its examples, as a JSON object: `task`, "classification" or "segmentation"; `classes`, how many; and
+/// `labels`, the lengths of the labels of one example: [] for one label, [height, width] for one a pixel. Arrays of labels are
+/// [rows, labels…], of logits and probabilities [rows, labels…, classes].
+///
+/// - Parameters:
+///   - out: takes as much of the text as fits, ended by a zero byte; may be null.
+///   - capacity: the size of `out` in bytes.
+///   - length: takes the size that all of the text needs, the zero byte included.
+///   - network: the network.
+@_cdecl("didact_network_task")
+public func didact_network_task(
+  _ out: UnsafeMutablePointer<CChar>?, _ capacity: Int64, _ length: UnsafeMutablePointer<Int64>?,
+  _ network: didact_network?
+) -> didact_status {
+  call {
+    let network: Network = try resolve(network, .network)
+    try copyOut(network.taskDescription.serialized(), out, capacity, length)
+  }
+}
+
 /// How many parameters (named arrays, not elements) a network has.
 @_cdecl("didact_network_parameter_count")
 public func didact_network_parameter_count(
@@ -223,7 +243,7 @@ public func didact_network_statistic(
 /// Computes logits.
 ///
 /// - Parameters:
-///   - logits: takes [rows, classes], float32 or float64.
+///   - logits: takes [rows, classes], of a network that segments [rows, height, width, classes]; float32 or float64.
 ///   - network: the network.
 ///   - x: [rows, inputs], any element type.
 ///   - training: 0 for running statistics and no dropout; 1 for batch statistics, which move the running ones, and
@@ -237,7 +257,7 @@ public func didact_network_forward(
     let network: Network = try resolve(network, .network)
     let x = try importArray(x, "x")
     // Before running statistics move.
-    try borrow(logits, "logits").check(Shape(x.rows, network.classes), network.elementType, "logits")
+    try borrow(logits, "logits").check(network.logitsShape(examples: x.rows), network.elementType, "logits")
     let result =
       training == 0
       ? try network.lock.reading { try network.forward(x) }
@@ -249,7 +269,7 @@ public func didact_network_forward(
 /// Computes class probabilities with running statistics and no dropout. From any number of threads.
 ///
 /// - Parameters:
-///   - probabilities: takes [rows, classes], float32 or float64.
+///   - probabilities: takes [rows, classes], of a network that segments [rows, height, width, classes]; float32 or float64.
 ///   - network: the network.
 ///   - x: [rows, inputs], any element type.
 @_cdecl("didact_network_predict")
@@ -329,11 +349,14 @@ public func didact_pass_free(_ pass: didact_pass?) { freeHandle(pass, .pass) }
 /// Copies the logits of a pass.
 ///
 /// - Parameters:
-///   - logits: takes [rows, classes], float32 or float64.
+///   - logits: takes [rows, classes], of a network that segments [rows, height, width, classes]; float32 or float64.
 ///   - pass: the pass.
 @_cdecl("didact_pass_logits")
 public func didact_pass_logits(_ logits: UnsafePointer<didact_array>?, _ pass: didact_pass?) -> didact_status {
-  call { try exportArray((resolve(pass, .pass) as PassOfNetwork).pass.logits, to: logits, "logits") }
+  call {
+    let handle: PassOfNetwork = try resolve(pass, .pass)
+    try exportArray(handle.shaped(handle.pass.logits), to: logits, "logits")
+  }
 }
 
 /// Reverse mode: the gradient of the inner product of `cotangent` and the logits, with respect to the parameters of the
@@ -342,7 +365,7 @@ public func didact_pass_logits(_ logits: UnsafePointer<didact_array>?, _ pass: d
 /// - Parameters:
 ///   - x_gradient: takes the gradient of the input [rows, inputs]; null if not wanted.
 ///   - pass: the pass.
-///   - cotangent: [rows, classes].
+///   - cotangent: as the logits.
 ///   - accumulate: 1 to add to the network's gradients, 0 to replace them.
 @_cdecl("didact_pass_backward")
 public func didact_pass_backward(
@@ -352,7 +375,7 @@ public func didact_pass_backward(
   call {
     let handle: PassOfNetwork = try resolve(pass, .pass)
     let pass = handle.pass, network = handle.network
-    let cotangent = try network.converted(importArray(cotangent, "cotangent"))
+    let cotangent = try network.rowsOfLogits(borrow(cotangent, "cotangent"), examples: pass.rows, "cotangent")
     if x_gradient != nil {
       // Before the network's gradients change.
       try borrow(x_gradient, "x_gradient").check(Shape(pass.rows, network.inputs), network.elementType, "x_gradient")
@@ -369,7 +392,7 @@ public func didact_pass_backward(
 /// Forward mode: the derivative of the logits along a direction in the parameters of the pass and its input.
 ///
 /// - Parameters:
-///   - tangent: takes [rows, classes], float32 or float64.
+///   - tangent: as the logits, float32 or float64.
 ///   - pass: the pass.
 ///   - direction: a vector over all parameters in public order.
 ///   - x_direction: [rows, inputs]; null for zero.
@@ -384,7 +407,7 @@ public func didact_pass_tangent(
     let direction = try importFlat(direction, network, "direction")
     let inputDirection = try importOptional(x_direction, "x_direction").map { try network.converted($0) }
     try network.lock.writing {
-      try exportArray(pass.tangent(direction, inputDirection: inputDirection), to: tangent, "tangent")
+      try exportArray(handle.shaped(pass.tangent(direction, inputDirection: inputDirection)), to: tangent, "tangent")
     }
   }
 }
@@ -398,6 +421,9 @@ private final class PassOfNetwork: Sendable {
     self.pass = pass
     self.network = network
   }
+
+  /// Logits, or a tangent of them, as the C interface gives them.
+  func shaped(_ logits: Tensor) -> Tensor { network.shaped(logits, examples: pass.rows) }
 }
 
 /// - Throws: `DidactError.invalidArgument` for an index outside the list.

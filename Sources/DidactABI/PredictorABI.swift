@@ -8,7 +8,7 @@ import Didact
 ///   - out: takes the handle; free it with `didact_predictor_free`.
 ///   - network: the network; what it learns later does not change the predictor.
 ///   - x: [rows, inputs], any element type; read by every run.
-///   - probabilities: [rows, classes], float32 or float64; written by every run.
+///   - probabilities: [rows, classes], of a network that segments [rows, height, width, classes]; float32 or float64; written by every run.
 @_cdecl("didact_predictor_create")
 public func didact_predictor_create(
   _ out: UnsafeMutablePointer<didact_predictor?>?, _ network: didact_network?, _ x: UnsafePointer<didact_array>?,

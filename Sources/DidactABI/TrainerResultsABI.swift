@@ -7,7 +7,7 @@ import Didact
 /// also within a progress callback.
 ///
 /// - Parameters:
-///   - probabilities: takes [rows, classes], float32 or float64.
+///   - probabilities: takes [rows, classes], of networks that segment [rows, height, width, classes]; float32 or float64.
 ///   - trainer: the trainer.
 ///   - x: [rows, inputs], any element type.
 @_cdecl("didact_trainer_predict")
@@ -23,7 +23,7 @@ public func didact_trainer_predict(
 /// The same with one network of the trainer. Inputs are scaled as the fit chose, which a network by itself does not do.
 ///
 /// - Parameters:
-///   - probabilities: takes [rows, classes], float32 or float64.
+///   - probabilities: takes [rows, classes], of networks that segment [rows, height, width, classes]; float32 or float64.
 ///   - trainer: the trainer.
 ///   - x: [rows, inputs], any element type.
 ///   - role: "student", "teacher", "average", "best" or "finetuned", or "ensemble" for the mean of all members.

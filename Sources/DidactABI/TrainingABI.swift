@@ -25,7 +25,8 @@ public func didact_trainer_student_step(
 /// - Parameters:
 ///   - trainer: the trainer.
 ///   - x: labelled rows [N, inputs], any element type.
-///   - y: a class for each row [N], int64 or uint8.
+///   - y: a class for each row [N], int64 or uint8; of a network that segments for each pixel [N, height, width], 255 or -1 for
+///     none.
 @_cdecl("didact_trainer_teacher_step")
 public func didact_trainer_teacher_step(
   _ trainer: didact_trainer?, _ x: UnsafePointer<didact_array>?, _ y: UnsafePointer<didact_array>?
@@ -41,7 +42,8 @@ public func didact_trainer_teacher_step(
 /// - Parameters:
 ///   - trainer: the trainer.
 ///   - x: labelled rows [N, inputs], any element type.
-///   - y: a class for each row [N], int64 or uint8.
+///   - y: a class for each row [N], int64 or uint8; of a network that segments for each pixel [N, height, width], 255 or -1 for
+///     none.
 ///   - u: unlabelled rows [M, inputs]; null for methods that use none.
 ///   - u_strong: a strong view of the same rows; null for `u` itself.
 @_cdecl("didact_trainer_step")
@@ -69,10 +71,10 @@ public func didact_trainer_update_average(_ trainer: didact_trainer?) -> didact_
 ///   - out: takes a vector over all parameters of the teacher in public order.
 ///   - trainer: the trainer.
 ///   - x: labelled rows [N, inputs].
-///   - y: a class for each row [N].
+///   - y: a class for each row [N], of a network that segments for each pixel [N, height, width].
 ///   - u: unlabelled rows [M, inputs].
 ///   - u_strong: a strong view of the same rows; null for `u` itself.
-///   - pseudo_labels: a class for each unlabelled row [M] in place of sampled ones; null to sample. Not for exact feedback.
+///   - pseudo_labels: a class for each unlabelled row [M], or its pixels, in place of sampled ones; null to sample. Not for exact feedback.
 ///   - draw: which dropout masks and samples.
 @_cdecl("didact_trainer_meta_gradient")
 public func didact_trainer_meta_gradient(
@@ -83,9 +85,9 @@ public func didact_trainer_meta_gradient(
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
     let gradient = try trainer.metaGradient(
-      importArray(x, "x"), importLabels(y, "y"), unlabeled: importArray(u, "u"),
+      importArray(x, "x"), importLabels(y, "y", of: trainer.student), unlabeled: importArray(u, "u"),
       strong: importOptional(u_strong, "u_strong"),
-      pseudoLabels: pseudo_labels.map { try importLabels($0, "pseudo_labels") }, draw: draw)
+      pseudoLabels: pseudo_labels.map { try importLabels($0, "pseudo_labels", of: trainer.student) }, draw: draw)
     try exportArray(gradient, to: UnsafePointer(out), "out")
   }
 }
@@ -96,10 +98,10 @@ public func didact_trainer_meta_gradient(
 ///   - out: takes the loss.
 ///   - trainer: the trainer.
 ///   - x: labelled rows [N, inputs].
-///   - y: a class for each row [N].
+///   - y: a class for each row [N], of a network that segments for each pixel [N, height, width].
 ///   - u: unlabelled rows [M, inputs].
 ///   - u_strong: a strong view of the same rows; null for `u` itself.
-///   - pseudo_labels: a class for each unlabelled row [M] in place of sampled ones; null to sample. Not for exact feedback.
+///   - pseudo_labels: a class for each unlabelled row [M], or its pixels, in place of sampled ones; null to sample. Not for exact feedback.
 ///   - draw: which dropout masks and samples.
 @_cdecl("didact_trainer_meta_objective")
 public func didact_trainer_meta_objective(
@@ -111,9 +113,9 @@ public func didact_trainer_meta_objective(
     let out = try required(out, "out")
     let trainer: Trainer = try resolve(trainer, .trainer)
     out.pointee = try trainer.metaObjective(
-      importArray(x, "x"), importLabels(y, "y"), unlabeled: importArray(u, "u"),
+      importArray(x, "x"), importLabels(y, "y", of: trainer.student), unlabeled: importArray(u, "u"),
       strong: importOptional(u_strong, "u_strong"),
-      pseudoLabels: pseudo_labels.map { try importLabels($0, "pseudo_labels") }, draw: draw)
+      pseudoLabels: pseudo_labels.map { try importLabels($0, "pseudo_labels", of: trainer.student) }, draw: draw)
   }
 }
 
@@ -123,7 +125,8 @@ public func didact_trainer_meta_objective(
 /// - Parameters:
 ///   - trainer: the trainer.
 ///   - x: rows [N, inputs], any element type.
-///   - y: a class for each row [N], -1 for none.
+///   - y: a class for each row [N], -1 for none, int64 or uint8; of a network that segments for each pixel [N, height, width], 255
+///     or -1 for none. Copied.
 ///   - unlabeled: more rows without labels [M, inputs]; null for none.
 ///   - steps: how many to make now; negative for what is left of the configured "steps" and "finetune_steps".
 ///   - callback: called after every step; null for none.
@@ -137,16 +140,15 @@ public func didact_trainer_fit(
 ) -> didact_status {
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
-    let labels = try importLabels(y, "y")
     try fit(
-      trainer, borrow(x, "x"), labels, unlabeled: borrowOptional(unlabeled, "unlabeled"),
+      trainer, borrow(x, "x"), borrow(y, "y"), unlabeled: borrowOptional(unlabeled, "unlabeled"),
       steps: steps < 0 ? nil : Int(steps), callback, payload)
   }
 }
 
 /// - Throws: `DidactError.cancelled` where the callback stopped it.
 func fit(
-  _ trainer: Trainer, _ x: BorrowedArray, _ labels: [Int], unlabeled: BorrowedArray?, steps: Int?,
+  _ trainer: Trainer, _ x: BorrowedArray, _ labels: BorrowedArray?, unlabeled: BorrowedArray?, steps: Int?,
   _ callback: didact_progress_callback?, _ payload: UnsafeMutableRawPointer?
 ) throws {
   let outcome = try trainer.fit(x, labels, unlabeled: unlabeled, steps: steps) { progress in

@@ -199,8 +199,15 @@ enum DataSource {
       readsLabels: readsLabels)
   }
 
-  /// - Throws: `DidactError.data` where the data does not have the columns that the model takes, or images of other lengths.
+  /// - Throws: `DidactError.data` where the data does not have the columns that the model takes, or images of other lengths;
+  ///   `.unsupported` for a model that segments.
   func check(_ dataset: Dataset, for trainer: Trainer) throws {
+    guard trainer.student.taskName == .classification else {
+      throw DidactError(
+        .unsupported,
+        "\(name) has a label a row, and the network says a class of each pixel (\(trainer.student.taskName.rawValue)): use it from Python, C or "
+          + "Swift")
+    }
     if let taken = trainer.student.imageExtent, let given = dataset.imageExtent, taken != given {
       var hint = ""
       if case .images(_, .folder, let options) = self, options.size == nil, taken.channels == given.channels {

@@ -39,6 +39,34 @@ import Testing
     "validation_fraction": 0.4, "validation_steps": 1, "finetune_steps": 2, "members": [["method": "supervised"]],
   ]
 
+  /// A validation, or probes of a policy that learns, for which there was no memory after a step are made up for: by the next
+  /// fit, of a copy too.
+  @Test(arguments: [false, true]) func whatALastStepOwesIsMadeUpFor(hasProbes: Bool) throws {
+    let images = try Tensor(Shape(12, 6, 6, 1), .uint8), labels = (0..<12).map { $0 < 9 ? $0 % 3 : -1 }
+    for index in 0..<images.count { images[index] = Double(index * index % 251) }
+    let keys: JSONObject = [
+      "network": [
+        "type": "sequential", "inputs": [6, 6, 1],
+        "layers": [
+          ["type": "convolution", "outputs": 4], ["type": "relu"], ["type": "global_average_pool"],
+          ["type": "dense", "outputs": 3],
+        ],
+      ],
+      "validation_fraction": hasProbes ? 0 : 0.4, "validation_steps": 1, "input_scaling": "unit",
+      "strong_augmentation": hasProbes ? "ct_augment" : "none",
+    ]
+    let fresh = { try Self.trainer("fixmatch", keys) }, whole = try fresh()
+    try whole.fit(images, labels)
+    try failEach(.allocation, fresh, { _ = try $0.fit(images, labels) }) { trainer in
+      // The file is made anew from the bytes of this one.
+      let copy = trainer.steps > 0 ? try trainer.copy() : try fresh()
+      for each in [trainer, copy] {
+        try each.fit(images, labels)
+        #expect(Trainer.differences(each, whole) == [])
+      }
+    }
+  }
+
   /// A fit ends with an error after some of its steps, whole ones, and goes on to the bits of one that nothing disturbed.
   @Test(arguments: Trainer.methodNames, [false, true])
   func aFitGoesOnWhereSomethingFailed(method: String, hasStages: Bool) throws {

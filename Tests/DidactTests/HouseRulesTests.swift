@@ -126,8 +126,8 @@ import Testing
 
   /// The folders of the engine, each of which knows only those before it.
   private static let folders = [
-    "Numerics", "Formats", "Kernels", "Augmentation", "Data", "Layers", "Objectives", "Networks", "Optimization",
-    "Methods", "Training",
+    "Numerics", "Formats", "Kernels", "Augmentation", "Data", "Layers", "Objectives", "Tasks", "Networks",
+    "Optimization", "Methods", "Training",
   ]
 
   /// The name of the type that a line declares for other files, if it declares one.

@@ -29,7 +29,7 @@ import Testing
     return try Dataset(npy: path, labels: directory.write(array(labels), to: "y.npy"), knownClasses: knownClasses)
   }
 
-  @Test(arguments: [["1", "2", "1.0"], ["a", "07", "7"], ["\u{2212}3", "5", "-3"]])
+  @Test(arguments: [["1", "2", "1.0"], ["a", "07", "7"], ["\u{2212}3", "5", "-3"], ["0", "4", "-0"]])
   func oneNumberInTwoSpellingsIsRefused(labels: [String]) throws {
     let number = labels[0] == "a" ? labels[1] : labels[0]
     expectError(

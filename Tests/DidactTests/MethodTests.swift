@@ -287,7 +287,9 @@ import Testing
     let targets = try Tensor(rows: [[1, 0], [0, 1]])
     let predicted = try Tensor(rows: [[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]])
     var aligned = predicted
-    for _ in 0..<2000 { aligned = try alignment.aligned(predicted, targets: targets) }
+    for _ in 0..<2000 {
+      aligned = try alignment.aligned(predicted, labels: LabelTargets(rows: targets, count: targets.rows))
+    }
     // p̄ = (0.8, 0.2), p = (0.5, 0.5): the odds of the second class grow fourfold.
     let expected: [Double] = [9 / 13, 4 / 13, 9 / 13, 4 / 13, 3 / 11, 8 / 11]
     for index in expected.indices { #expect(abs(aligned[index] - expected[index]) < 1e-6) }

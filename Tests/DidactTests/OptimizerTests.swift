@@ -222,6 +222,28 @@ struct PlainOptimizer {
     #expect(network.parameters.bytes != start)
   }
 
+  /// A model with an infinite square could not be saved.
+  @Test(arguments: ["adam", "adamw", "rmsprop"]) func refusesGradientsWhoseSquareIsNotFinite(name: String) throws {
+    let specification = try NetworkSpecification.multilayerPerceptron(inputs: 2, hidden: [], classes: 2)
+    for (elementType, clipNorm, isRefused) in [
+      (ElementType.float32, JSON.null, true), (.float32, 1, false), (.float64, .null, false),
+    ] {
+      let network = try Network(specification, elementType: elementType)
+      let settings = try OptimizerSettings(
+        ["name": .string(name), "clip_norm": clipNorm] as JSONObject, subject: "test")
+      let optimizer = try Optimizer.make(network, settings),
+        gradient = try Tensor(network.parameters.shape, elementType)
+      gradient[1] = 1e20
+      let before = network.parameters.bytes
+      do {
+        try optimizer.step(gradient)
+        #expect(!isRefused && optimizer.state.allSatisfy { $0.tensor.values.allSatisfy(\.isFinite) })
+      } catch let error as DidactError {
+        #expect(isRefused && error.code == .diverged && network.parameters.bytes == before)
+      }
+    }
+  }
+
   @Test(arguments: cases) func refusesGradientsThatAreNotFinite(_ optimizerCase: OptimizerCase) throws {
     let optimizer = try Self.warm(optimizerCase, steps: 2), network = optimizer.network
     func bytes() -> [[UInt8]] { [network.parameters.bytes] + optimizer.state.map(\.tensor.bytes) }

@@ -533,10 +533,10 @@ enum Training {
     #expect(Trainer.differences(doubles, try trained({ $0 }, float)) == [])
     let wide = try Tensor(Shape(60, 6), .float64)
     for index in 0..<features.count { wide[index / 3 * 6 + index % 3 * 2] = features[index] }
-    let strided = try fitted([])
-    try withExtendedLifetime((wide, more)) {
+    let strided = try fitted([]), given = try Tensor(labels)
+    try withExtendedLifetime((wide, given, more)) {
       _ = try strided.fit(
-        BorrowedArray(features.shape, .float64, address: wide.address, strides: (48, 16, 0, 0)), labels,
+        BorrowedArray(features.shape, .float64, address: wide.address, strides: (48, 16, 0, 0)), BorrowedArray(given),
         unlabeled: BorrowedArray(more), steps: 4, progress: nil)
     }
     #expect(Trainer.differences(doubles, strided) == [])

@@ -87,7 +87,7 @@ private final class QueuedTargets: Method {
 
   private func fit(_ trainer: Trainer, steps: Int? = nil) throws {
     let (features, _) = try Training.points()
-    try trainer.fit(features, trainer.noLabels(rows: features.rows), steps: steps)
+    try trainer.fit(features, Array(repeating: -1, count: features.rows), steps: steps)
   }
 
   @Test func itLearnsAndAveragesAPart() throws {
@@ -169,7 +169,7 @@ private final class QueuedTargets: Method {
         == .invalidArgument)
     let supervised = try Trainer(configuration: Training.configuration())
     #expect(
-      Training.error { try supervised.fit(features, supervised.noLabels(rows: 60)) }.message.contains(
+      Training.error { try supervised.fit(features, Array(repeating: -1, count: 60)) }.message.contains(
         "no row has a label"))
   }
 

@@ -48,8 +48,13 @@ struct LabelTexts {
 
   /// A text without blanks around it.
   static func trimmed(_ text: String) -> String {
-    let start = text.drop { $0.isWhitespace }
-    return String(start[..<(start.lastIndex { !$0.isWhitespace }.map { start.index(after: $0) } ?? start.startIndex)])
+    // By code points, as Python strips text: the separators of ASCII are blanks, and a blank with an accent keeps it.
+    func isBlank(_ scalar: Unicode.Scalar) -> Bool {
+      scalar.properties.isWhitespace || (0x1c...0x1f).contains(scalar.value)
+    }
+    let scalars = text.unicodeScalars, start = scalars.drop(while: isBlank)
+    let end = start.lastIndex { !isBlank($0) }.map { start.index(after: $0) } ?? start.startIndex
+    return String(String.UnicodeScalarView(start[..<end]))
   }
 
   /// The value of a text that is a finite number.
@@ -188,7 +193,7 @@ struct LabelTexts {
   func checkLabelsAreWrittenAlike() throws {
     var places: [String: Int] = [:]
     for (index, name) in names.enumerated() {
-      let label = LabelTexts.number(name).map { "number \($0)" } ?? "text \(LabelTexts.trimmed(name))"
+      let label = LabelTexts.number(name).map { "number \($0 == 0 ? 0 : $0)" } ?? "text \(LabelTexts.trimmed(name))"
       guard let first = places.updateValue(index, forKey: label) else { continue }
       throw DidactError(
         .data,

@@ -63,7 +63,7 @@ extension Dataset {
       columns, classes, knownClasses: knownClasses, unlabeledRows: unlabeled?.rows ?? 0)
     self.init(
       features: features,
-      labels: labels?.indices(in: classes) ?? Array(repeating: -1, count: features.rows),
+      labels: try labels?.indices(in: classes) ?? Dataset.noLabels(rows: features.rows),
       unlabeled: unlabeled,
       testFeatures: readsLabels ? try readMatrix("X_test") : nil,
       testLabels: testLabels?.indices(in: classes),
@@ -143,7 +143,7 @@ extension Dataset {
     }
     self.init(
       features: features,
-      labels: column?.indices(in: classes) ?? Array(repeating: -1, count: features.shape[0]),
+      labels: try column?.indices(in: classes) ?? Dataset.noLabels(rows: features.rows),
       classNames: classes.map(\.description), imageExtent: extent)
     self.warnings = warnings
     do {
@@ -333,11 +333,11 @@ private struct LabelColumn {
   }
 }
 
-extension Tensor {
-  /// An element of an integer tensor, exactly (a Double holds 53 bits).
-  fileprivate func integer(at index: Int) -> Int {
-    elementType == .uint8
-      ? Int(address.assumingMemoryBound(to: UInt8.self)[index])
-      : Int(address.assumingMemoryBound(to: Int64.self)[index])
+extension Dataset {
+  /// For rows of which none has a label.
+  /// - Throws: `DidactError.outOfMemory`.
+  fileprivate static func noLabels(rows: Int) throws -> [Int] {
+    try Buffer.checkRoom(byteCount: 8 * rows)
+    return Array(repeating: -1, count: rows)
   }
 }

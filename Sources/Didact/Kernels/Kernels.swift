@@ -148,7 +148,7 @@ protocol Kernels: Sendable {
   func crossEntropy(
     losses: Tensor?, logitsCotangent: Tensor?, logits: Tensor, targets: Tensor, temperature: Double, rowScale: Tensor?,
     factor: Double)
-  /// targets[N, C] ← one-hot rows of `labels` [N] (int64)
+  /// targets[N, C] ← one-hot rows of `labels` [N] (int64), zeros where a label is -1
   func oneHot(_ targets: Tensor, labels: Tensor)
   /// targets ← (1 − smoothing) · targets + smoothing / C
   func smooth(_ targets: Tensor, smoothing: Double)

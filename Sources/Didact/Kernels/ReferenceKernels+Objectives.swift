@@ -85,7 +85,7 @@ extension ReferenceKernels {
     let classes = targets.columns, targets = elements(targets)
     let rows = labels.count, labels = labels.address.assumingMemoryBound(to: Int64.self)
     targets.update(repeating: 0, count: rows * classes)
-    for n in 0..<rows { targets[n * classes + Int(labels[n])] = 1 }
+    for n in 0..<rows where labels[n] >= 0 { targets[n * classes + Int(labels[n])] = 1 }
   }
 
   @specialized(where Element == Float)

@@ -13,6 +13,7 @@
 final class FixMatch: Method {
   static let definition = MethodDefinition(
     name: "fixmatch", fields: unlabeledFields + strongViewFields + fields, labelsByAverage: true,
+    tasks: [.classification, .segmentation],
     make: { try FixMatch(student: $0.student, average: $0.average, configuration: $0.configuration, seed: $0.seed) })
 
   static let fields: [Field] =
@@ -78,8 +79,8 @@ final class FixMatch: Method {
           views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw, isKept: false))
       var probabilities = try objectives.softmax(labeling.logits)
       if let alignment {
-        let targets = try objectives.oneHot(batch.labeled.labels, classes: student.classes)
-        probabilities = try alignment.aligned(probabilities, targets: targets)
+        let labels = try objectives.targets(of: batch.labeled.labels, classes: student.classes)
+        probabilities = try alignment.aligned(probabilities, labels: labels)
       }
       let mask = try objectives.confidenceMask(probabilities, threshold: threshold)
       let pass = try student.record(

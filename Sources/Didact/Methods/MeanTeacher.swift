@@ -12,6 +12,7 @@ final class MeanTeacher: Method {
   static let definition = MethodDefinition(
     name: "mean_teacher", fields: unlabeledFields + strongViewFields + fields,
     defaults: ["average_decay": 0.999, "average_warmup": "mean_teacher"], labelsByAverage: true,
+    tasks: [.classification, .segmentation],
     make: { try MeanTeacher(student: $0.student, average: $0.average, configuration: $0.configuration, seed: $0.seed) })
 
   static let fields: [Field] =

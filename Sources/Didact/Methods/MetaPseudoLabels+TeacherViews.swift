@@ -1,6 +1,6 @@
 /// The teacher's forwards: which rows pass it together, and whose logits label.
 extension MetaPseudoLabels {
-  /// The teacher's logits on one view: some rows of a recorded pass.
+  /// The teacher's logits on one view: some rows of those of a recorded pass.
   struct TeacherView {
     let pass: RecordedPass
     let range: Range<Int>
@@ -9,7 +9,7 @@ extension MetaPseudoLabels {
 
     /// gradient ← the gradient of ⟨cotangent, logits⟩.
     func backward(_ cotangent: Tensor, into gradient: Tensor, _ objectives: Objectives) throws {
-      guard range.count < pass.rows else { return try pass.backward(cotangent, into: gradient) }
+      guard range.count < pass.logits.rows else { return try pass.backward(cotangent, into: gradient) }
       let whole = try objectives.zeros(pass.logits.shape)
       pass.kernels.copy(cotangent, to: whole.rows(range))
       try pass.backward(whole, into: gradient)
@@ -25,7 +25,8 @@ extension MetaPseudoLabels {
     _ input: Tensor, _ noise: RandomStream, draw: UInt64, statistics: PassMode.Normalization, isKept: Bool = true
   ) throws -> TeacherView {
     let mode = PassMode(normalization: statistics, noise: noise, draw: draw, isKept: isKept)
-    return TeacherView(pass: try teacher.record(input, mode: mode), range: 0..<input.rows)
+    let pass = try teacher.record(input, mode: mode)
+    return TeacherView(pass: pass, range: 0..<pass.logits.rows)
   }
 
   /// The forward whose softmax is q, and all that were made with it.
@@ -67,7 +68,8 @@ extension MetaPseudoLabels {
       kernels.copy(part, to: rows.rows(start..<start + part.rows))
     }
     let pass = try record(rows, streams.joint, draw: draw, statistics: statistics).pass
-    let views = ranges.map { TeacherView(pass: pass, range: $0) }
+    let count = teacher.labelsPerExample
+    let views = ranges.map { TeacherView(pass: pass, range: $0.lowerBound * count..<$0.upperBound * count) }
     return (views[0], views[1], views[2])
   }
 

@@ -12,7 +12,7 @@
 final class MetaPseudoLabels: TwoStepMethod {
   static let definition = MethodDefinition(
     name: "meta_pseudo_labels", fields: unlabeledFields + strongViewFields + fields,
-    secondNetwork: MethodDefinition.teacher,
+    secondNetwork: MethodDefinition.teacher, tasks: [.classification, .segmentation],
     make: {
       try MetaPseudoLabels(student: $0.student, teacher: $0.second(), configuration: $0.configuration, seed: $0.seed)
     })
@@ -175,8 +175,8 @@ final class MetaPseudoLabels: TwoStepMethod {
     var terms = Terms()
 
     if supervisedWeight != 0, let view = views.labeled {
-      let targets = try objectives.oneHot(labeled.labels, classes: teacher.classes)
-      let term = try objectives.crossEntropy(logits: view.logits, targets: targets)
+      let term = try objectives.crossEntropy(
+        logits: view.logits, labels: objectives.targets(of: labeled.labels, classes: teacher.classes))
       try add(term, .supervised, weight: supervisedWeight, through: view, to: &metrics, &terms, draw: draw)
     }
     if Int(draw) < udaWaitSteps, let weak = views.weak {
@@ -262,8 +262,9 @@ final class MetaPseudoLabels: TwoStepMethod {
         throw DidactError(
           .invalidArgument, "pseudo_labels are for gradient_dot and loss_difference; exact feedback labels softly")
       }
-      guard pseudoLabels.count == strong.rows else {
-        throw DidactError(.shape, "\(pseudoLabels.count) pseudo_labels for \(strong.rows) unlabelled rows")
+      let count = strong.rows * student.labelsPerExample
+      guard pseudoLabels.count == count else {
+        throw DidactError(.shape, "\(pseudoLabels.count) pseudo_labels for \(count) unlabelled rows")
       }
     }
     let student = try student.copy()

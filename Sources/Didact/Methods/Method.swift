@@ -124,7 +124,7 @@ final class Learner: Stateful {
   }
 }
 
-/// Labelled rows [N, inputs] with their classes [N] (int64).
+/// Labelled rows [N, inputs] with the labels of each [N · labels of one] (int64); -1 for none, of which a row may have some.
 struct LabeledBatch {
   let inputs: Tensor
   let labels: Tensor

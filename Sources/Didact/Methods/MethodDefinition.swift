@@ -15,6 +15,8 @@ struct MethodDefinition: Sendable {
   var secondNetwork: (@Sendable (FieldValues, NetworkSpecification, Int) throws -> SecondNetwork)?
   /// Whether it learns from labelled rows, so that its networks tell classes; without, they give features.
   var learnsFromLabels = true
+  /// The tasks that it serves: segmentation too where it looks at rows of logits alone, whatever example they are of.
+  var tasks: [TaskName] = [.classification]
   let make: @Sendable (MethodParts) throws -> any Method
 
   /// The views in which a fit gives it unlabelled rows, the first of which is that of labelled rows too: those that it has

@@ -9,6 +9,7 @@
 final class PiModel: Method {
   static let definition = MethodDefinition(
     name: "pi_model", fields: unlabeledFields + strongViewFields + fields,
+    tasks: [.classification, .segmentation],
     make: { try PiModel(student: $0.student, configuration: $0.configuration, seed: $0.seed) })
 
   static let fields: [Field] =

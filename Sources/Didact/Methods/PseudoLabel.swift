@@ -14,6 +14,7 @@
 final class PseudoLabel: Method {
   static let definition = MethodDefinition(
     name: "pseudo_label", fields: unlabeledFields + fields,
+    tasks: [.classification, .segmentation],
     make: { try PseudoLabel(student: $0.student, configuration: $0.configuration, seed: $0.seed) })
 
   static let fields: [Field] =

@@ -15,6 +15,7 @@ final class SelfTraining: Method {
   static let definition = MethodDefinition(
     name: "self_training", fields: unlabeledFields + strongViewFields + fields,
     secondNetwork: MethodDefinition.teacher,
+    tasks: [.classification, .segmentation],
     make: {
       try SelfTraining(student: $0.student, teacher: $0.second(), configuration: $0.configuration, seed: $0.seed)
     })

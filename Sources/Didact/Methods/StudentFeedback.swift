@@ -166,24 +166,25 @@ final class StudentFeedback {
   func answer(
     _ move: Move, _ student: Network, _ optimizer: Optimizer, _ labeled: LabeledBatch, baseline: Double, draw: UInt64
   ) throws -> Answer {
-    let targets = try objectives.oneHot(labeled.labels, classes: student.classes)
+    let labels = try objectives.targets(of: labeled.labels, classes: student.classes),
+      count = Double(max(1, labels.count))
     // The labelled forwards at θ and θ′ have the same masks and leave running statistics alone.
     let mode = PassMode(normalization: .batch, noise: labeledDropout, draw: draw)
     let needsGradient = kind == .exact || kind == .gradientDot
     let new = try student.record(labeled.inputs, mode: needsGradient ? mode : mode.forLogits)
-    let newLosses = try objectives.crossEntropies(logits: new.logits, targets: targets)
-    let objective = kernels.sum(newLosses, weights: nil) / Double(newLosses.count)
+    let newLosses = try objectives.crossEntropies(logits: new.logits, targets: labels.rows)
+    let objective = kernels.sum(newLosses, weights: nil) / count
 
     /// L_l(θ) − L_l(θ′), subtracted example by example.
     func lossDifference() throws -> Double {
       let old = try student.record(
         labeled.inputs, mode: mode.forLogits, at: move.parameters)
-      let oldLosses = try objectives.crossEntropies(logits: old.logits, targets: targets)
-      return kernels.sumOfDifferences(oldLosses, newLosses) / Double(newLosses.count)
+      let oldLosses = try objectives.crossEntropies(logits: old.logits, targets: labels.rows)
+      return kernels.sumOfDifferences(oldLosses, newLosses) / count
     }
     /// v = ∇L_l(θ′), in the student's gradients.
     func labeledGradient() throws -> Tensor {
-      try new.backward(objectives.crossEntropy(logits: new.logits, targets: targets).cotangent)
+      try new.backward(objectives.crossEntropy(logits: new.logits, labels: labels).cotangent)
       return student.gradients
     }
 

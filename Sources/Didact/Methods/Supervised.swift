@@ -4,6 +4,7 @@
 final class Supervised: Method {
   static let definition = MethodDefinition(
     name: "supervised", fields: fields,
+    tasks: [.classification, .segmentation],
     make: { try Supervised(student: $0.student, configuration: $0.configuration, seed: $0.seed) })
 
   static let fields: [Field] = [SupervisedTerm.field] + optimizerFields("student")

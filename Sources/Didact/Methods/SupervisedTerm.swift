@@ -1,4 +1,4 @@
-/// The mean cross-entropy of labelled rows, which most methods begin with.
+/// The mean cross-entropy of labels, which most methods begin with.
 struct SupervisedTerm {
   static let field = Field(
     "label_smoothing", .number(.halfOpen(0, 1)), 0, "ε of the labels' targets (1 − ε) y + ε / C",
@@ -33,11 +33,11 @@ struct SupervisedTerm {
   ) throws {
     let pass = try network.record(
       labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))
-    let labels = try objectives.oneHot(labeled.labels, classes: network.classes)
-    let kept = try annealing?.weights(pass.logits, labels, objectives, step: Int(draw))
+    let labels = try objectives.targets(of: labeled.labels, classes: network.classes, smoothing: labelSmoothing)
+    let kept = try annealing?.weights(
+      pass.logits, objectives.oneHot(labeled.labels, classes: network.classes), objectives, step: Int(draw))
     let term = try objectives.crossEntropy(
-      logits: pass.logits, targets: objectives.smoothed(labels, labelSmoothing), weights: kept?.mask,
-      factor: kept?.factor)
+      logits: pass.logits, targets: labels.rows, weights: kept?.mask, factor: kept?.factor ?? labels.factor)
     metrics[lossName] = term.loss
     metrics[normName] = try terms.add(term, name, weight: weight, through: pass, draw: draw)
   }

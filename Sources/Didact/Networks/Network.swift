@@ -13,8 +13,40 @@ public final class Network: @unchecked Sendable {
   public let arithmetic: ConvolutionArithmetic
   let kernels: any Kernels
   let graph: LayerGraph
+  /// What it says of an example.
+  let task: any Task
   /// Length of a row of logits.
   public let classes: Int
+  /// Rows of logits for an example: one, or in segmentation one for each pixel.
+  let labelsPerExample: Int
+  public var taskName: TaskName { type(of: task).name }
+
+  /// [N, classes], of a network that segments [N, height, width, classes].
+  package func logitsShape(examples: Int) -> Shape { task.logitsShape(examples: examples) }
+
+  /// As JSON: `task`, `classes` and `labels`, the lengths of the labels of an example.
+  package var taskDescription: JSON {
+    let lengths = task.labelShape(examples: 1).dimensions.dropFirst()
+    return .object([
+      "task": .string(taskName.rawValue), "classes": .integer(Int64(classes)),
+      "labels": .array(lengths.map { .integer(Int64($0)) }),
+    ])
+  }
+
+  /// Logits, or a tangent of them, in that shape.
+  package func shaped(_ logits: Tensor, examples: Int) -> Tensor { logits.view(logitsShape(examples: examples)) }
+
+  /// An array of that shape and of any element type as rows of logits [N · labels of an example, classes].
+  /// - Throws: `DidactError.shape` for another shape.
+  package func rowsOfLogits(_ array: BorrowedArray, examples: Int, _ name: String) throws -> Tensor {
+    let shape = logitsShape(examples: examples)
+    guard array.shape == shape else {
+      throw DidactError(.shape, "\(name) has shape \(array.shape); expected \(shape)")
+    }
+    let rows = try Tensor(Shape(array.rows, array.columns), elementType)
+    _ = kernels.convert(rows, array, mean: nil, scale: nil)
+    return rows.view(Shape(examples * labelsPerExample, classes))
+  }
   /// Of one block of a prediction.
   private let predictedRows: Int
   let values: Values
@@ -67,7 +99,11 @@ public final class Network: @unchecked Sendable {
     self.values = values
     self.workspaces = workspaces
     self.end = end
-    classes = graph.last.outputs
+    task =
+      end == nil && specification.task == .segmentation
+      ? try Segmentation(output: graph.last.extent) : Classification(classes: graph.last.outputs)
+    classes = task.classes
+    labelsPerExample = task.labelsPerExample
     predictedRows = try PassLayout.rowsOfBlock(graph, inputs: specification.extent.count)
   }
 
@@ -235,11 +271,12 @@ public final class Network: @unchecked Sendable {
     return try record(kept, mode: mode, at: self.parameters.copy())
   }
 
-  /// The logits [N, classes], in evaluation mode or, on request, in training mode (which moves running statistics).
+  /// The logits [N, classes], of a network that segments [N, height, width, classes], in evaluation mode or, on request, in
+  /// training mode (which moves running statistics).
   public func forward(_ input: Tensor, training: Bool = false, draw: UInt64? = nil) throws -> Tensor {
     let pass = try record(try converted(input), mode: trainingMode(training, draw).forLogits)
     // While it is referred to, no other thread takes it.
-    return try withExtendedLifetime(pass) { try pass.logits.copy() }
+    return try withExtendedLifetime(pass) { try pass.logits.view(task.logitsShape(examples: input.rows)).copy() }
   }
 
   private func trainingMode(_ training: Bool, _ draw: UInt64?) -> PassMode {
@@ -254,10 +291,11 @@ public final class Network: @unchecked Sendable {
       normalization: .batchUpdatingRunning, noise: RandomStream(seed: seed, name: "dropout"), draw: next)
   }
 
-  /// The class probabilities [N, classes] of rows [N, inputs] of any element type, in evaluation mode.
+  /// The class probabilities [N, classes] of rows [N, inputs] of any element type, in evaluation mode; of a network that
+  /// segments [N, height, width, classes].
   /// - Throws: `DidactError.data` naming the row where they are not finite.
   public func predictProbabilities(_ input: Tensor) throws -> Tensor {
-    let result = try Tensor(Shape(input.rows, classes), elementType)
+    let result = try Tensor(task.logitsShape(examples: input.rows), elementType)
     try withExtendedLifetime((input, result)) {
       try predict(BorrowedArray(result), BorrowedArray(input))
     }
@@ -273,7 +311,7 @@ public final class Network: @unchecked Sendable {
     oddInput: (Range<Int>) throws -> Void = { _ in }
   ) throws {
     let input = try examples(input)
-    try probabilities.check(Shape(input.rows, classes), elementType, "probabilities")
+    try probabilities.check(task.logitsShape(examples: input.rows), elementType, "probabilities")
     try forEachBlock(of: input) { block in
       try predict(
         probabilities.rows(block), input.rows(block), by: predictionPass(rows: block.count), firstRow: block.lowerBound,
@@ -290,7 +328,10 @@ public final class Network: @unchecked Sendable {
 
   /// The length of what a layer gives for a row.
   /// - Throws: as `output`.
-  package func outputLength(_ name: String) throws -> Int { try part(endingWith: name).classes }
+  package func outputLength(_ name: String) throws -> Int { try part(endingWith: name).outputs }
+
+  /// The length of what the last layer gives for an example.
+  var outputs: Int { classes * labelsPerExample }
 
   /// What a layer gives for rows [N, inputs] of any element type, in evaluation mode.
   /// - Parameters:
@@ -303,7 +344,7 @@ public final class Network: @unchecked Sendable {
     oddInput: (Range<Int>) throws -> Void = { _ in }
   ) throws {
     let part = try part(endingWith: name), input = try examples(input)
-    try result.check(Shape(input.rows, part.classes), elementType, "out")
+    try result.check(Shape(input.rows, part.outputs), elementType, "out")
     try part.forEachBlock(of: input) { block in
       let pass = try part.predictionPass(rows: block.count)
       try part.setInput(
@@ -312,7 +353,7 @@ public final class Network: @unchecked Sendable {
       try withExtendedLifetime(pass) {
         let output = try pass.evaluate()
         try part.checkResult(output, firstRow: block.lowerBound)
-        try result.rows(block).take(output, "out")
+        try result.rows(block).take(output.view(Shape(block.count, part.outputs)), "out")
       }
     }
   }
@@ -327,7 +368,7 @@ public final class Network: @unchecked Sendable {
     try setInput(input, of: pass, firstRow: firstRow, scaling: scaling, oddInput: oddInput)
     let result = try pass.predict()
     try checkResult(result, firstRow: firstRow)
-    try probabilities.take(result, "probabilities")
+    try probabilities.take(result.view(task.logitsShape(examples: input.rows)), "probabilities")
   }
 
   private func setInput(
@@ -350,7 +391,7 @@ public final class Network: @unchecked Sendable {
     if !kernels.allFinite(result), let index = (0..<result.count).first(where: { !result[$0].isFinite }) {
       throw DidactError(
         .data,
-        "row \(firstRow + index / classes): the network's output is not finite; its input is too large, or its "
+        "row \(firstRow + index / outputs): the network's output is not finite; its input is too large, or its "
           + "parameters or running statistics are, as after a training that diverged")
     }
   }

@@ -10,6 +10,7 @@ public struct NetworkSpecification: Sendable, Equatable {
   /// The lengths of one input.
   let extent: Extent
   let layers: [LayerSpecification]
+  let task: TaskName
 
   /// A layer in a network.
   struct LayerSpecification: Sendable, Equatable {
@@ -63,6 +64,10 @@ public struct NetworkSpecification: Sendable, Equatable {
     Field("type", .choice(["sequential"]), nil, "a chain of layers"),
     Field("inputs", .extent(width), nil, "length of one input row, or lengths of an image"),
     Field("layers", .objects, nil, "the layers, first to last"),
+    Field(
+      "task", .choice(TaskName.allCases.map(\.rawValue)), "classification",
+      "what the last layer says: the class of an example, or, for segmentation, that of each of its pixels, a channel a class"
+    ),
   ]
 
   /// The fields of each type of layer.
@@ -193,6 +198,7 @@ public struct NetworkSpecification: Sendable, Equatable {
       let described = try family.layers(values)
       try Self.checkLayerCount(described.count)
       layers = try described.map { try Self.layer(.object($0), subject: "network") }
+      task = .classification
       return
     }
     guard type == "sequential" else {
@@ -202,6 +208,7 @@ public struct NetworkSpecification: Sendable, Equatable {
         "network: \"type\" must be one of \(known.joined(separator: ", ")); got \(type.map { "\"\($0)\"" } ?? "none")")
     }
     let values = try FieldValues(object, fields: Self.sequentialFields, subject: "network")
+    task = try values.choice("task")
     extent = try values.extent("inputs")
     let list = try values.value("layers").list ?? []
     try Self.checkLayerCount(list.count)
@@ -215,6 +222,8 @@ public struct NetworkSpecification: Sendable, Equatable {
         if let from = layer.from { object["from"] = .array(from.map { .string($0) }) }
         return .object(object)
       })
+    // As it was before there were tasks, so that files stay the same.
+    if task == .classification { complete["task"] = nil }
     self.json = .object(complete)
   }
 

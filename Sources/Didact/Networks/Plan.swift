@@ -10,6 +10,8 @@ final class Plan: @unchecked Sendable {
   let key: Key
   let layout: PassLayout
   let graph: LayerGraph
+  /// [rows · labels of an example, classes]
+  let logitsShape: Shape
   let workspaceByteCount: Int
   private let parameterShape, statisticShape: Shape
   private let recording: OneDNNKernels?
@@ -42,6 +44,7 @@ final class Plan: @unchecked Sendable {
     layout = try PassLayout(
       network.graph, inputs: network.inputs, rows: key.rows, isKept: key.isKept,
       imageForm: network.kernels.imageForm)
+    logitsShape = Shape(key.rows * network.labelsPerExample, network.classes)
     workspaceByteCount = layout.workspaceCount * network.elementType.byteCount
     parameterShape = network.parameters.shape
     statisticShape = network.statistics.shape
@@ -90,7 +93,7 @@ final class Plan: @unchecked Sendable {
       case .forward: memory.forward(graph)
       case .prediction:
         memory.forward(graph)
-        kernels.softmax(Program.Place.output.tensor(logits.shape), logits, temperature: 1)
+        kernels.softmax(Program.Place.output.tensor(logitsShape), logits.view(logitsShape), temperature: 1)
       case .backward(let toInput):
         memory.backward(
           layout.backward(toInput: toInput), graph, Program.Place.cotangent.tensor(logits.shape),

@@ -11,12 +11,12 @@ public final class Predictor: @unchecked Sendable {
 
   /// - Parameters:
   ///   - input: [rows, inputs] of any element type, read by every run.
-  ///   - probabilities: [rows, classes], float32 or float64, written by every run. Both stay where they are as long as
+  ///   - probabilities: [rows, classes], of a network that segments [rows, height, width, classes], float32 or float64, written by every run. Both stay where they are as long as
   ///     this lives.
   package init(_ network: Network, _ input: BorrowedArray, _ probabilities: BorrowedArray) throws {
     let network = try network.copy()
     let input = try network.examples(input)
-    try probabilities.check(Shape(input.rows, network.classes), network.elementType, "probabilities")
+    try probabilities.check(network.task.logitsShape(examples: input.rows), network.elementType, "probabilities")
     self.network = network
     self.input = input
     self.probabilities = probabilities

@@ -17,7 +17,7 @@ public final class RecordedPass: @unchecked Sendable {
   private var mode = PassMode.evaluation
   /// The parameters that the pass is about.
   private var parameters: Tensor
-  /// [N, classes]; a view that lives as long as the pass.
+  /// [N, classes], in segmentation a row a pixel [N · height · width, classes]; a view that lives as long as the pass.
   public let logits: Tensor
 
   init(_ network: Network, _ plan: Plan, _ workspaces: LargeMemory) throws {
@@ -33,11 +33,14 @@ public final class RecordedPass: @unchecked Sendable {
       ? try Tensor(shape, network.elementType, buffer: workspaces.buffer(byteCount: plan.workspaceByteCount))
       : try Tensor(shape, network.elementType)
     logits = plan.layout.outputs[plan.layout.outputs.count - 1].tensor(
-      in: PassLayout.Memories(workspace: workspace, working: workspace))
+      in: PassLayout.Memories(workspace: workspace, working: workspace)
+    ).view(plan.logitsShape)
   }
 
   public var rows: Int { plan.key.rows }
   private var inputShape: Shape { plan.layout.input }
+  /// Of what the last layer gives: the elements of the logits.
+  private var outputShape: Shape { Shape(rows, logits.count / max(1, rows)) }
 
   /// - Parameters:
   ///   - input: kept, and must stay as it is as long as the pass is used.
@@ -86,7 +89,7 @@ public final class RecordedPass: @unchecked Sendable {
 
   /// Reverse mode: the gradient of ⟨cotangent, logits⟩.
   /// - Parameters:
-  ///   - cotangent: [N, classes].
+  ///   - cotangent: as the logits.
   ///   - gradients: takes the gradient of the parameters, flat in public order; nil for the network's `gradients`.
   ///   - accumulate: add to `gradients` instead of replacing them.
   ///   - inputCotangent: takes the gradient of the input [N, inputs], unless nil.
@@ -107,7 +110,8 @@ public final class RecordedPass: @unchecked Sendable {
     try run(.backward(toInput: toInput), accumulate: accumulate, at: setPlaces) {
       if !accumulate { kernels.fill(gradients, 0) }
       $0.backward(
-        plan.layout.backward(toInput: toInput), plan.graph, cotangent, into: gradients, inputCotangent: inputCotangent)
+        plan.layout.backward(toInput: toInput), plan.graph, cotangent.view(outputShape), into: gradients,
+        inputCotangent: inputCotangent)
     }
   }
 
@@ -115,7 +119,7 @@ public final class RecordedPass: @unchecked Sendable {
   /// - Parameters:
   ///   - direction: in the parameters, flat in public order.
   ///   - inputDirection: in the input [N, inputs]; nil for zero.
-  /// - Returns: [N, classes]; valid until the pass is next asked for a backward or tangent.
+  /// - Returns: as the logits; valid until the pass is next asked for a backward or tangent.
   public func tangent(_ direction: Tensor, inputDirection: Tensor? = nil) throws -> Tensor {
     try checkIsKept()
     try check(direction, networkParameters.shape, "direction")
@@ -127,7 +131,9 @@ public final class RecordedPass: @unchecked Sendable {
       places.set(.output, tangent)
     }
     try run(.tangent(fromInput: inputDirection != nil), at: setPlaces) {
-      $0.tangent(plan.layout.tangent, plan.graph, direction, inputTangent: inputDirection, logitsTangent: tangent)
+      $0.tangent(
+        plan.layout.tangent, plan.graph, direction, inputTangent: inputDirection,
+        logitsTangent: tangent.view(outputShape))
     }
     return tangent
   }

@@ -9,7 +9,8 @@ public struct Shape: Equatable, Hashable, Sendable, CustomStringConvertible {
   public init() { rank = 0 }
   public init(_ a: Int) { rank = 1; lengths.0 = a }
   public init(_ a: Int, _ b: Int) { rank = 2; lengths = (a, b, 1, 1) }
-  init(_ a: Int, _ b: Int, _ c: Int, _ d: Int) { rank = 4; lengths = (a, b, c, d) }
+  public init(_ a: Int, _ b: Int, _ c: Int) { rank = 3; lengths = (a, b, c, 1) }
+  public init(_ a: Int, _ b: Int, _ c: Int, _ d: Int) { rank = 4; lengths = (a, b, c, d) }
 
   /// - Throws: `DidactError.shape` for more than four dimensions, a negative length, or an element count that overflows.
   public init(checking dimensions: [Int]) throws { try self.init(rank: dimensions.count) { dimensions[$0] } }

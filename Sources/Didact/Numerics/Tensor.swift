@@ -138,19 +138,17 @@ extension Tensor {
     nonmutating set { address.assumingMemoryBound(to: Int64.self).pointee = newValue }
   }
 
-  /// Takes labels of int64 or uint8 [N] into this int64 tensor.
-  /// - Returns: the first row whose label is not in 0..<classes, and that label, if there is one.
-  func takeLabels(_ labels: BorrowedArray, _ name: String, classes: Int) throws -> (row: Int, label: Int64)? {
-    guard labels.elementType == .int64 || labels.elementType == .uint8 else {
-      throw DidactError(.elementType, "\(name) is \(labels.elementType); labels are int64 or uint8")
-    }
-    let own = address.assumingMemoryBound(to: Int64.self), isWide = labels.elementType == .int64
-    for row in 0..<labels.count {
-      let element = labels.address + row * labels.strides.0
-      own[row] = isWide ? element.loadUnaligned(as: Int64.self) : Int64(element.load(as: UInt8.self))
-      if own[row] < 0 || own[row] >= Int64(classes) { return (row, own[row]) }
-    }
-    return nil
+  /// One element of an int64 or uint8 tensor by its row-major index, exactly (a Double holds 53 bits).
+  func integer(at index: Int) -> Int {
+    elementType == .uint8
+      ? Int(address.assumingMemoryBound(to: UInt8.self)[index])
+      : Int(address.assumingMemoryBound(to: Int64.self)[index])
+  }
+
+  /// Takes as many whole numbers of int64 or uint8 into this int64 tensor.
+  func takeIntegers(_ array: BorrowedArray) {
+    let own = address.assumingMemoryBound(to: Int64.self), isWide = array.elementType == .int64
+    array.forEachElement { own[$0] = isWide ? $1.loadUnaligned(as: Int64.self) : Int64($1.load(as: UInt8.self)) }
   }
 
   /// The bytes, for exact comparison.

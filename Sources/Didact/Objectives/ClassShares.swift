@@ -16,15 +16,17 @@ struct ClassShares {
     (0..<values.count).map { ("\(name)/\($0)", values.view(Shape(1), at: $0)) }
   }
 
-  /// - Parameter rows: probabilities or one-hot labels [N, C].
-  func move(toMeanOf rows: Tensor) throws {
+  /// - Parameters:
+  ///   - rows: probabilities or one-hot labels [N, C].
+  ///   - count: of those that are not zeros; nil for all.
+  func move(toMeanOf rows: Tensor, count: Int? = nil) throws {
     let sums = try objectives.tensor(Shape(1, values.count)), ones = try objectives.tensor(rows.shape)
     let pixels = Shape(1, rows.count), kernels = objectives.kernels
     kernels.fill(ones, 1)
     // The rows are the pixels of one image, whose channels are summed.
     kernels.sumPixels(sums, rows.view(pixels), ones.view(pixels))
     for label in 0..<values.count {
-      values[label] = decay * values[label] + (1 - decay) * sums[label] / Double(rows.rows)
+      values[label] = decay * values[label] + (1 - decay) * sums[label] / Double(max(1, count ?? rows.rows))
     }
   }
 

@@ -23,10 +23,10 @@ final class DistributionAlignment {
 
   /// - Parameters:
   ///   - probabilities: q [M, C].
-  ///   - targets: of the labelled batch [N, C].
+  ///   - labels: of the labelled batch.
   /// - Returns: q̃ [M, C].
-  func aligned(_ probabilities: Tensor, targets: Tensor) throws -> Tensor {
-    try labeled.move(toMeanOf: targets)
+  func aligned(_ probabilities: Tensor, labels: LabelTargets) throws -> Tensor {
+    try labeled.move(toMeanOf: labels.rows, count: labels.count)
     try predicted.move(toMeanOf: probabilities)
     return try ClassShares.reweighted(probabilities, objectives) { label in
       labeled.values[label] / max(predicted.values[label], 1e-6)

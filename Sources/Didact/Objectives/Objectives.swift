@@ -5,6 +5,16 @@ struct LossGradient {
   let cotangent: Tensor
 }
 
+/// Targets of labels, a row of zeros where there is none: neither a loss nor a gradient comes from such a row.
+struct LabelTargets {
+  /// [N, C]
+  let rows: Tensor
+  /// How many of them have a label.
+  let count: Int
+  /// Of a loss that is the mean over labels.
+  var factor: Double { 1 / Double(max(1, count)) }
+}
+
 /// Losses on logits, each with its gradient, and the memory for what they compute. Shapes: N rows, C classes.
 ///
 /// One object serves one training call at a time.
@@ -55,11 +65,30 @@ final class Objectives {
     return probabilities
   }
 
-  /// One-hot rows [N, C] of labels [N] (int64) in 0..<C.
+  /// One-hot rows [N, C] of labels [N] (int64) in 0..<C; zeros for -1.
   func oneHot(_ labels: Tensor, classes: Int) throws -> Tensor {
     let targets = try tensor(Shape(labels.count, classes))
     kernels.oneHot(targets, labels: labels)
     return targets
+  }
+
+  /// The targets of labels [N] (int64) in 0..<C, or -1 for none: (1 − smoothing) · one-hot + smoothing / C.
+  func targets(of labels: Tensor, classes: Int, smoothing: Double = 0) throws -> LabelTargets {
+    let targets = try smoothed(oneHot(labels, classes: classes), smoothing)
+    var count = 0
+    for row in 0..<labels.count {
+      if labels.integer(at: row) >= 0 {
+        count += 1
+      } else if smoothing != 0 {
+        kernels.fill(targets.rows(row..<row + 1), 0)
+      }
+    }
+    return LabelTargets(rows: targets, count: count)
+  }
+
+  /// CE of labels, the mean over those that there are, and its gradient with respect to the logits.
+  func crossEntropy(logits: Tensor, labels: LabelTargets) throws -> LossGradient {
+    try crossEntropy(logits: logits, targets: labels.rows, factor: labels.factor)
   }
 
   /// One-hot rows [N, C] of the most probable class of each row; the first of equal ones.

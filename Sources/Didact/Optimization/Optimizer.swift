@@ -146,8 +146,17 @@ public class Optimizer: @unchecked Sendable {
     guard norm.isFinite, !Fault.isDue(.gradient) else {
       throw DidactError(.diverged, "the gradient is not finite; lower the learning rate or set clip_norm")
     }
+    let clipScale = scale(ofNorm: norm)
+    guard
+      !settings.keepsSquares || network.elementType == .float64 || Float(clipScale * norm * clipScale * norm).isFinite
+    else {
+      throw DidactError(
+        .diverged,
+        "the square of the gradient, which \(settings.name.rawValue) keeps, is not finite; lower the learning rate, set clip_norm or "
+          + "scale the input")
+    }
     enteredNorm = norm
-    clipScale = scale(ofNorm: norm)
+    self.clipScale = clipScale
     steps &+= 1
     hasStepped = true
     if let effect { try computeEffect(effect) }
@@ -256,6 +265,8 @@ public struct OptimizerSettings: Sendable, Equatable {
       "trust_coefficient", .number(.above(0)), 0.001, "lars: η of the ratio η ‖w‖ / ‖g‖", source: "You et al. 2017"),
   ]
 
+  /// Whether the optimiser's state has squares of the gradient.
+  var keepsSquares: Bool { name == .adam || name == .adamW || name == .rmsProp }
   /// Whether weight decay is a part of the gradient that is clipped.
   var decaysBeforeClip: Bool { decayBeforeClip || name == .adam || name == .rmsProp }
 

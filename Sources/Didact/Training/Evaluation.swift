@@ -1,4 +1,4 @@
-/// How often predictions are right, and what is taken for what.
+/// How often predictions are right, and what is taken for what. In segmentation, a row is a pixel.
 public struct Evaluation: Sendable, Equatable {
   /// `confusion[a][b]` rows of class `a` were taken for class `b`.
   public let confusion: [[Int]]
@@ -9,12 +9,22 @@ public struct Evaluation: Sendable, Equatable {
   /// In [0, 1]; 0 where there are no rows.
   public var accuracy: Double { rows > 0 ? Double(correct) / Double(rows) : 0 }
 
+  /// The mean, over the classes that are a label or a prediction, of right ones over all that are either: |A ∩ B| / |A ∪ B|
+  /// over the whole set, as segmentation is measured. 0 where there are no rows.
+  public var meanIntersectionOverUnion: Double {
+    let ratios = confusion.indices.compactMap { label -> Double? in
+      let union = confusion[label].reduce(0, +) + confusion.reduce(0) { $0 + $1[label] } - confusion[label][label]
+      return union > 0 ? Double(confusion[label][label]) / Double(union) : nil
+    }
+    return ratios.isEmpty ? 0 : ratios.reduce(0, +) / Double(ratios.count)
+  }
+
   /// - Parameters:
-  ///   - labels: the right class of each row, in 0..<classes.
+  ///   - labels: the right class of each row, in 0..<classes; rows of -1 do not count.
   ///   - predictions: as many.
-  init(labels: [Int], predictions: [Int], classes: Int) {
+  init(labels: some Sequence<Int>, predictions: [Int], classes: Int) {
     var confusion = Array(repeating: Array(repeating: 0, count: classes), count: classes)
-    for (label, prediction) in zip(labels, predictions) { confusion[label][prediction] += 1 }
+    for (label, prediction) in zip(labels, predictions) where label >= 0 { confusion[label][prediction] += 1 }
     self.confusion = confusion
   }
 }
@@ -35,10 +45,10 @@ extension Trainer {
     return try network(role)
   }
 
-  /// Class probabilities [N, classes] by one network, or by the ensemble.
+  /// Class probabilities [N, classes], in segmentation [N, height, width, classes], by one network, or by the ensemble.
   /// - Parameter role: one of `networkRoles`.
   public func predictProbabilities(_ inputs: Tensor, by role: String) throws -> Tensor {
-    let result = try Tensor(Shape(inputs.rows, student.classes), elementType)
+    let result = try Tensor(student.task.logitsShape(examples: inputs.rows), elementType)
     try withExtendedLifetime((inputs, result)) {
       try predict(BorrowedArray(result), BorrowedArray(inputs), by: role)
     }
@@ -52,12 +62,16 @@ extension Trainer {
   ///   - role: one of `networkRoles`; nil for the network that predicts.
   /// - Throws: `DidactError.data` for a label out of range.
   public func evaluate(_ inputs: Tensor, _ labels: [Int], by role: String? = nil) throws -> Evaluation {
-    let probabilities = try predictProbabilities(inputs, by: role ?? predictorRole)
-    guard labels.count == probabilities.rows else {
-      throw DidactError(.shape, "\(labels.count) labels for \(probabilities.rows) rows")
+    try checkLabels(labels, "y", rows: inputs.rows)
+    return try evaluate(inputs, labels: Tensor(labels), by: role)
+  }
+
+  /// The same with labels [N], in segmentation [N, height, width], where labels of none do not count; int64 or uint8.
+  public func evaluate(_ inputs: Tensor, labels: Tensor, by role: String? = nil) throws -> Evaluation {
+    let labels = try withExtendedLifetime(labels) {
+      try Labels(BorrowedArray(labels), of: inputs.rows, student.task)
     }
-    try checkLabels(labels, "y")
-    return Evaluation(
-      labels: labels, predictions: try mostProbable(probabilities), classes: student.classes)
+    let predictions = try mostProbable(predictProbabilities(inputs, by: role ?? predictorRole))
+    return Evaluation(labels: labels.classes, predictions: predictions, classes: student.classes)
   }
 }

@@ -54,7 +54,7 @@ final class Finetuning: Stage {
     let pass = try network.record(
       labeled.inputs, mode: PassMode(normalization: .running, noise: dropout, draw: draw))
     let term = try objectives.crossEntropy(
-      logits: pass.logits, targets: objectives.oneHot(labeled.labels, classes: network.classes))
+      logits: pass.logits, labels: objectives.targets(of: labeled.labels, classes: network.classes))
     try checkFinite(term.loss, term: "finetune", draw: draw)
     try pass.backward(term.cotangent)
     metrics["loss/finetune"] = term.loss

@@ -2,27 +2,22 @@
 struct FitData {
   /// All rows, labels aside.
   let pool: RowSource
-  /// Which of them have a label to learn from, and the labels.
+  /// Which of them have a label to learn from.
   let labeledRows: [Int]
-  let labels: [Int]
-  /// Labelled rows set aside, scaled, with their labels [rows] (int64).
-  let validation: (inputs: Tensor, labels: Tensor)?
+  /// Of the first of all rows, as many as have any.
+  let labels: Labels
+  /// Labelled rows set aside, scaled, with their labels (int64).
+  let validation: LabeledBatch?
 
-  init(_ trainer: Trainer, _ features: BorrowedArray, _ labels: [Int], _ unlabeled: BorrowedArray?) throws {
-    guard features.shape.rank > 1, labels.count == features.rows else {
-      throw DidactError(.shape, "\(labels.count) labels for X of shape \(features.shape)")
-    }
-    let classes = trainer.student.classes
-    if let row = labels.firstIndex(where: { $0 < -1 || $0 >= classes }) {
-      throw DidactError(.data, "y, row \(row): label \(labels[row]) is not −1 (none) or in 0..<\(classes)")
-    }
-    var labeledRows = labels.indices.filter { labels[$0] >= 0 }
+  init(_ trainer: Trainer, _ features: BorrowedArray, _ labels: Labels, _ unlabeled: BorrowedArray?) throws {
+    var labeledRows = (0..<labels.examples).filter { labels.hasAny($0) }
     if trainer.definition.learnsFromLabels {
-      guard let first = labeledRows.first else {
-        throw DidactError(.data, "no row has a label; −1 means none, classes are 0..<\(classes)")
+      guard let first = labeledRows.first.flatMap({ labels.ofExample($0).first { $0 >= 0 } }) else {
+        throw DidactError(
+          .data, "no row has a label; −1 means none, classes are 0..<\(trainer.student.classes)")
       }
-      guard labeledRows.contains(where: { labels[$0] != labels[first] }) else {
-        throw DidactError(.data, "all labels are class \(labels[first]); training needs at least two classes")
+      guard labeledRows.contains(where: { labels.ofExample($0).contains { $0 >= 0 && $0 != first } }) else {
+        throw DidactError(.data, "all labels are class \(first); training needs at least two classes")
       }
     }
     let more = unlabeled.flatMap { $0.shape.rank > 1 && $0.rows == 0 ? nil : $0 }
@@ -33,18 +28,18 @@ struct FitData {
     self.pool = pool
 
     if let selection = trainer.selection {
-      let positions = try selection.validationRows(labeledRows.map { labels[$0] }, seed: trainer.seed)
-      let rows = positions.map { labeledRows[$0] }, chosen = Set(rows)
-      validation = (
-        try pool.rows(rows, trainer.elementType, trainer.student.kernels, trainer.scaling, in: TensorPool()),
-        try Tensor(rows.map { labels[$0] })
-      )
+      let groups = labeledRows.map { labels.task.group(labels.ofExample($0)) }
+      let rows = try selection.validationRows(groups, seed: trainer.seed).map { labeledRows[$0] }, chosen = Set(rows)
+      validation = LabeledBatch(
+        inputs: try pool.rows(
+          rows, trainer.elementType, trainer.student.kernels, trainer.scaling, in: TensorPool()),
+        labels: try labels.batch(rows))
       labeledRows.removeAll { chosen.contains($0) }
     } else {
       validation = nil
     }
     self.labeledRows = labeledRows
-    self.labels = labeledRows.map { labels[$0] }
+    self.labels = labels
   }
 
   /// Fits the scaling to all rows where no fit has done so, and checks that they are finite once scaled.
@@ -105,10 +100,10 @@ final class FitBatches {
     self.trainer = trainer
     self.data = data
     let isUnlabeled = trainer.method.needsUnlabeled
-    labeledSampler = sampler(max(1, data.labels.count), try configuration.integer("labeled_batch_size"), "labeled")
+    labeledSampler = sampler(max(1, data.labeledRows.count), try configuration.integer("labeled_batch_size"), "labeled")
     unlabeledSampler = sampler(
       data.pool.count, isUnlabeled ? try configuration.integer("unlabeled_batch_size") : 1, "unlabeled")
-    finetuningSampler = sampler(max(1, data.labels.count), trainer.finetuning?.batchSize ?? 1, "finetuning")
+    finetuningSampler = sampler(max(1, data.labeledRows.count), trainer.finetuning?.batchSize ?? 1, "finetuning")
     labeledView = try view("weak", of: "labeled")
     unlabeledViews = try trainer.definition.views.map { try view($0, of: "unlabeled") }
     probeStream = RandomStream(seed: seed, name: "augmentation/probes")
@@ -137,13 +132,17 @@ final class FitBatches {
     let probes = try withExtendedLifetime((images, changed)) {
       try policy.applyProbes(BorrowedArray(images), to: BorrowedArray(changed), probeStream, draw: UInt64(step))
     }
-    return (LabeledBatch(inputs: try scaled(changed), labels: try Tensor(positions.map { data.labels[$0] })), probes)
+    return (LabeledBatch(inputs: try scaled(changed), labels: try labels(of: positions)), probes)
   }
 
   /// - Parameter positions: among the labelled rows.
   private func labeledBatch(_ positions: [Int], draw: UInt64) throws -> LabeledBatch {
     let rows = try views([labeledView], of: positions.map { data.labeledRows[$0] }, draw: draw)
-    return LabeledBatch(inputs: rows[0], labels: try Tensor(positions.map { data.labels[$0] }))
+    return LabeledBatch(inputs: rows[0], labels: try labels(of: positions))
+  }
+
+  private func labels(of positions: [Int]) throws -> Tensor {
+    try data.labels.batch(positions.map { data.labeledRows[$0] })
   }
 
   /// The same rows in several views. What no policy changes is read and scaled once.

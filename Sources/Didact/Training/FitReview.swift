@@ -19,23 +19,24 @@ struct FitReview {
   private let labelCounts: [Int]
   /// Some of the labelled rows, and some of all: as they are given, and scaled.
   private let labeled, sample: (given: Tensor, scaled: Tensor)
-  /// A class for each row of `labeled`.
+  /// The labels of the rows of `labeled`, one after the other, −1 for none.
   private let labels: [Int]
 
   init(_ trainer: Trainer, _ data: FitData) throws {
     self.trainer = trainer
     classes = trainer.student.classes
     classNames = trainer.classNames
-    let memory = TensorPool(), mostRows = max(50, min(1000, 16_000_000 / trainer.student.inputs))
+    let memory = TensorPool(),
+      mostRows = max(50, min(1000, 16_000_000 / max(trainer.student.inputs, trainer.student.outputs)))
     func rows(_ indices: [Int]) throws -> (given: Tensor, scaled: Tensor) {
       (
         try data.pool.given(indices, in: memory),
         try data.pool.rows(indices, trainer.elementType, trainer.student.kernels, trainer.scaling, in: memory)
       )
     }
-    labelCounts = FitReview.counts(of: data.labels, classes: classes)
+    labelCounts = FitReview.counts(of: data.labeledRows.lazy.flatMap { data.labels.ofExample($0) }, classes: classes)
     let kept = FitReview.spread(data.labeledRows.count, atMost: mostRows)
-    labels = kept.map { data.labels[$0] }
+    labels = kept.flatMap { data.labels.ofExample(data.labeledRows[$0]) }
     labeled = try rows(kept.map { data.labeledRows[$0] })
     sample = try rows(FitReview.spread(data.pool.count, atMost: mostRows))
   }
@@ -104,12 +105,12 @@ struct FitReview {
   }
 
   private func poorOnLabels(_ predictions: [Int]) -> Warning? {
-    let right = zip(labels, predictions).count { $0 == $1 }
-    let accuracy = Double(right) / Double(labels.count)
+    let right = zip(labels, predictions).count { $0 == $1 }, count = labels.count { $0 >= 0 }
+    let accuracy = Double(right) / Double(count)
     guard accuracy < FitReview.leastOwnAccuracy else { return nil }
     return Warning(
       .poorOnLabels,
-      "the \(trainer.predictorRole) gets \(right) of the \(labels.count) labels right that it was trained with. "
+      "the \(trainer.predictorRole) gets \(right) of the \(count) labels right that it was trained with. "
         + (trainer.method.needsUnlabeled
           ? "Compare with the method \"supervised\"; lower strong_noise or the weight of the unlabelled rows, train "
             + "longer, and look for labels that contradict each other"
@@ -132,7 +133,10 @@ struct FitReview {
   /// suspicious only where what the labels alone say of the rows is far from them too.
   private func classShares(_ predicted: [Int]) throws -> Warning? {
     let shares = shares(of: predicted), given = FitReview.shares(labelCounts)
-    guard FitReview.distance(shares, given) > FitReview.farShares else { return nil }
+    // What the nearest labels say is a comparison for whole rows.
+    guard trainer.student.labelsPerExample == 1, FitReview.distance(shares, given) > FitReview.farShares else {
+      return nil
+    }
     let supported = self.shares(of: try nearestLabels())
     guard FitReview.distance(shares, supported) > FitReview.farShares else { return nil }
     let label = (0..<classes).max { shares[$0] - supported[$0] < shares[$1] - supported[$1] } ?? 0
@@ -163,12 +167,13 @@ struct FitReview {
     let withRows = trainer.indexedMembers.filter(\.trainer.method.needsUnlabeled)
     let alone = trainer.indexedMembers.filter { !$0.trainer.method.needsUnlabeled }
     guard !withRows.isEmpty, !alone.isEmpty else { return nil }
-    let pairs = zip(try predictions(of: sample.given, by: withRows), try predictions(of: sample.given, by: alone))
+    let pairs = Array(
+      zip(try predictions(of: sample.given, by: withRows), try predictions(of: sample.given, by: alone)))
     let apart = pairs.count { $0 != $1 }
-    guard Double(apart) > FitReview.disagreeingShare * Double(sample.given.rows) else { return nil }
+    guard Double(apart) > FitReview.disagreeingShare * Double(pairs.count) else { return nil }
     return Warning(
       .membersDisagree,
-      "\(apart) of \(sample.given.rows) rows looked at are of one class to the members that learned from unlabelled rows, and of "
+      "\(apart) of \(pairs.count) rows looked at are of one class to the members that learned from unlabelled rows, and of "
         + "another to those that learned from labels alone, and the labels are too few to tell who is right. Label more rows, or "
         + "set labelled rows aside and compare the methods \"\(withRows[0].trainer.methodName)\" and "
         + "\"\(alone[0].trainer.methodName)\" on them"
@@ -189,7 +194,7 @@ struct FitReview {
   private func predictions(
     of rows: Tensor, by name: String, _ predict: (BorrowedArray) throws -> Void
   ) throws -> [Int] {
-    let probabilities = try Tensor(Shape(rows.rows, classes), trainer.elementType)
+    let probabilities = try Tensor(trainer.student.logitsShape(examples: rows.rows), trainer.elementType)
     do {
       try withExtendedLifetime((rows, probabilities)) { try predict(BorrowedArray(probabilities)) }
     } catch let error as DidactError where error.code == .data {
@@ -221,9 +226,9 @@ struct FitReview {
     }
   }
 
-  private static func counts(of labels: [Int], classes: Int) -> [Int] {
+  private static func counts(of labels: some Sequence<Int>, classes: Int) -> [Int] {
     var counts = Array(repeating: 0, count: classes)
-    for label in labels { counts[label] += 1 }
+    for label in labels where label >= 0 { counts[label] += 1 }
     return counts
   }
 

@@ -28,7 +28,9 @@ final class FitRun {
     try trainer.begin(rowsDigest: rowsDigest, dataDigest: dataDigest, validationRows: data.validation?.inputs.rows)
     self.end = end ?? .max
     isAskedForNumber = end != nil
-    // The last fit may have had no memory for it.
+    // The last fit may have had no memory for them. The probes are of the batch of a step, which other data have not.
+    if isNewData { trainer.dueProbes = nil }
+    try learnFromProbesIfDue()
     try trainer.validateIfDue(data.validation)
   }
 
@@ -64,7 +66,8 @@ final class FitRun {
     {
       selection.progress.dueStep = trainer.steps
     }
-    try learnFromProbes()
+    trainer.dueProbes = trainer.steps
+    try learnFromProbesIfDue()
     try trainer.validateIfDue(data.validation)
     return true
   }
@@ -78,7 +81,10 @@ final class FitRun {
   }
 
   /// Shows the labelled images of the last step to what will predict, changed by the probes of the policies that learn.
-  private func learnFromProbes() throws {
+  private func learnFromProbesIfDue() throws {
+    guard trainer.dueProbes == trainer.steps else { return }
+    // Nothing is learned before all is known.
+    var lessons: [(rates: CTAugmentRates, probe: CTAugment.Probe, proximity: Double)] = []
     for strength in trainer.definition.views {
       guard let policy = trainer.augmentations[strength], let rates = policy.adaptive?.rates else { continue }
       let (labeled, probes) = try source.probes(policy, step: trainer.steps - 1)
@@ -96,9 +102,13 @@ final class FitRun {
         for row in 0..<rows {
           // 1 − ½ ‖p − onehot(y)‖₁ is the probability of y.
           let proximity = probabilities[row * network.classes + Int(labeled.labels[row])]
-          for probe in probes[row] { rates.update(probe, proximity: proximity) }
+          lessons += probes[row].map { (rates, $0, proximity) }
         }
       }
+    }
+    try trainer.afterStep {
+      for lesson in lessons { lesson.rates.update(lesson.probe, proximity: lesson.proximity) }
+      trainer.dueProbes = nil
     }
   }
 }

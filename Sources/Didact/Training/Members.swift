@@ -58,12 +58,13 @@ extension Trainer {
         }
         let member = try Trainer(configuration: configuration)
         guard member.student.specification.extent == student.specification.extent,
-          member.student.classes == student.classes
+          member.student.task.logitsShape(examples: 1) == student.task.logitsShape(examples: 1)
         else {
           throw DidactError(
             .invalidArgument,
-            "it takes inputs \(member.student.specification.extent) to \(member.student.classes) classes; the trainer "
-              + "\(student.specification.extent) to \(student.classes)")
+            "it takes inputs \(member.student.specification.extent) to \(member.student.labelsPerExample) × "
+              + "\(member.student.classes) classes; the trainer \(student.specification.extent) to "
+              + "\(student.labelsPerExample) × \(student.classes)")
         }
         return member
       }
@@ -119,11 +120,12 @@ extension Trainer {
     // The first checks both arrays, and every row.
     let first = members[0].trainer, inputs = try first.checkedRows(inputs, "X")
     try first.predict(probabilities, inputs, with: first.predictor)
-    for start in stride(from: 0, to: inputs.rows, by: 4096) {
-      let rows = start..<min(inputs.rows, start + 4096)
+    let block = max(1, 4096 / first.student.labelsPerExample)
+    for start in stride(from: 0, to: inputs.rows, by: block) {
+      let rows = start..<min(inputs.rows, start + block)
       let others = try members.dropFirst().map { index, member in
         try failing(asMember: index) {
-          let one = try Tensor(Shape(rows.count, member.student.classes), .float64)
+          let one = try Tensor(member.student.task.logitsShape(examples: rows.count), .float64)
           do {
             try withExtendedLifetime(one) {
               try member.predict(BorrowedArray(one), inputs.rows(rows), with: member.predictor)

@@ -12,7 +12,7 @@ final class Selection: Stage {
   ]
   static let metricNames = ["validation/accuracy", "validation/loss"]
 
-  /// How good a network is: accuracy first, then the mean cross-entropy.
+  /// How good a network is on labels: accuracy first, then the mean cross-entropy.
   struct Score: Equatable {
     let accuracy, loss: Double
 
@@ -87,42 +87,45 @@ final class Selection: Stage {
     progress = Progress(best: Score(accuracy: accuracy, loss: loss), bestStep: step, waited: waited)
   }
 
-  /// Some of each class's labelled rows, never all of them.
-  /// - Parameter labels: a class for each labelled row.
-  /// - Returns: positions in `labels`.
-  /// - Throws: `DidactError.data` where no class has enough.
-  func validationRows(_ labels: [Int], seed: UInt64) throws -> [Int] {
+  /// Some of each group's labelled rows, never all of them: a class is a group.
+  /// - Parameter groups: of each labelled row.
+  /// - Returns: positions in `groups`.
+  /// - Throws: `DidactError.data` where no group has enough.
+  func validationRows(_ groups: [Int], seed: UInt64) throws -> [Int] {
     let stream = RandomStream(seed: seed, name: "validation")
-    var chosen: [Int] = [], rowsByClass = Array(repeating: [Int](), count: network.classes)
-    for (row, label) in labels.enumerated() { rowsByClass[label].append(row) }
-    for (label, rows) in rowsByClass.enumerated() {
+    var chosen: [Int] = [], rowsByGroup = Array(repeating: [Int](), count: network.classes)
+    for (row, group) in groups.enumerated() { rowsByGroup[group].append(row) }
+    for (group, rows) in rowsByGroup.enumerated() {
       let count = min(Int((fraction * Double(rows.count)).rounded()), rows.count - 1)
       guard count > 0 else { continue }
-      chosen += stream.draw(UInt64(label)).permutation(rows.count).prefix(count).map { rows[$0] }
+      chosen += stream.draw(UInt64(group)).permutation(rows.count).prefix(count).map { rows[$0] }
     }
     guard !chosen.isEmpty else {
       throw DidactError(
         .data,
-        "validation_fraction \(fraction) of \(labels.count) labels is not one of any class; give a larger share, "
+        "validation_fraction \(fraction) of \(groups.count) labels is not one of any class; give a larger share, "
           + "or more labels")
     }
     return chosen.sorted()
   }
 
   /// Measures `candidate`, and takes it if there was none better.
-  /// - Parameters:
-  ///   - inputs: [N, inputs], scaled.
-  ///   - labels: a class for each row [N].
-  func validate(_ candidate: Network, inputs: Tensor, labels: Tensor, step: Int) throws -> Score {
-    var correct = 0.0, loss = 0.0
-    for start in stride(from: 0, to: inputs.rows, by: 1024) {
-      let rows = start..<min(inputs.rows, start + 1024)
+  /// - Parameter validation: rows [N, inputs], scaled.
+  func validate(_ candidate: Network, on validation: LabeledBatch, step: Int) throws -> Score {
+    var correct = 0.0, loss = 0.0, count = 0
+    let inputs = validation.inputs, perExample = candidate.labelsPerExample
+    // At most 2¹⁶ labels at a time.
+    let block = max(1, min(1024, (1 << 16) / perExample))
+    for start in stride(from: 0, to: inputs.rows, by: block) {
+      let rows = start..<min(inputs.rows, start + block)
       let logits = try candidate.record(inputs.rows(rows), mode: .evaluation.forLogits).logits
-      let targets = try objectives.oneHot(labels.view(Shape(rows.count), at: start), classes: candidate.classes)
-      loss += candidate.kernels.sum(try objectives.crossEntropies(logits: logits, targets: targets), weights: nil)
-      correct += candidate.kernels.dot(try objectives.mostProbable(logits), targets)
+      let labels = validation.labels.view(Shape(rows.count * perExample), at: start * perExample)
+      let targets = try objectives.targets(of: labels, classes: candidate.classes)
+      loss += candidate.kernels.sum(try objectives.crossEntropies(logits: logits, targets: targets.rows), weights: nil)
+      correct += candidate.kernels.dot(try objectives.mostProbable(logits), targets.rows)
+      count += targets.count
     }
-    let score = Score(accuracy: correct / Double(inputs.rows), loss: loss / Double(inputs.rows))
+    let score = Score(accuracy: correct / Double(count), loss: loss / Double(count))
     guard score.loss.isFinite else {
       throw DidactError(
         .diverged,

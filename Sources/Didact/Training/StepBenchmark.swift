@@ -23,10 +23,11 @@ public struct StepBenchmark {
       student.kernels.addNormal(rows, deviation: 1, noise.draw(draw))
       return rows
     }
-    let inputs = try rows(labeled, 0), labels = (0..<labeled).map { $0 % student.classes }
+    let inputs = try rows(labeled, 0), labels = try Tensor(student.task.labelShape(examples: labeled), .int64)
+    for index in 0..<labels.count { labels[index] = Double(index % student.classes) }
     let weak = trainer.method.needsUnlabeled ? try rows(unlabeled, 1) : nil
     let strong = trainer.method.needsUnlabeled ? try rows(unlabeled, 2) : nil
-    func step() throws { try trainer.step(inputs, labels, unlabeled: weak, strong: strong) }
+    func step() throws { try trainer.step(inputs, labels: labels, unlabeled: weak, strong: strong) }
 
     for _ in 0..<max(2, steps / 10) { try step() }
     var seconds: [Double] = []

@@ -20,6 +20,10 @@ extension Trainer {
   package func storeDistributions(
     of features: BorrowedArray, unlabeled: BorrowedArray?, by role: String?, to path: String
   ) throws {
+    guard student.labelsPerExample == 1 else {
+      throw DidactError(
+        .unsupported, "distributions are stored by row; this network segments, and has one for each pixel")
+    }
     let role = role ?? predictorRole
     let parts = [(features, "X")] + (unlabeled.map { $0.rows > 0 ? [($0, "X_unlabeled")] : [] } ?? [])
     for (part, name) in parts { _ = try checkedRows(part, name) }

@@ -28,7 +28,7 @@ extension Trainer {
   /// on the same data ended: two fits of 100 steps equal one of 200, bit for bit.
   /// - Parameters:
   ///   - features: [N, inputs] of any element type.
-  ///   - labels: a class for each row, −1 for none.
+  ///   - labels: a class for each row, −1 for none; in segmentation, by the other call, for each pixel.
   ///   - unlabeled: more rows without labels [M, inputs].
   ///   - steps: how many to make now; nil for what is left of the configured `steps` and `finetune_steps`.
   ///   - progress: called after every step; false stops.
@@ -41,24 +41,40 @@ extension Trainer {
     _ features: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, steps: Int? = nil,
     progress: ((Progress) throws -> Bool)? = nil
   ) throws -> Outcome {
-    try withExtendedLifetime((features, unlabeled)) {
+    try fit(features, labels: Tensor(labels), unlabeled: unlabeled, steps: steps, progress: progress)
+  }
+
+  /// The same with labels [N], of a network that segments [N, height, width] with 255 or −1 for none; int64 or uint8.
+  @discardableResult
+  public func fit(
+    _ features: Tensor, labels: Tensor, unlabeled: Tensor? = nil, steps: Int? = nil,
+    progress: ((Progress) throws -> Bool)? = nil
+  ) throws -> Outcome {
+    try withExtendedLifetime((features, labels, unlabeled)) {
       try fit(
-        BorrowedArray(features), labels, unlabeled: unlabeled.map { BorrowedArray($0) }, steps: steps,
+        BorrowedArray(features), BorrowedArray(labels), unlabeled: unlabeled.map { BorrowedArray($0) }, steps: steps,
         progress: progress)
     }
   }
 
-  /// The same on arrays of the caller's, which are read where they are.
+  /// The same on arrays of the caller's, which are read where they are; labels are copied.
+  /// - Parameter labels: nil for none, where the method needs none.
   @discardableResult
   package func fit(
-    _ features: BorrowedArray, _ labels: [Int], unlabeled: BorrowedArray?, steps count: Int?,
+    _ features: BorrowedArray, _ labels: BorrowedArray?, unlabeled: BorrowedArray?, steps count: Int?,
     progress: ((Progress) throws -> Bool)?
   ) throws -> Outcome {
     if let count, count < 0 || count > 100_000_000_000 {
       throw DidactError(.invalidArgument, "fit: steps must be in [0, 1e11]; got \(count)")
     }
+    _ = try checkedRows(features, "X")
+    if let unlabeled, unlabeled.shape.rank < 2 || unlabeled.rows > 0 { _ = try checkedRows(unlabeled, "X_unlabeled") }
     // Which rows have a label, their labels by class, and the order of rows in two epochs, for each member, while arrays grow.
     try Buffer.checkRoom(byteCount: 100 * (features.rows + (unlabeled?.rows ?? 0)) * everyMember.count)
+    guard labels.map({ $0.shape.rank != 1 || $0.rows == features.rows }) ?? true else {
+      throw DidactError(.shape, "\(labels?.rows ?? 0) labels for X of shape \(features.shape)")
+    }
+    let labels = try Labels(labels, of: features.rows, student.task)
     return try Trainer.training(everyMember[...]) {
       try checkCanBeSaved()
       let unscaled = everyMember.filter { $0.scaling == nil }
@@ -67,7 +83,7 @@ extension Trainer {
         for member in unscaled where member.steps == 0 { try? member.writing { member.scaling = nil } }
       }
       let data = try FitData(self, features, labels, unlabeled)
-      let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels)
+      let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels.given)
       try data.pool.checkNoneLost()
       // The same for all: a fit that ended with an error, and a file that was written during one, may leave members behind.
       let end = count.map { self.steps + $0 }
@@ -121,12 +137,6 @@ extension Trainer {
 
   /// Whether a fit needs labels.
   package var learnsFromLabels: Bool { definition.learnsFromLabels }
-
-  /// For rows of which none has a label.
-  package func noLabels(rows: Int) throws -> [Int] {
-    try Buffer.checkRoom(byteCount: 16 * rows)
-    return Array(repeating: -1, count: rows)
-  }
 
   /// Runs `body` as the only training call on some trainers.
   private static func training<Result>(_ trainers: ArraySlice<Trainer>, _ body: () throws -> Result) throws -> Result {
@@ -191,7 +201,7 @@ extension Trainer {
     return hash
   }
 
-  private static func digest(_ rows: FowlerNollVoHash, _ labels: [Int]) -> UInt64 {
+  private static func digest(_ rows: FowlerNollVoHash, _ labels: some Collection<Int>) -> UInt64 {
     var hash = rows
     hash.add(UInt64(labels.count))
     for label in labels { hash.add(UInt64(bitPattern: Int64(label))) }

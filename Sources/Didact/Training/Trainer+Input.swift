@@ -65,24 +65,26 @@ extension Trainer {
     return LabeledBatch(inputs: rows, labels: try checkedLabels(labels, "y", rows: rows.rows))
   }
 
-  /// A class for each row [rows], as int64.
+  /// The labels of a step [rows · labels of one], int64; −1 for a pixel without one.
   private func checkedLabels(_ labels: BorrowedArray, _ name: String, rows: Int) throws -> Tensor {
-    guard labels.shape.rank == 1 else {
-      throw DidactError(.shape, "\(name) has shape \(labels.shape); expected one dimension")
+    let task = student.task, checked = try batchMemory.tensor(Shape(rows * task.labelsPerExample), .int64)
+    try task.check(labels, of: rows, name)
+    checked.takeIntegers(labels)
+    var hasAny = false
+    for index in 0..<checked.count {
+      let label = try task.checked(checked.integer(at: index), at: index, name, canBeNone: task.labelsPerExample > 1)
+      if label >= 0 { hasAny = true } else { checked[index] = -1 }
     }
-    guard labels.count == rows else { throw DidactError(.shape, "\(labels.count) labels for \(rows) rows") }
-    let classes = student.classes, checked = try batchMemory.tensor(Shape(rows), .int64)
-    if let (row, label) = try checked.takeLabels(labels, name, classes: classes) {
-      throw DidactError(.data, "\(name), row \(row): label \(label) is not in 0..<\(classes)")
-    }
+    guard hasAny || rows == 0 else { throw DidactError(.data, "\(name): no pixel has a label") }
     return checked
   }
 
-  func checkLabels(_ labels: [Int], _ name: String, rows: Int? = nil) throws {
+  /// - Parameter rows: how many labels there must be; nil for any number.
+  /// - Returns: the classes, −1 for none.
+  @discardableResult
+  func checkLabels(_ labels: [Int], _ name: String, rows: Int? = nil, canBeNone: Bool = false) throws -> [Int] {
     if let rows, labels.count != rows { throw DidactError(.shape, "\(labels.count) labels for \(rows) rows") }
-    let classes = student.classes
-    if let row = labels.firstIndex(where: { $0 < 0 || $0 >= classes }) {
-      throw DidactError(.data, "\(name), row \(row): label \(labels[row]) is not in 0..<\(classes)")
-    }
+    let task = student.task
+    return try labels.enumerated().map { try task.checked($1, at: $0, name, canBeNone: canBeNone) }
   }
 }

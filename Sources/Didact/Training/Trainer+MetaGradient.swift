@@ -3,7 +3,8 @@ extension Trainer {
   /// The gradient of the student's labelled loss after its step, L_l(θ′(φ)), with respect to the teacher's parameters:
   /// the feedback alone, without weight or baseline. Changes nothing.
   /// - Parameters:
-  ///   - pseudoLabels: a class for each unlabelled row in place of sampled ones; not for `exact` feedback.
+  ///   - labels: a class for each row, in segmentation for each pixel, 255 or −1 for none.
+  ///   - pseudoLabels: a class for each unlabelled row, or its pixels, in place of sampled ones; not for `exact` feedback.
   ///   - draw: which dropout masks and samples; `steps` for those of the next step.
   /// - Returns: flat in the teacher's public order.
   public func metaGradient(
@@ -31,7 +32,8 @@ extension Trainer {
       throw DidactError(.unsupported, "method \"\(methodName)\" has no meta-gradient")
     }
     applySchedules()
-    try checkLabels(labels, "y", rows: inputs.rows)
+    let perExample = student.labelsPerExample
+    let labels = try checkLabels(labels, "y", rows: inputs.rows * perExample, canBeNone: perExample > 1)
     let labeled = LabeledBatch(inputs: try prepared(inputs, "X"), labels: try Tensor(labels))
     let weak = try prepared(unlabeled, "unlabeled")
     let strongRows = try strong.map { try prepared($0, "unlabeled, strong view") } ?? weak

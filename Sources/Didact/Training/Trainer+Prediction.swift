@@ -1,5 +1,5 @@
 extension Trainer {
-  /// Class probabilities [N, classes] of rows [N, inputs] of any element type.
+  /// Class probabilities [N, classes] of rows [N, inputs] of any element type, in segmentation [N, height, width, classes].
   public func predictProbabilities(_ inputs: Tensor) throws -> Tensor {
     try predictProbabilities(inputs, by: predictorRole)
   }
@@ -36,15 +36,15 @@ extension Trainer {
     }
   }
 
-  /// The most probable class of each row.
+  /// The most probable class of each row, in segmentation of each pixel of the rows, one after the other.
   public func predict(_ inputs: Tensor) throws -> [Int] {
     try mostProbable(try predictProbabilities(inputs))
   }
 
-  /// The class of the largest probability of each row.
+  /// The class of the largest probability of each row, in segmentation of each pixel.
   func mostProbable(_ probabilities: Tensor) throws -> [Int] {
-    let labels = try Tensor(Shape(probabilities.rows), .int64)
-    student.kernels.argmax(labels, probabilities)
-    return labels.values.map { Int($0) }
+    let rows = probabilities.count / student.classes, labels = try Tensor(Shape(rows), .int64)
+    student.kernels.argmax(labels, probabilities.view(Shape(rows, student.classes)))
+    return (0..<rows).map { labels.integer(at: $0) }
   }
 }

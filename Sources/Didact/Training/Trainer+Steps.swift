@@ -3,15 +3,21 @@ extension Trainer {
   /// One step: the student's, the teacher's and the average's, bit for bit as the three calls in this order.
   /// - Parameters:
   ///   - inputs: labelled rows [N, inputs] of any element type.
-  ///   - labels: a class for each row.
+  ///   - labels: a class for each row; in segmentation, by the other call, for each pixel.
   ///   - unlabeled: [M, inputs]; nil only for methods that use none.
   ///   - strong: another view of the same rows; nil for `unlabeled` itself. Nothing is augmented here.
   /// - Throws: `DidactError`; where a step diverges, the state is that before the last step whose losses were finite.
   @discardableResult
   public func step(_ inputs: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, strong: Tensor? = nil) throws -> Metrics
   {
-    let labels = try Tensor(labels)
-    return try withExtendedLifetime((inputs, labels, unlabeled, strong)) {
+    try step(inputs, labels: Tensor(labels), unlabeled: unlabeled, strong: strong)
+  }
+
+  /// The same with labels [N], of a network that segments [N, height, width] with 255 or −1 for none; int64 or uint8.
+  @discardableResult
+  public func step(_ inputs: Tensor, labels: Tensor, unlabeled: Tensor? = nil, strong: Tensor? = nil) throws -> Metrics
+  {
+    try withExtendedLifetime((inputs, labels, unlabeled, strong)) {
       try step(
         BorrowedArray(inputs), BorrowedArray(labels), unlabeled: unlabeled.map { BorrowedArray($0) },
         strong: strong.map { BorrowedArray($0) })
@@ -76,8 +82,13 @@ extension Trainer {
   /// The teacher's half of a step; completes the step that `studentStep` began.
   @discardableResult
   public func teacherStep(_ inputs: Tensor, _ labels: [Int]) throws -> Metrics {
-    let labels = try Tensor(labels)
-    return try withExtendedLifetime((inputs, labels)) {
+    try teacherStep(inputs, labels: Tensor(labels))
+  }
+
+  /// The same with labels as `step` takes them.
+  @discardableResult
+  public func teacherStep(_ inputs: Tensor, labels: Tensor) throws -> Metrics {
+    try withExtendedLifetime((inputs, labels)) {
       try teacherStep(BorrowedArray(inputs), BorrowedArray(labels))
       return lastMetrics
     }
@@ -146,13 +157,16 @@ extension Trainer {
 
   /// Where the last step is to be validated: measures what the method trains, keeps it if it is the best, and adds the result
   /// to that step's metrics.
-  func validateIfDue(_ rows: (inputs: Tensor, labels: Tensor)?) throws {
-    guard let selection, selection.progress.dueStep == steps, let rows else { return }
+  func validateIfDue(_ validation: LabeledBatch?) throws {
+    guard let selection, selection.progress.dueStep == steps, let validation else { return }
     try afterStep {
-      let score = try selection.validate(average ?? student, inputs: rows.inputs, labels: rows.labels, step: steps)
-      lastMetrics["validation/accuracy"] = score.accuracy
-      lastMetrics["validation/loss"] = score.loss
-      historyValues.replaceSubrange((historyValues.count - lastMetrics.row.count)..., with: lastMetrics.row)
+      let score = try selection.validate(average ?? student, on: validation, step: steps)
+      let row = historyValues.count - metricNames.count
+      for (name, value) in zip(Selection.metricNames, [score.accuracy, score.loss]) {
+        lastMetrics[name] = value
+        // A trainer that was loaded has a history, and no last metrics.
+        if let column = metricNames.firstIndex(of: name) { historyValues[row + column] = value }
+      }
     }
     choosePredictor()
   }

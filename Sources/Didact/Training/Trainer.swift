@@ -31,6 +31,8 @@ public final class Trainer: @unchecked Sendable {
   var historyValues: [Double] = []
   /// What the last fit that came to its end found that its user should know; none while one is at work.
   public internal(set) var warnings: [Warning] = []
+  /// The steps after which policies that learn are still to be shown their probes; nil where they were.
+  var dueProbes: Int?
   /// Labelled rows that the last fit set aside to choose the best network by; nil where it set none aside.
   var validationRowCount: Int?
   /// Texts that programs keep with the model.
@@ -192,6 +194,12 @@ public final class Trainer: @unchecked Sendable {
         throw DidactError(
           .invalidArgument, "trainer: the student has \(student.classes) classes, the \(role) \(network.classes)")
       }
+      guard network.task.labelShape(examples: 1) == student.task.labelShape(examples: 1) else {
+        throw DidactError(
+          .invalidArgument,
+          "trainer: an example has labels \(student.task.labelShape(examples: 1)) to the student and "
+            + "\(network.task.labelShape(examples: 1)) to the \(role)")
+      }
       return network
     }
     self.method = try definition.make(
@@ -211,6 +219,19 @@ public final class Trainer: @unchecked Sendable {
     metricNames = self.method.metricNames + stages.reversed().flatMap { type(of: $0).metricNames }
     lastMetrics = Metrics(columns: metricNames, terms: self.method.metricNames.count)
     workingMetrics = lastMetrics
+    guard !definition.learnsFromLabels || definition.tasks.contains(student.taskName) else {
+      let others = MethodDefinition.all.filter { $0.tasks.contains(student.taskName) }.map(\.name)
+      throw DidactError(
+        .invalidArgument,
+        "trainer: method \"\(method)\" does not learn \(student.taskName.rawValue); these do: \(others.joined(separator: ", "))"
+      )
+    }
+    if student.labelsPerExample > 1, let strength = definition.views.first(where: { augmentations[$0] != nil }) {
+      throw DidactError(
+        .invalidArgument,
+        "trainer: \"\(strength)_augmentation\" may move pixels, and the labels of pixels would stay; leave it out for segmentation"
+      )
+    }
     guard definition.learnsFromLabels || stages.allSatisfy({ $0 is MovingAverage }) else {
       throw DidactError(
         .invalidArgument, "trainer: method \"\(method)\" learns without labels, which validation and fine-tuning need")

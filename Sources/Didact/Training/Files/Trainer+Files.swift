@@ -107,6 +107,9 @@ extension Trainer {
         "rows_digest": rowsDigest.map { .integer(Int64(bitPattern: $0)) } ?? .null,
       ])
     if let table { file.description["table"] = table.json }
+    // What the last step had no memory for: seldom, and files without it are as they were before there was this.
+    let due = [("validation", selection?.progress.dueStep), ("probes", dueProbes)].filter { $0.1 == steps }.map(\.0)
+    if !due.isEmpty, steps > 0 { file.description["due"] = .array(due.map { .string($0) }) }
     file.annotations = annotations
     for entry in state where entry.kind != .scalar { file.tensors += entry.parts }
     if let scaling {
@@ -207,6 +210,15 @@ extension Trainer {
     }
     if let selection, let description = file.description["selection"], description != .null {
       try selection.read(description, steps: steps)
+    }
+    if let description = file.description["due"] {
+      let due = description.list?.compactMap(\.text) ?? []
+      guard !due.isEmpty, due.allSatisfy({ ["validation", "probes"].contains($0) }) else {
+        throw DidactError(
+          .format, "didact.description: \"due\" is \(description.serialized()); expected validation or probes")
+      }
+      if due.contains("validation") { selection?.progress.dueStep = steps }
+      if due.contains("probes") { dueProbes = steps }
     }
   }
 

@@ -129,6 +129,8 @@ def read(text: str | None, trainer: Trainer, known_parameters: Sequence[str]) ->
 
 def _of_trainer(trainer: Trainer) -> Description:
     """Describes a classifier whose file a trainer or the command wrote."""
+    if trainer.student.task != "classification":
+        raise ValueError(f"the networks of the file learned {trainer.student.task}; load it with didact.Trainer.load")
     names = trainer.class_names
     if not names:
         classes = np.arange(trainer.student._class_count())

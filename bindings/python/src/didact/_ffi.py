@@ -75,6 +75,7 @@ FUNCTIONS = {
     "didact_network_load_pretrained": (didact_status, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32]),
     "didact_network_specification": (didact_status, [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p]),
     "didact_network_lengths": (didact_status, [ctypes.POINTER(ctypes.c_int64), ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p]),
+    "didact_network_task": (didact_status, [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p]),
     "didact_network_parameter_count": (didact_status, [ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p]),
     "didact_network_parameter_name": (didact_status, [ctypes.POINTER(ctypes.c_char_p), ctypes.c_void_p, ctypes.c_int64]),
     "didact_network_parameter": (didact_status, [ctypes.POINTER(didact_array), ctypes.c_void_p, ctypes.c_char_p]),

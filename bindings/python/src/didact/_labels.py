@@ -7,6 +7,7 @@ arrays and files turn markers into text: see the lists.
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
@@ -241,11 +242,14 @@ def without_label(
 def _number(text: str) -> float | None:
     """The value of a text that is a finite number."""
     # The minus sign of typesetters is one here.
-    text = text.strip().replace("\u2212", "-")
+    text = text.strip()
+    if text.startswith("\u2212"):
+        text = "-" + text[1:]
     # Python reads underscores and words such as "infinity" too.
     if set(text) <= set("+-.0123456789eE"):
         try:
-            return float(text)
+            number = float(text)
+            return number if math.isfinite(number) else None
         except ValueError:
             pass
     return None
@@ -454,8 +458,8 @@ def positions(
 
     Parameters
     ----------
-    values : array [rows]
-        Whole numbers, or text of ``class_names``.
+    values : array [rows], or masks [rows, height, width]
+        Whole numbers, or text of ``class_names``, one a row.
     name : str
         What errors call it.
     missing_allowed : bool
@@ -471,6 +475,9 @@ def positions(
         For numbers that are not whole, and text that is no class; for a missing label where each row needs one.
     """
     if type(values) is np.ndarray and values.dtype == np.int64 and values.ndim == 1:
+        return values
+    # A mask for each image, as image files have them.
+    if type(values) is np.ndarray and values.dtype == np.uint8 and values.ndim == 3:
         return values
     array = as_array(values, name)
     if array.ndim == 2 and array.shape[1] == 1:

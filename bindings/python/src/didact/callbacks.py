@@ -147,6 +147,8 @@ class PseudoLabelAccuracy(Callback):
         return {name: np.array([record.get(name, np.nan) for record in self._records]) for name in names}
 
     def begin(self, trainer: Trainer) -> None:
+        if trainer.student.task != "classification":
+            raise ValueError(f"PseudoLabelAccuracy looks at a class a row; the networks learn {trainer.student.task}")
         classes = trainer.student._class_count()
         self._y = positions(
             self._labels, name="y_true", missing_allowed=True, class_names=lambda: trainer.class_names

@@ -252,7 +252,9 @@ class Network:
         self._specification = description
         inputs, classes = ctypes.c_int64(), ctypes.c_int64()
         check(library.didact_network_lengths(ctypes.byref(inputs), ctypes.byref(classes), handle.value))
-        self._lengths = inputs.value, classes.value
+        self._inputs = inputs.value
+        task = json.loads(text(library.didact_network_task, handle.value))
+        self._task, self._logit_lengths = task["task"], (*task["labels"], task["classes"])
         parameter_names = names(
             library.didact_network_parameter_count, library.didact_network_parameter_name, handle.value
         )
@@ -267,13 +269,20 @@ class Network:
         self._gradients = views(parameter_names, library.didact_network_gradient, "gradient")
         self._statistics = views(statistic_names, library.didact_network_statistic, "statistic")
         self._predictions = Predictions(
-            library.didact_network_predict, handle, self._input_count(), self._class_count(), self._dtype
+            library.didact_network_predict, handle, self._input_count(), self._logit_lengths, self._dtype
         )
 
     @property
     def specification(self) -> dict[str, Any]:
         """As given, with defaults filled in."""
         return json.loads(json.dumps(self._specification))
+
+    @property
+    def task(self) -> str:
+        """What the network says of an example: ``"classification"``, its class, or ``"segmentation"``, the class of each of its
+        pixels. Then labels are [rows, height, width], with 255 or -1 where a pixel has none, and what is [rows, classes]
+        elsewhere is [rows, height, width, classes]."""
+        return self._task
 
     @property
     def dtype(self) -> np.dtype:
@@ -405,15 +414,17 @@ class Network:
         return f"<didact.Network {self._specification['type']}, {count} parameters, {self._dtype}>"
 
     def _empty(self, x: np.ndarray) -> np.ndarray:
-        """Room for one row of classes for each row of ``x``."""
-        rows = x.shape[0] if x.ndim else 0
-        return np.empty((rows, self._class_count()), self._dtype)
+        """Room for the logits or probabilities of each row of ``x``."""
+        return self._empty_logits(x.shape[0] if x.ndim else 0)
+
+    def _empty_logits(self, rows: int) -> np.ndarray:
+        return np.empty((rows, *self._logit_lengths), self._dtype)
 
     def _input_count(self) -> int:
-        return self._lengths[0]
+        return self._inputs
 
     def _class_count(self) -> int:
-        return self._lengths[1]
+        return self._logit_lengths[-1]
 
     def _flat(self, values: Mapping[str, Any], what: str) -> np.ndarray:
         """A vector over all parameters in public order; names that are left out are zero."""
@@ -452,7 +463,7 @@ class Pass:
     @property
     def logits(self) -> np.ndarray:
         """A copy of the logits [rows, classes]."""
-        logits = np.empty((self._input_shape[0], self.network._class_count()), self.network.dtype)
+        logits = self.network._empty_logits(self._input_shape[0])
         check(library.didact_pass_logits(borrow(logits).pointer, self._handle.value))
         return logits
 
@@ -488,7 +499,7 @@ class Pass:
         input_direction : array [rows, inputs], optional
             In the input; zero by default.
         """
-        tangent = np.empty((self._input_shape[0], self.network._class_count()), self.network.dtype)
+        tangent = self.network._empty_logits(self._input_shape[0])
         flat = borrow(self.network._flat(direction, "direction"))
         input_direction = optional(input_direction, "input_direction")
         check(

@@ -36,7 +36,9 @@ class Predictor:
     __slots__ = ("_handle", "_probabilities", "_run", "_value", "_x")
 
     def __init__(self, network: Network, x: np.ndarray, probabilities: np.ndarray | None = None):
-        if not hasattr(network, "predict_proba") or not hasattr(network, "_empty"):
+        from .network import Network
+
+        if not isinstance(network, Network):
             raise TypeError(f"expected a didact.Network, got {type(network).__name__}; a trainer has .student")
         if probabilities is None:
             probabilities = network._empty(positional(x, "x"))
@@ -79,10 +81,11 @@ class Predictions:
     """Calls ``predict(probabilities, handle, x)`` of the C interface. Few rows go through arrays that
     are described to C only once."""
 
-    def __init__(self, predict: Callable, handle: Handle, inputs: int, classes: int, dtype: np.dtype):
+    def __init__(self, predict: Callable, handle: Handle, inputs: int, outputs: tuple[int, ...], dtype: np.dtype):
         self._predict = predict
         self._handle = handle
-        self._inputs, self._classes, self._dtype = inputs, classes, dtype
+        # The lengths of the probabilities of one row.
+        self._inputs, self._outputs, self._dtype = inputs, outputs, dtype
         # By number of rows; a thread takes one out while it uses it.
         self._idle: list[list[_Bound]] = [[] for _ in range(_FEW_ROWS + 1)]
 
@@ -97,7 +100,7 @@ class Predictions:
         try:
             bound = idle.pop()
         except IndexError:
-            bound = _Bound(rows, self._inputs, self._classes, self._dtype)
+            bound = _Bound(rows, self._inputs, self._outputs, self._dtype)
         bound.x[...] = array
         status = self._predict(bound.probabilities_pointer, self._handle.value, bound.x_pointer)
         if status:
@@ -109,7 +112,7 @@ class Predictions:
     def _call(self, array: np.ndarray) -> np.ndarray:
         x = borrow(array, "x")
         rows = array.shape[0] if array.ndim else 0
-        probabilities = np.empty((rows, self._classes), self._dtype)
+        probabilities = np.empty((rows, *self._outputs), self._dtype)
         check(self._predict(borrow(probabilities).pointer, self._handle.value, x.pointer))
         return probabilities
 
@@ -119,7 +122,7 @@ class _Bound:
 
     __slots__ = ("_borrowed", "probabilities", "probabilities_pointer", "x", "x_pointer")
 
-    def __init__(self, rows: int, inputs: int, classes: int, dtype: np.dtype):
-        self.x, self.probabilities = np.empty((rows, inputs), dtype), np.empty((rows, classes), dtype)
+    def __init__(self, rows: int, inputs: int, outputs: tuple[int, ...], dtype: np.dtype):
+        self.x, self.probabilities = np.empty((rows, inputs), dtype), np.empty((rows, *outputs), dtype)
         self._borrowed = borrow(self.x), borrow(self.probabilities)
         self.x_pointer, self.probabilities_pointer = (borrowed.pointer for borrowed in self._borrowed)

@@ -134,7 +134,7 @@ class Trainer:
             library.didact_trainer_predict,
             handle,
             student._input_count(),
-            student._class_count(),
+            student._logit_lengths,
             student.dtype,
         )
 
@@ -252,7 +252,8 @@ class Trainer:
             Labelled rows. The named columns of a data frame are put into the order of `feature_names`, which are
             those of the first frame; this holds for the other rows too.
         yl : array [N]
-            A class for each of them: its position, or its name in `class_names`.
+            A class for each of them: its position, or its name in `class_names`. Of networks that segment, masks as `fit`
+            takes them.
         xu : array [M, inputs], optional
             Unlabelled rows, for methods that use them.
         xu_strong : array [M, inputs], optional
@@ -454,7 +455,8 @@ class Trainer:
             into their order. A column that is missing, or one too many, is a ValueError.
         y : array [N]
             A class for each row: its position, or its name in `class_names`. -1, None, NaN, NA and masked entries are
-            none; of text docs/python.md says what is.
+            none; of text docs/python.md says what is. Of networks that segment, masks [N, height, width] of the position of
+            each pixel's class, 255 or -1 for none; an image of which no pixel has a class has no label.
         X_unlabeled : array [M, inputs], optional
             More rows without labels. Named columns are put into the order of those of ``X``.
         steps : int, optional
@@ -549,7 +551,7 @@ class Trainer:
         return status
 
     def predict_proba(self, X: Any, role: str | None = None) -> np.ndarray:
-        """Class probabilities [rows, classes]. From any number of threads.
+        """Class probabilities [rows, classes], of networks that segment [rows, height, width, classes]. From any number of threads.
 
         Parameters
         ----------
@@ -563,8 +565,7 @@ class Trainer:
         if role is None:
             return self._predictions(X)
         x = borrow(X, "X")
-        rows = x.array.shape[0] if x.array.ndim else 0
-        probabilities = np.empty((rows, self.student._class_count()), self.student.dtype)
+        probabilities = self.student._empty(x.array)
         check(
             library.didact_trainer_predict_by(
                 borrow(probabilities).pointer, self._handle.value, x.pointer, encoded(role, "role")
@@ -573,8 +574,9 @@ class Trainer:
         return probabilities
 
     def predict(self, X: Any, role: str | None = None) -> np.ndarray:
-        """The most probable class of each row, int64. Takes what `predict_proba` takes."""
-        return self.predict_proba(X, role).argmax(axis=1)
+        """The most probable class of each row, int64; of networks that segment, of each pixel [rows, height, width]. Takes what
+        `predict_proba` takes."""
+        return self.predict_proba(X, role).argmax(axis=-1)
 
     def store_distributions(
         self, path: str | os.PathLike, X: Any, X_unlabeled: Any = None, role: str | None = None
