@@ -39,6 +39,53 @@ import Testing
     "validation_fraction": 0.4, "validation_steps": 1, "finetune_steps": 2, "members": [["method": "supervised"]],
   ]
 
+  /// A student's half of a step waits for the teacher's through steps and halves that are refused, or have no memory.
+  @Test(arguments: [0, 2]) func aHalfWaitsThroughStepsThatFail(stepsBefore: Int) throws {
+    let batch = try Training.Batches(1), single = try batch.weak.rows(0..<1).copy()
+    func waiting() throws -> Trainer {
+      let trainer = try Self.trainer("meta_pseudo_labels", ["dtype": "float64"])
+      for _ in 0..<stepsBefore {
+        try trainer.step(batch.inputs, Training.labels, unlabeled: batch.weak, strong: batch.strong)
+      }
+      try trainer.studentStep(batch.weak, strong: batch.strong)
+      return trainer
+    }
+    let whole = try waiting()
+    try whole.teacherStep(batch.inputs, Training.labels)
+    func check(_ trainer: Trainer) throws {
+      let metrics = try trainer.teacherStep(batch.inputs, Training.labels)
+      #expect(metrics == whole.lastMetrics && Trainer.differences(trainer, whole) == [])
+    }
+    // Batch normalisation refuses a single row.
+    let refused = try waiting()
+    for _ in 0..<2 {
+      #expect(Training.error { try refused.studentStep(single) }.code == .data)
+      #expect(
+        Training.error { try refused.step(batch.inputs, Training.labels, unlabeled: single) }.code == .data)
+    }
+    try check(refused)
+    let failures = try failEach(
+      .allocation, waiting,
+      {
+        try $0.step(batch.inputs, Training.labels, unlabeled: batch.weak, strong: batch.strong)
+      }, check)
+    #expect(failures > 3)
+    // What diverges gives the half up: nothing of it stays.
+    try failEach(
+      .loss, waiting,
+      {
+        try $0.step(batch.inputs, Training.labels, unlabeled: batch.weak, strong: batch.strong)
+      }
+    ) { trainer in
+      #expect(Training.error { try trainer.teacherStep(batch.inputs, Training.labels) }.code == .state)
+      let clean = try Self.trainer("meta_pseudo_labels", ["dtype": "float64"])
+      while clean.steps < trainer.steps {
+        try clean.step(batch.inputs, Training.labels, unlabeled: batch.weak, strong: batch.strong)
+      }
+      #expect(trainer.steps == clean.steps && Trainer.differences(trainer, clean) == [])
+    }
+  }
+
   /// A validation, or probes of a policy that learns, for which there was no memory after a step are made up for: by the next
   /// fit, of a copy too.
   @Test(arguments: [false, true]) func whatALastStepOwesIsMadeUpFor(hasProbes: Bool) throws {

@@ -1,38 +1,22 @@
 /// The teacher's forwards: which rows pass it together, and whose logits label.
 extension MetaPseudoLabels {
-  /// The teacher's logits on one view: some rows of those of a recorded pass.
-  struct TeacherView {
-    let pass: RecordedPass
-    let range: Range<Int>
-
-    var logits: Tensor { pass.logits.rows(range) }
-
-    /// gradient ← the gradient of ⟨cotangent, logits⟩.
-    func backward(_ cotangent: Tensor, into gradient: Tensor, _ objectives: Objectives) throws {
-      guard range.count < pass.logits.rows else { return try pass.backward(cotangent, into: gradient) }
-      let whole = try objectives.zeros(pass.logits.shape)
-      pass.kernels.copy(cotangent, to: whole.rows(range))
-      try pass.backward(whole, into: gradient)
-    }
-  }
-
   /// The forwards made so far.
   struct TeacherViews {
-    var labeled, weak, strong: TeacherView?
+    var labeled, weak, strong: RowsOfPass?
   }
 
   private func record(
     _ input: Tensor, _ noise: RandomStream, draw: UInt64, statistics: PassMode.Normalization, isKept: Bool = true
-  ) throws -> TeacherView {
+  ) throws -> RowsOfPass {
     let mode = PassMode(normalization: statistics, noise: noise, draw: draw, isKept: isKept)
     let pass = try teacher.record(input, mode: mode)
-    return TeacherView(pass: pass, range: 0..<pass.logits.rows)
+    return RowsOfPass(pass: pass, range: 0..<pass.logits.rows)
   }
 
   /// The forward whose softmax is q, and all that were made with it.
   func labelingView(
     weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64, statistics: PassMode.Normalization
-  ) throws -> (labeling: TeacherView, made: TeacherViews) {
+  ) throws -> (labeling: RowsOfPass, made: TeacherViews) {
     let (input, noise) = pseudoLabelView == .weak ? (weak, streams.weak) : (strong, streams.strong)
     if eman {
       // EMAN: running averages, constants for the gradient. The other forwards use batch statistics.
@@ -58,7 +42,7 @@ extension MetaPseudoLabels {
   /// One forward over labelled, weak and strong rows, as in the released code.
   private func jointViews(
     weak: Tensor, strong: Tensor, _ labeled: LabeledBatch, draw: UInt64, statistics: PassMode.Normalization
-  ) throws -> (labeled: TeacherView, weak: TeacherView, strong: TeacherView) {
+  ) throws -> (labeled: RowsOfPass, weak: RowsOfPass, strong: RowsOfPass) {
     let parts = [labeled.inputs, weak, strong]
     let rows = try objectives.tensor(Shape(parts.reduce(0) { $0 + $1.rows }, teacher.inputs))
     var ranges: [Range<Int>] = []
@@ -69,7 +53,7 @@ extension MetaPseudoLabels {
     }
     let pass = try record(rows, streams.joint, draw: draw, statistics: statistics).pass
     let count = teacher.labelsPerExample
-    let views = ranges.map { TeacherView(pass: pass, range: $0.lowerBound * count..<$0.upperBound * count) }
+    let views = ranges.map { RowsOfPass(pass: pass, range: $0.lowerBound * count..<$0.upperBound * count) }
     return (views[0], views[1], views[2])
   }
 

@@ -78,13 +78,12 @@ final class MetaPseudoLabels: TwoStepMethod {
   private let burnInSteps: UInt64
   let pseudoLabelView: View
   let isJoint, eman: Bool
-  private let reportsTermNorms: Bool
   let streams: Streams
   private let feedback: StudentFeedback
   let kernels: any Kernels
   let objectives: Objectives
-  /// Takes one term's gradient at a time [teacher's parameters].
-  private let termGradient: Tensor
+  /// Of the teacher.
+  private let terms: WeightedTerms
   /// The teacher's dropout, by what passes.
   struct Streams {
     let labeled, weak, strong, joint: RandomStream
@@ -103,7 +102,7 @@ final class MetaPseudoLabels: TwoStepMethod {
     /// nil while the teacher learns alone.
     let move: StudentFeedback.Move?
     /// Whose logits labelled.
-    let labeling: TeacherView?
+    let labeling: RowsOfPass?
     let views: TeacherViews
     let weak, strong: Tensor
   }
@@ -124,14 +123,13 @@ final class MetaPseudoLabels: TwoStepMethod {
     // Without batch statistics the two compositions compute the same.
     isJoint = composition == .joint && teacher.usesBatchStatistics
     eman = try configuration.boolean("eman")
-    reportsTermNorms = try configuration.boolean("term_gradient_norms")
     learners = [
       try Learner("student", student, configuration, movesLast: false),
       try Learner("teacher", teacher, configuration),
     ]
     studentOptimizer = learners[0].optimizer
     teacherOptimizer = learners[1].optimizer
-    termGradient = try Tensor(teacher.parameters.shape, teacher.elementType)
+    terms = try WeightedTerms(teacher, measuresEach: configuration.boolean("term_gradient_norms"))
     udaWaitSteps = try configuration.integer("uda_wait_steps")
     udaRamp = Ramp(steps: try configuration.number("uda_warmup_steps"))
     let shareLimit = try configuration.optionalNumber("share_limit")
@@ -171,13 +169,13 @@ final class MetaPseudoLabels: TwoStepMethod {
     _ labeled: LabeledBatch, answering step: StudentMove, draw: UInt64, into metrics: inout Metrics
   ) throws {
     let views = try auxiliaryViews(step.views, step, labeled, draw: draw)
-    kernels.fill(teacher.gradients, 0)
-    var terms = Terms()
-
+    terms.begin()
     if supervisedWeight != 0, let view = views.labeled {
       let term = try objectives.crossEntropy(
         logits: view.logits, labels: objectives.targets(of: labeled.labels, classes: teacher.classes))
-      try add(term, .supervised, weight: supervisedWeight, through: view, to: &metrics, &terms, draw: draw)
+      metrics["loss/supervised"] = term.loss
+      metrics["gradient_norm/supervised"] = try terms.add(
+        term, "supervised", weight: supervisedWeight, through: view, draw: draw)
     }
     if Int(draw) < udaWaitSteps, let weak = views.weak {
       try shareGuard?.support(objectives.softmax(weak.logits, temperature: udaTemperature))
@@ -187,14 +185,17 @@ final class MetaPseudoLabels: TwoStepMethod {
       let (term, maskRate) = try objectives.udaConsistency(
         weakLogits: weak.logits, strongLogits: strong.logits, temperature: udaTemperature, threshold: udaThreshold,
         shares: shareGuard)
-      try add(term, .uda, weight: udaWeight, through: strong, to: &metrics, &terms, draw: draw)
+      metrics["loss/uda"] = term.loss
       metrics["mask_rate"] = maskRate
+      metrics["gradient_norm/uda"] = try terms.add(term, "uda", weight: udaWeight, through: strong, draw: draw)
     }
     if feedback.weight != 0, let move = step.move, let labeling = step.labeling {
       let term = try feedback.answer(move, student, studentOptimizer, labeled, draw: draw, into: &metrics)
-      try add(term, .feedback, weight: feedback.weight, through: labeling, to: &metrics, &terms, draw: draw)
+      metrics["loss/feedback"] = term.loss
+      metrics["gradient_norm/feedback"] = try terms.add(
+        term, "feedback", weight: feedback.weight, through: labeling, draw: draw)
     }
-    try terms.finish(into: teacher.gradients)
+    try terms.finish()
     metrics["learning_rate/teacher"] = teacherOptimizer.scheduledRate
     try stepOptimizer(teacherOptimizer, of: "teacher", draw: draw)
   }
@@ -203,52 +204,6 @@ final class MetaPseudoLabels: TwoStepMethod {
 
   private func consistencyFactor(at step: Int) -> Double {
     step < udaWaitSteps ? 0 : udaRamp.factor(at: step - udaWaitSteps)
-  }
-
-  /// A term of the teacher's objective and its metrics.
-  private enum Term: String {
-    case supervised, uda, feedback
-
-    // Spelled out, because strings that are put together allocate.
-    var metrics: (loss: String, gradientNorm: String) {
-      switch self {
-      case .supervised: ("loss/supervised", "gradient_norm/supervised")
-      case .uda: ("loss/uda", "gradient_norm/uda")
-      case .feedback: ("loss/feedback", "gradient_norm/feedback")
-      }
-    }
-  }
-
-  /// Terms that share a forward, put together for one backward.
-  private struct Terms {
-    var pass: RecordedPass?
-    var cotangent: Tensor?
-
-    /// gradient += the gradient of all terms since the last time.
-    mutating func finish(into gradient: Tensor) throws {
-      if let pass, let cotangent { try pass.backward(cotangent, into: gradient, accumulate: true) }
-      pass = nil
-      cotangent = nil
-    }
-  }
-
-  /// teacher.gradients += weight · ∇term, now or by `terms.finish`, and the term's loss and gradient norm into the metrics.
-  private func add(
-    _ term: LossGradient, _ name: Term, weight: Double, through view: TeacherView, to metrics: inout Metrics,
-    _ terms: inout Terms, draw: UInt64
-  ) throws {
-    try checkFinite(term.loss, term: name.rawValue, draw: draw)
-    metrics[name.metrics.loss] = term.loss
-    guard reportsTermNorms else {
-      if terms.pass !== view.pass { try terms.finish(into: teacher.gradients) }
-      let whole = try terms.cotangent ?? objectives.zeros(view.pass.logits.shape)
-      kernels.add(term.cotangent, scaledBy: weight, to: whole.rows(view.range))
-      terms = Terms(pass: view.pass, cotangent: whole)
-      return
-    }
-    try view.backward(term.cotangent, into: termGradient, objectives)
-    metrics[name.metrics.gradientNorm] = kernels.dot(termGradient, termGradient).squareRoot()
-    kernels.add(termGradient, scaledBy: weight, to: teacher.gradients)
   }
 
   /// L_l(θ′) and its gradient with respect to the teacher's parameters, for views and labels as given. Changes nothing:

@@ -1,40 +1,86 @@
-/// The gradient of a weighted sum of losses with respect to one network's parameters, term by term.
-struct WeightedTerms {
-  private let network: Network
-  /// Takes one term's gradient at a time [parameters].
-  private let termGradient: Tensor
+/// Some rows of the logits of a recorded pass: those of one view, where several views passed together.
+struct RowsOfPass {
+  let pass: RecordedPass
+  let range: Range<Int>
 
-  init(_ network: Network) throws {
+  var logits: Tensor { pass.logits.rows(range) }
+
+  /// gradient ← the gradient of ⟨cotangent, logits⟩.
+  func backward(_ cotangent: Tensor, into gradient: Tensor, _ objectives: Objectives) throws {
+    guard range.count < pass.logits.rows else { return try pass.backward(cotangent, into: gradient) }
+    let whole = try objectives.zeros(pass.logits.shape)
+    pass.kernels.copy(cotangent, to: whole.rows(range))
+    try pass.backward(whole, into: gradient)
+  }
+}
+
+/// The gradient of a weighted sum of losses with respect to one network's parameters, term by term.
+final class WeightedTerms {
+  private let network: Network
+  private let objectives: Objectives
+  /// Takes one term's gradient at a time [parameters]; nil where nobody asks for the norm of each.
+  private let termGradient: Tensor?
+  /// The terms through one pass that are still to go backward, where they do so together.
+  private var together: (pass: RecordedPass, cotangent: Tensor)?
+
+  /// - Parameter measuresEach: whether the norm of each term's gradient is wanted; without, terms that share a pass have one
+  ///   backward.
+  init(_ network: Network, measuresEach: Bool = true) throws {
     self.network = network
-    termGradient = try Tensor(network.parameters.shape, network.elementType)
+    objectives = Objectives(network.kernels)
+    termGradient = measuresEach ? try Tensor(network.parameters.shape, network.elementType) : nil
   }
 
   /// network.gradients ← 0
-  func begin() { network.kernels.fill(network.gradients, 0) }
+  func begin() {
+    together = nil
+    network.kernels.fill(network.gradients, 0)
+  }
 
-  /// network.gradients += weight · ∇term
-  /// - Returns: ‖∇term‖, without the weight.
+  /// network.gradients += weight · ∇term, now or by `finish`.
+  /// - Returns: ‖∇term‖, without the weight; nil where it is not measured.
   /// - Throws: `DidactError.diverged` where the term's loss is not finite.
-  func add(_ term: LossGradient, _ name: String, weight: Double, through pass: RecordedPass, draw: UInt64) throws
-    -> Double
+  func add(_ term: LossGradient, _ name: String, weight: Double, through rows: RowsOfPass, draw: UInt64) throws
+    -> Double?
   {
     try checkFinite(term.loss, term: name, draw: draw)
-    try pass.backward(term.cotangent, into: termGradient)
-    return addTermGradient(weight)
+    guard let termGradient else {
+      if together?.pass !== rows.pass { try finish() }
+      let whole = try together?.cotangent ?? objectives.zeros(rows.pass.logits.shape)
+      network.kernels.add(term.cotangent, scaledBy: weight, to: whole.rows(rows.range))
+      together = (rows.pass, whole)
+      return nil
+    }
+    try rows.backward(term.cotangent, into: termGradient, objectives)
+    return add(termGradient, weight)
+  }
+
+  /// The same for a term on all rows of a pass.
+  func add(_ term: LossGradient, _ name: String, weight: Double, through pass: RecordedPass, draw: UInt64) throws
+    -> Double?
+  {
+    try add(term, name, weight: weight, through: RowsOfPass(pass: pass, range: 0..<pass.logits.rows), draw: draw)
   }
 
   /// The same for a term that reaches the parameters through several passes.
   func add(
     loss: Double, _ parts: [(cotangent: Tensor, pass: RecordedPass)], _ name: String, weight: Double, draw: UInt64
-  ) throws -> Double {
+  ) throws -> Double? {
     try checkFinite(loss, term: name, draw: draw)
+    guard let termGradient else { throw DidactError(.internalError, "a term of several passes is measured") }
     for (index, part) in parts.enumerated() {
       try part.pass.backward(part.cotangent, into: termGradient, accumulate: index > 0)
     }
-    return addTermGradient(weight)
+    return add(termGradient, weight)
   }
 
-  private func addTermGradient(_ weight: Double) -> Double {
+  /// Takes the terms backward that do so together.
+  func finish() throws {
+    if let (pass, cotangent) = together { try pass.backward(cotangent, into: network.gradients, accumulate: true) }
+    together = nil
+  }
+
+  private func add(_ termGradient: Tensor, _ weight: Double) -> Double {
     network.kernels.add(termGradient, scaledBy: weight, to: network.gradients)
     return network.kernels.dot(termGradient, termGradient).squareRoot()
   }

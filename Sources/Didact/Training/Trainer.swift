@@ -352,6 +352,7 @@ public final class Trainer: @unchecked Sendable {
   func stepping<Result>(begins: Bool, rows: [Int] = [], _ body: () throws -> Result) throws -> Result {
     if begins, transaction == nil { try checkCanBeSaved() }
     return try writing {
+      let waitingMove = begins ? studentMove : nil
       if begins {
         try reserveHistory()
         applySchedules()
@@ -366,7 +367,10 @@ public final class Trainer: @unchecked Sendable {
         return try goingBack(body)
       } catch {
         let code = (error as? DidactError)?.code
-        if code != .diverged { rollBack(to: begins ? .beginning : .savepoint) }
+        if code != .diverged {
+          rollBack(to: begins ? .beginning : .savepoint)
+          if begins { studentMove = waitingMove }
+        }
         // Other training calls use it too, but not at the same time.
         if code == .outOfMemory { batchMemory.clear() }
         throw error

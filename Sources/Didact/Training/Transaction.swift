@@ -6,6 +6,7 @@ final class Transaction {
     /// The middle of the step at work, where its second half can be tried again.
     case savepoint
     /// The beginning of the step at work.
+    /// If a first half waited when it began, that half is at work again.
     case beginning
     /// The beginning of the last completed step, where there is one to go back on and the step at work has not moved what has
     /// one copy; else that of the step at work.
@@ -33,6 +34,10 @@ final class Transaction {
   /// Learners whose parameters are in `live`, and where.
   private let movedEarly: [(learner: Learner, index: Int)]
   private var current, previous: Moment
+  /// Before a first half of a step that waited for its second when another step began; memory for such where none waits.
+  private var waiting: Moment?
+  private var hasWaiting = false
+  /// Whether a step was begun and not completed: its first half may wait for the second.
   private var isAtWork = false
   /// Steps that were completed.
   private var completed = 0
@@ -79,15 +84,26 @@ final class Transaction {
   /// - Parameter rows: those of its batch, where they are known.
   /// - Throws: `DidactError.outOfMemory`.
   func begin(_ position: Trainer.Position, rows: [Int]) throws {
-    current.rows = try rowStates.compactMap { state in
+    let rows = try rowStates.compactMap { state -> RowCopy? in
       guard let all = state.values, !rows.isEmpty else { return nil }
       let copy = try Tensor(Shape(rows.count, state.columns), all.elementType)
       for (index, row) in rows.enumerated() { copy.rows(index..<index + 1).copyElements(of: all.rows(row..<row + 1)) }
       return RowCopy(all: all, rows: rows, values: copy)
     }
+    if isAtWork {
+      let before = current
+      current = try waiting ?? Moment(copies: live.map { try $0.copy() })
+      waiting = before
+    }
+    hasWaiting = isAtWork
+    current.rows = rows
     Self.copy(live, to: current.copies)
     current.position = position
     isAtWork = true
+    pointLearners()
+  }
+
+  private func pointLearners() {
     for (learner, index) in movedEarly { learner.parametersBeforeStep = current.copies[index] }
   }
 
@@ -98,6 +114,7 @@ final class Transaction {
   func commit() {
     swap(&current, &previous)
     isAtWork = false
+    hasWaiting = false
     completed += 1
   }
 
@@ -110,7 +127,8 @@ final class Transaction {
     let hasMoved = isAtWork && moves.contains { $0.step == step }
     let isPrevious = target == .lastStep && previous.position != nil && !hasMoved
     guard isPrevious || isAtWork else { return nil }
-    let moment = isPrevious ? previous : current
+    // What diverges gives a waiting half up, so that no move of it stays.
+    let moment = isPrevious ? previous : target == .lastStep && hasWaiting ? waiting ?? current : current
     Self.copy(moment.copies, to: live)
     for copy in moment.rows {
       for (index, row) in copy.rows.enumerated() {
@@ -120,7 +138,13 @@ final class Transaction {
     for move in moves where move.step.map({ $0 >= (isPrevious ? completed : step) }) ?? false { move.takeBack() }
     // What has one copy has none of a time before this one.
     if isPrevious || hasMoved { previous.position = nil }
-    isAtWork = false
+    isAtWork = target == .beginning && hasWaiting
+    if isAtWork, let before = waiting {
+      waiting = current
+      current = before
+      pointLearners()
+    }
+    hasWaiting = false
     return moment.position
   }
 
