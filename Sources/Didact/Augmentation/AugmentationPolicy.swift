@@ -115,6 +115,8 @@ public struct AugmentationPolicy: Sendable {
     _ images: BorrowedArray, _ result: BorrowedArray, _ stream: RandomStream, draw: UInt64, first: UInt64,
     threads: Int, _ body: (Int, inout ImageCanvas, inout RandomSequence) -> Void
   ) throws {
+    // Images without values take no memory, so that there can be more of them than anybody can wait for.
+    guard images.count > 0 else { return }
     let parts = max(1, min(threads, images.rows, availableCores))
     let canvases = try (0..<parts).map { _ in try ImageCanvas(extent) }
     parallelLoop(images.rows, parts: parts) { part, range in

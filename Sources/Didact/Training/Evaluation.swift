@@ -71,6 +71,8 @@ extension Trainer {
     let labels = try withExtendedLifetime(labels) {
       try Labels(BorrowedArray(labels), of: inputs.rows, student.task)
     }
+    // The confusion of all classes, and a prediction for each label.
+    try Buffer.checkRoom(byteCount: 8 * (student.classes * student.classes + inputs.rows * student.labelsPerExample))
     let predictions = try mostProbable(predictProbabilities(inputs, by: role ?? predictorRole))
     return Evaluation(labels: labels.classes, predictions: predictions, classes: student.classes)
   }

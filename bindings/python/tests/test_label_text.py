@@ -1,6 +1,7 @@
 """What means "no label": missing values, masked entries, and markers that arrays and files have turned into text."""
 
 import re
+import subprocess
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import didact
 from didact import _labels, plot
 from support import CHECKOUT, same_bits
+from test_command_line import COMMAND
 
 pytest.importorskip("sklearn")
 pandas = pytest.importorskip("pandas")
@@ -128,6 +130,29 @@ def test_two_unicode_forms_of_one_text():
     labels = np.array(["caf\u00e9", "cafe\u0301", "tea"])[np.arange(60) % 3]
     with pytest.raises(ValueError, match="in row 0 and .* in row 1 would be two classes, but are one text in two Unicode forms"):
         make().fit(X, labels)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["0", "-0", "a"], ["1e999", "1e998", "a"], ["1e999", "2", "3"], ["1e\u22121", "2", "3"], ["\u22125", "-5", "a"], ["\x1cNA", "a", "b"],
+        ["NA \u0301", "a", "b"], ["a\x1f", "a", "b"], ["\xa0NA", "a", "b"], ["caf\u00e9", "cafe\u0301", "a"], ["0.5", "1", "2"], ["1.0", "2", "3"],
+    ],
+)  # fmt: skip
+def test_python_and_the_command_read_labels_alike(texts, tmp_path):
+    labels = np.array(texts)[np.arange(60) % 3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ours = list(map(str, make().fit(X, labels).classes_))
+        except ValueError:
+            ours = None
+    np.savez(tmp_path / "a.npz", X=X, y=labels)
+    model = tmp_path / "m.safetensors"
+    command = ["train", "--method", "supervised", "--data", tmp_path / "a.npz", "--model", model, "--steps", "1"]
+    result = subprocess.run([COMMAND, *map(str, command)], capture_output=True, text=True)
+    assert result.returncode in (0, 1)
+    assert (sorted(didact.Trainer.load(model).class_names) if result.returncode == 0 else None) == ours, result.stderr
 
 
 def test_minus_one_beside_classes_that_it_may_belong_to():
