@@ -64,10 +64,13 @@ func importOptional(_ array: UnsafePointer<didact_array>?, _ name: String) throw
 func importLabels(
   _ array: UnsafePointer<didact_array>?, _ name: String, of network: Network? = nil
 ) throws -> [Int] {
-  let tensor = try importArray(array, name), rank = network.map { $0.logitsShape(examples: 1).rank - 1 } ?? 1
-  guard tensor.shape.rank == rank else {
+  let tensor = try importArray(array, name), logits = network?.logitsShape(examples: max(1, tensor.rows)) ?? Shape(1, 1)
+  let expected = logits.dimensions.dropLast()
+  // Of one label a row, the engine checks the number.
+  guard tensor.shape.rank == expected.count, expected.count == 1 || tensor.shape.dimensions == Array(expected) else {
+    let isOne = expected.count == 1
     throw DidactError(
-      .shape, "\(name) has shape \(tensor.shape); expected \(rank == 1 ? "one dimension" : "\(rank) dimensions")")
+      .shape, "\(name) has shape \(tensor.shape); expected \(isOne ? "one dimension" : "\(Array(expected))")")
   }
   try Buffer.checkRoom(byteCount: 16 * tensor.count)
   switch tensor.elementType {

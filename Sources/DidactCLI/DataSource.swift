@@ -205,8 +205,8 @@ enum DataSource {
     guard trainer.student.taskName == .classification else {
       throw DidactError(
         .unsupported,
-        "\(name) has a label a row, and the network says a class of each pixel (\(trainer.student.taskName.rawValue)): use it from Python, C or "
-          + "Swift")
+        "the model says a class of each pixel (\(trainer.student.taskName.rawValue)), and \(name) cannot have masks: use it from Python, "
+          + "C or Swift")
     }
     if let taken = trainer.student.imageExtent, let given = dataset.imageExtent, taken != given {
       var hint = ""

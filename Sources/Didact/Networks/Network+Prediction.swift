@@ -5,6 +5,11 @@ extension Network {
   /// [N, classes], of a network that segments [N, height, width, classes].
   package func logitsShape(examples: Int) -> Shape { task.logitsShape(examples: examples) }
 
+  /// Of one example, for messages: "3", or "4 × 5 × 3".
+  var lengthsOfLogits: String {
+    logitsShape(examples: 1).dimensions.dropFirst().map(String.init).joined(separator: " × ")
+  }
+
   /// As JSON: `task`, `classes` and `labels`, the lengths of the labels of an example.
   package var taskDescription: JSON {
     let lengths = task.labelShape(examples: 1).dimensions.dropFirst()

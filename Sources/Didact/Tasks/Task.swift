@@ -14,6 +14,8 @@ protocol Task: Sendable {
   func logitsShape(examples: Int) -> Shape
   /// Whether a label of an array says that there is none.
   func isNone(_ label: Int) -> Bool
+  /// Whether a step may have examples of which some labels, or all, are none.
+  static var stepsTakeNone: Bool { get }
   /// How it is written in arrays, for messages.
   static var noneText: String { get }
   /// Where a label of an example is, for messages: "" where it has one.
@@ -35,6 +37,7 @@ struct Classification: Task {
   func labelShape(examples: Int) -> Shape { Shape(examples) }
   func logitsShape(examples: Int) -> Shape { Shape(examples, classes) }
   func isNone(_ label: Int) -> Bool { label == -1 }
+  static var stepsTakeNone: Bool { false }
   static var noneText: String { "−1" }
   func place(of label: Int) -> String { "" }
   func group(_ labels: some Collection<Int>) -> Int { labels.first ?? 0 }
@@ -64,6 +67,7 @@ struct Segmentation: Task {
   func labelShape(examples: Int) -> Shape { Shape(examples, height, width) }
   func logitsShape(examples: Int) -> Shape { Shape(examples, height, width, classes) }
   func isNone(_ label: Int) -> Bool { label == Segmentation.ignored || label == -1 }
+  static var stepsTakeNone: Bool { true }
   static var noneText: String { "\(ignored) or −1" }
   func place(of label: Int) -> String { ", y \(label / width), x \(label % width)" }
   func group(_ labels: some Collection<Int>) -> Int { 0 }

@@ -35,11 +35,26 @@ struct FitData {
           rows, trainer.elementType, trainer.student.kernels, trainer.scaling, in: TensorPool()),
         labels: try labels.batch(rows))
       labeledRows.removeAll { chosen.contains($0) }
+      try FitData.checkEachClassIsLeft(rows, labeledRows, labels)
     } else {
       validation = nil
     }
     self.labeledRows = labeledRows
     self.labels = labels
+  }
+
+  /// What validation takes may be all that there is of a class where an example has labels of several.
+  private static func checkEachClassIsLeft(_ taken: [Int], _ left: [Int], _ labels: Labels) throws {
+    guard labels.task.labelsPerExample > 1 else { return }
+    let known = Set(left.lazy.flatMap { labels.ofExample($0) })
+    for row in taken {
+      if let label = labels.ofExample(row).first(where: { !known.contains($0) && $0 >= 0 }) {
+        throw DidactError(
+          .data,
+          "validation_fraction takes all examples with class \(label), of which row \(row) is one; give more examples of it, "
+            + "another seed, or a smaller share")
+      }
+    }
   }
 
   /// Fits the scaling to all rows where no fit has done so, and checks that they are finite once scaled.

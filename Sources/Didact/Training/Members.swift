@@ -62,9 +62,8 @@ extension Trainer {
         else {
           throw DidactError(
             .invalidArgument,
-            "it takes inputs \(member.student.specification.extent) to \(member.student.labelsPerExample) × "
-              + "\(member.student.classes) classes; the trainer \(student.specification.extent) to "
-              + "\(student.labelsPerExample) × \(student.classes)")
+            "it takes inputs \(member.student.specification.extent) to \(member.student.lengthsOfLogits) classes; the trainer "
+              + "\(student.specification.extent) to \(student.lengthsOfLogits)")
         }
         return member
       }

@@ -67,12 +67,13 @@ extension Trainer {
 
   /// The labels of a step [rows · labels of one], int64; −1 for a pixel without one.
   private func checkedLabels(_ labels: BorrowedArray, _ name: String, rows: Int) throws -> Tensor {
-    let task = student.task, checked = try batchMemory.tensor(Shape(rows * task.labelsPerExample), .int64)
+    let task = student.task, takesNone = type(of: task).stepsTakeNone,
+      checked = try batchMemory.tensor(Shape(rows * task.labelsPerExample), .int64)
     try task.check(labels, of: rows, name)
     checked.takeIntegers(labels)
     var hasAny = false
     for index in 0..<checked.count {
-      let label = try task.checked(checked.integer(at: index), at: index, name, canBeNone: task.labelsPerExample > 1)
+      let label = try task.checked(checked.integer(at: index), at: index, name, canBeNone: takesNone)
       if label >= 0 { hasAny = true } else { checked[index] = -1 }
     }
     guard hasAny || rows == 0 else { throw DidactError(.data, "\(name): no pixel has a label") }

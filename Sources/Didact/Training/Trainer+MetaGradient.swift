@@ -32,8 +32,11 @@ extension Trainer {
       throw DidactError(.unsupported, "method \"\(methodName)\" has no meta-gradient")
     }
     applySchedules()
-    let perExample = student.labelsPerExample
-    let labels = try checkLabels(labels, "y", rows: inputs.rows * perExample, canBeNone: perExample > 1)
+    let labels = try checkLabels(
+      labels, "y", rows: inputs.rows * student.labelsPerExample, canBeNone: type(of: student.task).stepsTakeNone)
+    guard labels.isEmpty || labels.contains(where: { $0 >= 0 }) else {
+      throw DidactError(.data, "y: no pixel has a label")
+    }
     let labeled = LabeledBatch(inputs: try prepared(inputs, "X"), labels: try Tensor(labels))
     let weak = try prepared(unlabeled, "unlabeled")
     let strongRows = try strong.map { try prepared($0, "unlabeled, strong view") } ?? weak

@@ -143,6 +143,39 @@ def test_what_is_no_mask_is_refused(change, message):
         trainer().fit(images, change(masks))
 
 
+def test_the_meta_gradient_takes_masks_alone():
+    images, masks, _ = scenes(5)
+    for feedback in ("exact", "gradient_dot"):
+        meta = trainer("meta_pseudo_labels", feedback=feedback)
+        for wrong in (masks.transpose(0, 2, 1), masks.reshape(1, 30, 5), masks.reshape(30, 5, 1)):
+            with pytest.raises(ValueError, match=r"yl? has shape .*; expected \[\d+, 6, 5\]|\d+ labels for"):
+                meta.meta_objective(images, wrong, images)
+        with pytest.raises(ValueError, match="no pixel has a label"):
+            meta.meta_gradient(images, np.full_like(masks, 255), images)
+    with pytest.raises(ValueError, match=r"pseudo_labels has shape \[5, 5, 6\]; expected \[5, 6, 5\]"):
+        meta.meta_objective(images, masks, images, pseudo_labels=np.zeros((5, 5, 6), np.int64))
+
+
+def test_one_pixel_is_one_too():
+    layers = [{"type": "convolution", "outputs": 3, "size": 2, "stride": 2, "padding": 0, "bias": True}]
+    one = {"type": "sequential", "inputs": [2, 2, 1], "task": "segmentation", "layers": layers}
+    x = np.random.default_rng(0).standard_normal((12, 2, 2, 1))
+    masks = (x[:, :1, :1, 0] > 0).astype(np.uint8)
+    masks[::3] = 255
+    trainer = didact.Trainer("supervised", one, steps=3)
+    trainer.fit(x, masks)
+    assert np.isfinite(trainer.step(x, masks)["loss/supervised"])
+    assert trainer.predict(x).shape == (12, 1, 1)
+
+
+def test_validation_leaves_each_class_an_image():
+    images, masks, _ = scenes()
+    masks[:] = 255
+    masks[0], masks[1] = 0, 1
+    with pytest.raises(ValueError, match=r"validation_fraction takes all examples with class [01], of which row [01] is one"):
+        trainer(validation_fraction=0.5).fit(images, masks)
+
+
 def test_an_array_of_another_shape_is_refused():
     net = didact.Network(network())
     images = scenes(2)[0]
