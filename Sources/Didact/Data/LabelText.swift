@@ -256,7 +256,7 @@ struct LabelTexts {
     }
   }
 
-  /// Of the first row with a label.
+  /// The place of the first row with a label.
   private func place(_ number: Int) -> String { located(firstPlaces[number]) }
 
   private func located(_ place: Int) -> String {

@@ -82,7 +82,7 @@ final class MetaPseudoLabels: TwoStepMethod {
   private let feedback: StudentFeedback
   let kernels: any Kernels
   let objectives: Objectives
-  /// Of the teacher.
+  /// The terms of the teacher's objective.
   private let terms: WeightedTerms
   /// The teacher's dropout, by what passes.
   struct Streams {

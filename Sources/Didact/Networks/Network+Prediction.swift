@@ -1,11 +1,11 @@
-/// What a network says of examples: the shapes of that, class probabilities, and what its layers give.
+/// A network predicts: this file has the shapes of its logits, class probabilities, and the outputs of its layers.
 extension Network {
   public var taskName: TaskName { type(of: task).name }
 
   /// [N, classes], of a network that segments [N, height, width, classes].
   package func logitsShape(examples: Int) -> Shape { task.logitsShape(examples: examples) }
 
-  /// Of one example, for messages: "3", or "4 × 5 × 3".
+  /// The lengths of one example's logits, for messages: "3", or "4 × 5 × 3".
   var lengthsOfLogits: String {
     logitsShape(examples: 1).dimensions.dropFirst().map(String.init).joined(separator: " × ")
   }
@@ -78,7 +78,7 @@ extension Network {
   /// The length of what the last layer gives for an example.
   var outputs: Int { classes * labelsPerExample }
 
-  /// What a layer gives for rows [N, inputs] of any element type, in evaluation mode.
+  /// Computes the output of a layer for rows [N, inputs] of any element type, in evaluation mode.
   /// - Parameters:
   ///   - result: takes [N, length of the layer's output]; float32 or float64.
   ///   - name: of a layer, or "features" for what the last layer reads, or "logits".
