@@ -7,8 +7,8 @@ typedef struct {
   const kernels_operation *operations;
   int64_t count;
   kernels_run *run;
-  /* Of which each operation has as many or a multiple: examples, where there are convolutions. */
-  int64_t rows;
+  /* Each operation has as many rows as are divided here, or a multiple of them: these are examples, where there are
+   * convolutions. */
   kernels_division division;
   /* When the first thread was done. */
   double end_of_first;
@@ -22,11 +22,11 @@ static float *scratch_of(const region *r, const kernels_operation *o, int thread
 
 /* The rows of a thread, from the first to the one behind the last. */
 static int64_t start_of_thread(const region *r, int thread) {
-  return smaller(r->rows, thread * r->division.rows_of_thread);
+  return smaller(r->division.rows, thread * r->division.rows_of_thread);
 }
 
 static int64_t rows_of_each(const region *r, const kernels_operation *o) {
-  return o->rows == r->rows ? 1 : o->rows / r->rows;
+  return o->rows == r->division.rows ? 1 : o->rows / r->division.rows;
 }
 
 /* An operation on some rows of the region. */
@@ -63,7 +63,7 @@ static void run_rows(void *argument, int thread) {
       run_block(r, o, thread, start, end);
       if (!is_timed) continue;
       // The work of all threads is counted for convolutions.
-      double share = kernels_is_convolution(o) ? (double)r->rows / (double)(last - first) : 1;
+      double share = kernels_is_convolution(o) ? (double)r->division.rows / (double)(last - first) : 1;
       kernels_take_time(o, (double)((end - start) * rows_of_each(r, o)) * share, begin);
     }
   }
@@ -94,38 +94,6 @@ static void finish(region *r, const kernels_operation *o) {
   }
 }
 
-static region region_of(const kernels_operation *operations, int64_t count, kernels_run *run, int allowed) {
-  double cost = 0;
-  int64_t widest = 1;
-  bool has_products = false;
-  region r = {operations, count, run, 0, {1, 0, 96}, 0};
-  for (int64_t i = 0; i < count; i++) {
-    const kernels_operation *o = &operations[i];
-    if (kernels_is_convolution(o)) {
-      r.rows = o->rows;
-      r.division = kernels_division_of_convolution(o);
-      return r;
-    }
-    // An operation that was joined to the sums behind it may have other rows.
-    if (!r.rows && (o->joined != KERNELS_JOINED_AWAY || i == count - 1)) r.rows = o->rows;
-    cost += kernels_cost_of_row(o);
-    has_products |= is_dense(o);
-    if (o->columns > widest) widest = o->columns;
-  }
-  kernels_division *d = &r.division;
-  d->threads = kernels_threads_for(cost * (double)r.rows, (r.rows + 15) / 16, allowed);
-  // Whole cache lines for each thread, and whole examples, where sums begin with one; blocks that stay in the first-level
-  // cache from one operation to the next.
-  const kernels_operation *last = &operations[count - 1];
-  int64_t unit = is_summed_by_rows(last) && has_blocks(last) ? last->inner : 16;
-  d->rows_of_thread = r.rows;
-  if (d->threads > 1) d->rows_of_thread = ((r.rows + d->threads - 1) / d->threads + unit - 1) / unit * unit;
-  if (!has_products && 8192 / widest > 48) d->rows_of_block = 8192 / widest;
-  // Sums alone.
-  if (is_summed_by_rows(operations)) d->rows_of_block = d->rows_of_thread;
-  return r;
-}
-
 static void run_columns(void *argument, int thread) {
   const region *r = argument;
   int64_t first = start_of_thread(r, thread), last = start_of_thread(r, thread + 1);
@@ -135,14 +103,14 @@ static void run_columns(void *argument, int thread) {
 /* Each thread sums up some columns. */
 static void run_by_columns(const kernels_operation *operation, kernels_run *run) {
   int64_t columns = operation->columns;
-  region r = {operation, 1, run, columns, {1, 0, 0}, 0};
-  r.division.threads = kernels_threads_for((double)(operation->rows * columns) * 20, (columns + 15) / 16, run->threads);
-  r.division.rows_of_thread = (((columns + r.division.threads - 1) / r.division.threads) + 15) & ~(int64_t)15;
-  kernels_parallel(r.division.threads, run_columns, &r);
+  int threads = kernels_threads_for((double)(operation->rows * columns) * 20, (columns + 15) / 16, run->threads);
+  region r = {operation, 1, run, {threads, columns, padded((columns + threads - 1) / threads), 0}, 0};
+  kernels_parallel(threads, run_columns, &r);
 }
 
-static void run_region(const kernels_operation *operations, int64_t count, kernels_run *run) {
-  region r = region_of(operations, count, run, run->threads);
+static void run_region(const kernels_operation *operations, kernels_run *run) {
+  int64_t count = operations->region;
+  region r = {operations, count, run, operations->division, 0};
   kernels_parallel(r.division.threads, run_rows, &r);
   if (r.division.threads > 1) kernels_take_waiting(r.end_of_first);
   for (int64_t i = 0; i < count; i++) {
@@ -150,7 +118,13 @@ static void run_region(const kernels_operation *operations, int64_t count, kerne
     finish(&r, o);
     if (!sums_bias(o)) continue;
     kernels_operation sums = bias_sums_of(o);
-    if (is_summed_by_rows(&sums)) run_region(&sums, 1, run); else run_by_columns(&sums, run);
+    if (!is_summed_by_rows(&sums)) {
+      run_by_columns(&sums, run);
+      continue;
+    }
+    sums.region = 1;
+    sums.division = kernels_divide(&sums, 1, run->threads);
+    run_region(&sums, run);
   }
 }
 
@@ -190,25 +164,16 @@ static void run_by_chunks(const kernels_operation *operation, kernels_run *run) 
 }
 
 int32_t kernels_threads(const kernels_operation *operations, int64_t count, int32_t allowed) {
-  int32_t most = 1;
-  for (int64_t i = 0; i < count;) {
+  int64_t most = 1;
+  for (int64_t i = 0; i < count; i++) {
     const kernels_operation *o = &operations[i];
-    int64_t end = kernels_end_of_region(operations, i, count);
-    int threads = 1;
-    if (end > i) {
-      threads = region_of(o, end - i, 0, allowed).division.threads;
-    } else if (kind_of(o) == LARGE_PRODUCT) {
-      threads = kernels_threads_of_products(o);
-    }
-    for (int64_t j = i; j < end; j++) {
-      if (!sums_bias(&operations[j])) continue;
-      kernels_operation sums = bias_sums_of(&operations[j]);
-      if (is_summed_by_rows(&sums)) threads = (int)larger(threads, region_of(&sums, 1, 0, allowed).division.threads);
-    }
-    if (threads > most) most = threads;
-    i = end > i ? end : i + 1;
+    if (o->region) most = larger(most, o->division.threads);
+    if (kind_of(o) == LARGE_PRODUCT) most = larger(most, kernels_threads_of_products(o));
+    if (!sums_bias(o)) continue;
+    kernels_operation sums = bias_sums_of(o);
+    if (is_summed_by_rows(&sums)) most = larger(most, kernels_divide(&sums, 1, allowed).threads);
   }
-  return most;
+  return (int32_t)most;
 }
 
 /* oneDNN's, or, where that has no memory, the loops on this thread. */
@@ -265,10 +230,9 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
   begin_convolutions(operations, count, run);
   for (int64_t i = 0; i < count;) {
     const kernels_operation *o = &operations[i];
-    int64_t end = kernels_end_of_region(operations, i, count);
-    if (end > i) {
-      run_region(o, end - i, run);
-      i = end;
+    if (o->region) {
+      run_region(o, run);
+      i += o->region;
       continue;
     }
     double begin = kernels_current_profile ? kernels_now() : 0;
@@ -284,23 +248,16 @@ void kernels_execute(const kernels_operation *operations, int64_t count, kernels
   kernels_leave();
 }
 
-bool kernels_execute_one(const kernels_operation *operation, kernels_run *run) {
-  bool needs_plan = is_dense(operation) || kernels_is_convolution(operation) || is_normalization(operation)
-      || is_summed_by_rows(operation);
-  if (!needs_plan && !has_own_form(operation)) {
-    kernels_execute(operation, 1, run);
-    return true;
-  }
-  kernels_operation planned = *operation;
-  run->scratch_count = kernels_plan(&planned, 1, run->threads);
+bool kernels_execute_one(kernels_operation *operation, kernels_run *run) {
+  run->scratch_count = kernels_plan(operation, 1, run->threads);
   if (run->scratch_count < 0) return false;
-  int64_t weights = kernels_weights(&planned, 1);
+  int64_t weights = kernels_weights(operation, 1);
+  size_t floats = (size_t)(weights + run->scratch_count * run->threads);
   void *scratch = 0;
-  size_t floats = (size_t)(weights + run->scratch_count * run->threads + 16);
-  bool has_room = posix_memalign(&scratch, 64, floats * sizeof(float)) == 0;
-  run->scratch = (float *)scratch + weights;
-  if (has_room) kernels_execute(&planned, 1, run);
+  bool has_room = floats == 0 || posix_memalign(&scratch, 64, (floats + 16) * sizeof(float)) == 0;
+  run->scratch = scratch ? (float *)scratch + weights : 0;
+  if (has_room) kernels_execute(operation, 1, run);
   free(scratch);
-  kernels_unplan(&planned, 1);
+  kernels_unplan(operation, 1);
   return has_room && !run->failed;
 }

@@ -66,12 +66,6 @@ int kernels_threads_of_products(const kernels_operation *operation);
 /* False where they cannot run, for want of memory. */
 bool kernels_run_products(const kernels_operation *operation, const kernels_run *run);
 
-/* How the threads of a region share its rows: so many each, by so many at a time. */
-typedef struct {
-  int threads;
-  int64_t rows_of_thread, rows_of_block;
-} kernels_division;
-
 /* Convolutions (onednn_convolution.c), which run part by part: `examples` of them at a time, each thread as many parts
  * that follow each other. How many examples a part had best; the primitives and the scratch memory of a thread, as above. */
 int64_t kernels_examples_of_part(const kernels_operation *operation);
@@ -88,9 +82,46 @@ bool kernels_begin_convolution(const kernels_operation *operation, const kernels
 bool kernels_run_part_of_convolution(const kernels_operation *operation, const kernels_run *run, int thread, int part);
 bool kernels_end_convolution(const kernels_operation *operation, const kernels_run *run);
 
-static inline bool kernels_is_convolution(const kernels_operation *o) {
-  return o->code >= KERNELS_CONVOLUTION && o->code <= KERNELS_CONVOLUTION_PARAMETER_COTANGENTS;
-}
+/* How an operation runs. */
+typedef enum {
+  /* Each row by itself. */
+  BY_ROWS,
+  /* Parts of the examples, by oneDNN. */
+  CONVOLUTION,
+  /* Sums over the rows of each column: by columns, or, of many rows, by rows that are added up. */
+  BY_COLUMNS,
+  SUMS_BY_ROWS,
+  /* One number: by chunks whose size does not depend on the threads. */
+  BY_CHUNKS,
+  /* A product that is oneDNN's. */
+  LARGE_PRODUCT,
+} kernels_kind;
+
+/* How many elements the operands have in a row: so many as there are columns, or, for each channel, the pixels of an image.
+ * The operand `apart` differs from the others: in windows it is the input, in pixels it has one element for each channel. */
+typedef enum { OF_COLUMNS, OF_WINDOWS, OF_PIXELS } kernels_row;
+
+/* What is known of an operation by its code (operations.c). */
+typedef struct {
+  const char *name;
+  /* BY_ROWS is said of products too, which may be large, and BY_COLUMNS of sums that may run by rows. */
+  kernels_kind kind;
+  /* What one column of a row costs, and a row beside its columns, in multiply-adds of a product: measured, roughly. Products
+   * and convolutions count their own. */
+  double of_column, of_row;
+  kernels_row row;
+  int apart;
+  /* Whether operand 0 is written without having been read. */
+  bool overwrites;
+} kernels_facts;
+
+extern const kernels_facts kernels_all_facts[KERNELS_CODES];
+static inline const kernels_facts *facts_of(const kernels_operation *o) { return &kernels_all_facts[o->code]; }
+
+static inline bool kernels_is_convolution(const kernels_operation *o) { return facts_of(o)->kind == CONVOLUTION; }
+
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static inline void *operand(const kernels_operation *o, const kernels_run *run, int index) {
   uint64_t value = o->operands[index];
@@ -124,17 +155,14 @@ static inline bool has_own_form(const kernels_operation *o) { return has_bfloat1
 
 /* The elements of an operand, an image or a vector, in one row of an operation. */
 static inline int64_t row_length(const kernels_operation *o, int index) {
-  int64_t input = (int64_t)(o->scalars[0] * o->scalars[1]), output = (int64_t)(o->scalars[2] * o->scalars[3]);
-  switch (o->code) {
-    case KERNELS_AVERAGE_POOL:
-    case KERNELS_MAX_POOL:
-    case KERNELS_MAX_POOL_TANGENT: return o->columns * (index == 1 ? input : output);
-    case KERNELS_AVERAGE_POOL_BACKWARD:
-    case KERNELS_MAX_POOL_BACKWARD: return o->columns * (index == 0 ? input : output);
-    case KERNELS_SCALE_CHANNELS: return o->columns * (index == 2 ? 1 : o->inner);
-    case KERNELS_SUM_PIXELS: return o->columns * (index == 0 ? 1 : o->inner);
-    default: return o->columns;
+  const kernels_images *i = &o->images;
+  bool is_apart = index == facts_of(o)->apart;
+  switch (facts_of(o)->row) {
+    case OF_COLUMNS: break;
+    case OF_WINDOWS: return o->columns * (is_apart ? i->height * i->width : i->output_height * i->output_width);
+    case OF_PIXELS: return o->columns * (is_apart ? 1 : o->inner);
   }
+  return o->columns;
 }
 
 /* Operands that are kept as bfloat16 are widened so many elements at a time, or row by row where rows are longer. */
@@ -168,8 +196,7 @@ static inline bool is_summed_by_rows(const kernels_operation *o) {
   // The sums of a convolution's bias; dense layers see no images.
   if (o->code == KERNELS_DENSE_PARAMETER_COTANGENTS) return has_own_form(o);
   // Running statistics are not summed up.
-  bool is_sum = o->code == KERNELS_NORMALIZATION_BACKWARD_SUMS || o->code == KERNELS_NORMALIZATION_TANGENT_SUMS
-      || (o->code == KERNELS_NORMALIZATION_STATISTICS && o->option != 0);
+  bool is_sum = facts_of(o)->kind == BY_COLUMNS && (o->code != KERNELS_NORMALIZATION_STATISTICS || o->option != 0);
   return is_sum && (has_own_form(o) || (o->rows >= KERNELS_SUMMED_ROWS && o->columns <= KERNELS_SUMMED_COLUMNS));
 }
 

@@ -47,18 +47,20 @@ static int64_t room_of(const kernels_operation *o) {
 
 int64_t kernels_plan(kernels_operation *operations, int64_t count, int32_t threads) {
   int64_t most = 0;
-  kernels_fuse(operations, count);
+  if (!kernels_fuse(operations, count)) return -1;
   for (int64_t i = 0; i < count;) {
-    bool is_product = kind_of(&operations[i]) == LARGE_PRODUCT;
-    int64_t end = is_product ? i + 1 : kernels_end_of_region(operations, i, count);
-    if (end == i) end++;
-    double cost = kernels_cost_of_row(&operations[i]) * (double)operations[i].rows;
-    int64_t library = is_product ? kernels_make_products(&operations[i], kernels_threads_for(cost, threads, threads))
-                                 : make_convolutions(&operations[i], end - i, threads);
+    kernels_operation *first = &operations[i];
+    bool is_product = kind_of(first) == LARGE_PRODUCT;
+    first->region = kernels_length_of_region(first, count - i);
+    int64_t end = i + larger(1, first->region);
+    double cost = kernels_cost_of_row(first) * (double)first->rows;
+    int64_t library = is_product ? kernels_make_products(first, kernels_threads_for(cost, threads, threads))
+                                 : make_convolutions(first, end - i, threads);
     if (library < 0) {
       kernels_unplan(operations, end);
       return -1;
     }
+    if (first->region) first->division = kernels_divide(first, first->region, threads);
     // Regions and products run one after the other, and take turns. Behind what the library needs stands the operations' own.
     int64_t scratch = padded(library);
     for (; i < end; i++) {

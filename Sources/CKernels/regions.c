@@ -12,8 +12,8 @@ static int64_t elements_of(const kernels_operation *o) { return o->rows * row_le
 
 /* Whether a convolution begins with the images that an operation by rows wrote, all of them. */
 static bool convolves(const kernels_operation *o, const kernels_operation *rows) {
-  int64_t inputs = o->rows * (int64_t)(o->scalars[0] * o->scalars[1]) * o->inner;
-  int64_t outputs = o->rows * (int64_t)(o->scalars[2] * o->scalars[3]) * o->columns;
+  int64_t inputs = o->rows * o->images.height * o->images.width * o->inner;
+  int64_t outputs = o->rows * o->images.output_height * o->images.output_width * o->columns;
   uint64_t place = place_of(rows, 0);
   if (rows->rows % o->rows != 0) return false;
   switch (o->code) {
@@ -28,7 +28,7 @@ static bool convolves(const kernels_operation *o, const kernels_operation *rows)
 /* Whether two convolutions are of the same pass of one layer. */
 static bool belong_together(const kernels_operation *a, const kernels_operation *b) {
   if (a->code == KERNELS_CONVOLUTION) {
-    return b->code == KERNELS_CONVOLUTION && b->scalars[7] != 0 && place_of(a, 0) == place_of(b, 0);
+    return b->code == KERNELS_CONVOLUTION && b->images.accumulates && place_of(a, 0) == place_of(b, 0);
   }
   return a->code == KERNELS_CONVOLUTION_PARAMETER_COTANGENTS && b->code == KERNELS_CONVOLUTION_INPUT_COTANGENT
       && place_of(a, 2) == place_of(b, 1);
@@ -37,22 +37,27 @@ static bool belong_together(const kernels_operation *a, const kernels_operation 
 /* Whether sums are of the images that an operation wrote, all of them. */
 static bool sums_up(const kernels_operation *o, const kernels_operation *written) {
   int64_t elements = elements_of(written);
-  if (written->code == KERNELS_CONVOLUTION) elements *= (int64_t)(written->scalars[2] * written->scalars[3]);
+  if (written->code == KERNELS_CONVOLUTION) elements *= written->images.output_height * written->images.output_width;
   if (written->code == KERNELS_CONVOLUTION_INPUT_COTANGENT) {
-    elements = written->rows * (int64_t)(written->scalars[0] * written->scalars[1]) * written->inner;
+    elements = written->rows * written->images.height * written->images.width * written->inner;
   }
   return place_of(o, 0) == place_of(written, 0) && elements_of(o) == elements && o->rows % written->rows == 0;
 }
 
-int64_t kernels_end_of_region(const kernels_operation *operations, int64_t first, int64_t count) {
-  const kernels_operation *begin = operations + first, *end = begin + 1, *o = begin, *last = 0;
-  while (end < operations + count && !end->begins_region) end++;
-  for (; o < end && kind_of(o) == BY_ROWS && o->rows == begin->rows; o++) {
+/* Whether the region that begins with `begin` may go on with `o`. */
+static bool goes_on(const kernels_operation *begin, const kernels_operation *o, int64_t count) {
+  return o == begin || (o < begin + count && !o->begins_region);
+}
+
+int64_t kernels_length_of_region(const kernels_operation *begin, int64_t count) {
+  const kernels_operation *o = begin, *last = 0;
+  for (; goes_on(begin, o, count) && kind_of(o) == BY_ROWS && o->rows == begin->rows; o++) {
     if (o->joined != KERNELS_JOINED_AWAY) last = o;
   }
   int64_t convolutions = 0;
-  if (o < end && kind_of(o) == CONVOLUTION) {
-    convolutions = o + 1 < end && kind_of(o + 1) == CONVOLUTION && belong_together(o, o + 1) ? 2 : 1;
+  if (goes_on(begin, o, count) && kind_of(o) == CONVOLUTION) {
+    bool are_two = goes_on(begin, o + 1, count) && kind_of(o + 1) == CONVOLUTION && belong_together(o, o + 1);
+    convolutions = are_two ? 2 : 1;
     bool joins = last && (convolves(o, last) || convolves(o + convolutions - 1, last));
     if (o > begin && !joins) convolutions = 0;
   }
@@ -60,8 +65,35 @@ int64_t kernels_end_of_region(const kernels_operation *operations, int64_t first
     o += convolutions;
     last = o - 1;
     // A derivative that the sums take in.
-    while (o < end && o->joined == KERNELS_JOINED_AWAY) o++;
+    while (goes_on(begin, o, count) && o->joined == KERNELS_JOINED_AWAY) o++;
   }
-  if (o < end && kind_of(o) == SUMS_BY_ROWS && (!last || sums_up(o, last))) o++;
-  return o - operations;
+  if (goes_on(begin, o, count) && kind_of(o) == SUMS_BY_ROWS && (!last || sums_up(o, last))) o++;
+  return o - begin;
+}
+
+kernels_division kernels_divide(const kernels_operation *operations, int64_t count, int allowed) {
+  double cost = 0;
+  int64_t widest = 1;
+  bool has_products = false;
+  kernels_division d = {1, 0, 0, 96};
+  for (int64_t i = 0; i < count; i++) {
+    const kernels_operation *o = &operations[i];
+    if (kernels_is_convolution(o)) return kernels_division_of_convolution(o);
+    // An operation that was joined to the sums behind it may have other rows.
+    if (!d.rows && (o->joined != KERNELS_JOINED_AWAY || i == count - 1)) d.rows = o->rows;
+    cost += kernels_cost_of_row(o);
+    has_products |= is_dense(o);
+    widest = larger(widest, o->columns);
+  }
+  d.threads = kernels_threads_for(cost * (double)d.rows, (d.rows + 15) / 16, allowed);
+  // Whole cache lines for each thread, and whole examples, where sums begin with one; blocks that stay in the first-level
+  // cache from one operation to the next.
+  const kernels_operation *last = &operations[count - 1];
+  int64_t unit = is_summed_by_rows(last) && has_blocks(last) ? last->inner : 16;
+  d.rows_of_thread = d.rows;
+  if (d.threads > 1) d.rows_of_thread = ((d.rows + d.threads - 1) / d.threads + unit - 1) / unit * unit;
+  if (!has_products && 8192 / widest > 48) d.rows_of_block = 8192 / widest;
+  // Sums alone.
+  if (is_summed_by_rows(operations)) d.rows_of_block = d.rows_of_thread;
+  return d;
 }

@@ -115,7 +115,7 @@ import Testing
 
   @Test func aMethodNeverTouchesAKernelsElements() throws {
     let implementations = Self.mentions([
-      "ReferenceKernels", "ReferenceElement", "OneDNNKernels", "makeKernels", "Buffer",
+      "ReferenceKernels", "ReferenceElement", "FusedKernels", "makeKernels", "Buffer",
     ])
     try forbid("a method never touches a kernel", in: ["Didact/Methods/"]) {
       Self.isPointer($0) || implementations($0)

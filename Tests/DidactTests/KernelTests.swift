@@ -13,7 +13,7 @@ import Testing
 /// Every operation on a problem small enough to work out by hand, in both element types.
 @Suite struct KernelValueTests {
   static let implementations: [any Kernels] = [
-    ReferenceKernels<Float>(), ReferenceKernels<Double>(), OneDNNKernels(threads: 2),
+    ReferenceKernels<Float>(), ReferenceKernels<Double>(), FusedKernels(threads: 2),
   ]
 
   /// The tests' short hand for one implementation.
@@ -95,6 +95,10 @@ import Testing
     let gathered = try bench.matrix([[0, 0], [0, 0], [0, 0]])
     kernels.gather(gathered, try bench.matrix([[1, 2], [3, 4]]), rows: [1, 0, 1])
     bench.expect(gathered, [3, 4, 1, 2, 3, 4])
+    let drawn = try bench.vector([0, 0, 0]), draw = testDraw(3)
+    kernels.uniform(drawn, low: -2, high: 5, draw)
+    bench.expect(drawn, (0..<3).map { -2 + 7 * draw.uniform($0) })
+    #expect(kernels.sumOfDifferences(try Tensor([3, 1.5]), try Tensor([1, 2])) == 1.5, "of losses in float64")
   }
 
   @Test(arguments: implementations.indices) func denseLayer(_ index: Int) throws {
@@ -666,7 +670,7 @@ import Testing
     #expect(Self.windows.count == 15)
     for window in Self.windows {
       for rows in [1, 2, 7, 40] {
-        for kernels in [ReferenceKernels<Float>(), OneDNNKernels(threads: threads)] as [any Kernels] {
+        for kernels in [ReferenceKernels<Float>(), FusedKernels(threads: threads)] as [any Kernels] {
           let single = Bench(kernels), double = Bench(ReferenceKernels<Double>())
           try run(single, rows, window)
           try run(double, rows, window)
@@ -686,7 +690,7 @@ import Testing
   @Test func biasCotangentsOfManyPixels() throws {
     let window = try Window(
       over: Extent(64, 64, 1), height: 1, width: 1, stride: 1, padding: 0, channels: 3, called: "test")
-    let rows = 40, kernels = OneDNNKernels(threads: 2)
+    let rows = 40, kernels = FusedKernels(threads: 2)
     let weight = try Tensor(window.weights, .float32), bias = try Tensor(Shape(3), .float32)
     let cotangent = try Tensor(Shape(rows, 64 * 64 * 3), .float32)
     kernels.fill(cotangent, 0.1)
@@ -709,7 +713,7 @@ import Testing
           var rounded: [Tensor] = []
           for arithmetic in convolutionArithmetics where arithmetic != .direct {
             let tolerance = arithmetic == .fast ? 1e-4 : 0.02
-            let single = Bench(OneDNNKernels(threads: threads, arithmetic: arithmetic))
+            let single = Bench(FusedKernels(threads: threads, arithmetic: arithmetic))
             try run(single, rows, window)
             #expect(single.isIntact, "\(arithmetic), \(name), \(window), \(rows) rows: wrote outside its tensors")
             for (index, (a, b)) in zip(single.tensors, double.tensors).enumerated() {
@@ -729,10 +733,10 @@ import Testing
   }
 
   /// Images that are kept in blocks of channels, on both sides of an operation or on one.
-  @Test(.enabled(if: OneDNNKernels(threads: 1).imageForm == .inBlocks), arguments: [1, 3])
+  @Test(.enabled(if: FusedKernels(threads: 1).imageForm == .inBlocks), arguments: [1, 3])
   func imagesInBlocksAgreeWithDouble(threads: Int) throws {
     func check(_ arithmetic: ConvolutionArithmetic, _ run: (Bench) throws -> Void, _ what: String) throws {
-      let single = Bench(OneDNNKernels(threads: threads, arithmetic: arithmetic), images: .inBlocks)
+      let single = Bench(FusedKernels(threads: threads, arithmetic: arithmetic), images: .inBlocks)
       let double = Bench(ReferenceKernels<Double>())
       try run(single)
       try run(double)
@@ -775,7 +779,7 @@ import Testing
   /// Images that are kept as bfloat16, beside float64 on the same rounded values.
   @Test(arguments: [1, 3]) func bfloat16ImagesAgreeWithDouble(threads: Int) throws {
     func check(_ run: (Bench) throws -> Void, _ what: String) throws {
-      let half = Bench(OneDNNKernels(threads: threads, arithmetic: .emulatedBFloat16), images: .bfloat16)
+      let half = Bench(FusedKernels(threads: threads, arithmetic: .emulatedBFloat16), images: .bfloat16)
       let double = Bench(ReferenceKernels<Double>(), images: .rounded)
       try run(half)
       try run(double)
@@ -803,9 +807,9 @@ import Testing
     try agrees(operation, ReferenceKernels<Float>(), Self.shapes)
   }
 
-  @Test(arguments: operations, [1, 3]) func oneDNNAgreesWithDouble(_ operation: Operation, threads: Int) throws {
+  @Test(arguments: operations, [1, 3]) func fusedAgreesWithDouble(_ operation: Operation, threads: Int) throws {
     let shapes = isOptimizedBuild ? Self.shapes + Self.largeShapes : Self.shapes
-    try agrees(operation, OneDNNKernels(threads: threads), shapes)
+    try agrees(operation, FusedKernels(threads: threads), shapes)
   }
 
   private func agrees(_ operation: Operation, _ kernels: any Kernels, _ shapes: [(Int, Int)]) throws {

@@ -17,8 +17,8 @@ struct PositiveControl {
   private let seed: UInt64 = 0
   private let steps = 1500, rows = 64, studentRate = 0.5, correctorRate = 0.005
 
-  private let kernels = OneDNNKernels(threads: 1)
-  private let objectives = Objectives(OneDNNKernels(threads: 1))
+  private let kernels = FusedKernels(threads: 1)
+  private let objectives = Objectives(FusedKernels(threads: 1))
 
   init(feedback: Feedback, weight: Double = 1) {
     self.feedback = feedback

@@ -23,13 +23,12 @@ typedef enum {
   KERNELS_ACTIVATION_DERIVATIVE, /* result, direction, input, output; function; slope */
   KERNELS_DROPOUT_MASK,          /* mask; rate; lane. Key and draw are the run's. */
   KERNELS_ADD_NORMAL,            /* x; deviation; lane. Key and draw are the run's. */
-  KERNELS_SGD,    /* parameters, gradient, momentum or none; scale, momentum factor, rate, decay, nesterov */
-  KERNELS_ADAMW,  /* parameters, gradient, first, second moment; see loops.h */
+  KERNELS_SGD,    /* parameters, gradient, momentum or none; whether the momentum is Nesterov's */
+  KERNELS_ADAMW,  /* parameters, gradient, first, second moment */
   KERNELS_ADAMW_PULLBACK, /* result, v, gradient, first, second moment */
   KERNELS_ADAMW_EFFECT,   /* result, gradient, first, second moment */
 
-  /* Images, channels last: `columns` is C, `inner` the stride; padding; scalars height and width of the input, of the
-   * output, and of the window. */
+  /* Images, channels last: `columns` is C; sizes are in `images`. */
   KERNELS_AVERAGE_POOL,          /* output, input */
   KERNELS_AVERAGE_POOL_BACKWARD, /* input cotangent, output cotangent */
   KERNELS_MAX_POOL,              /* output, input, places */
@@ -40,8 +39,8 @@ typedef enum {
   KERNELS_SUM_PIXELS,     /* gate [N, C], a, b */
   KERNELS_SCALE_ROWS,     /* result, x, factors [N] */
 
-  /* Convolutions: `columns` is O, `inner` is I; groups; scalars height and width of the input and of the output, size of
-   * the window, stride, padding, whether to accumulate. Weights are [O, I / groups, size, size]. */
+  /* Convolutions: `columns` is O, `inner` is I; sizes are in `images`. Weights are [O, I / groups, size, size], with
+   * windows as high as wide. */
   KERNELS_CONVOLUTION,                      /* output, input, weight, bias or none */
   KERNELS_CONVOLUTION_INPUT_COTANGENT,      /* input cotangent, output cotangent, weight */
   KERNELS_CONVOLUTION_PARAMETER_COTANGENTS, /* weight cotangent, bias cotangent or none, output cotangent, input */
@@ -100,11 +99,25 @@ typedef enum {
 /* The channels of a block, of images that are kept so. */
 enum { KERNELS_BLOCK = 16 };
 
-enum { KERNELS_OPERANDS = 8, KERNELS_SCALARS = 8, KERNELS_BASES = 12 };
+enum { KERNELS_OPERANDS = 8, KERNELS_BASES = 12 };
+
+/* The sizes of images and of the window that goes over them, in pixels. */
+typedef struct {
+  int64_t height, width, output_height, output_width, window_height, window_width, stride, padding;
+  /* Of convolutions: how many groups of channels are not mixed, and whether the output is added to. */
+  int64_t groups;
+  bool accumulates;
+} kernels_images;
+
+/* How threads share rows: each has so many that follow each other, and takes so many of them at a time. */
+typedef struct {
+  int32_t threads;
+  int64_t rows, rows_of_thread, rows_of_block;
+} kernels_division;
 
 typedef struct {
   int32_t code;
-  /* The activation function, the type of an input, the lane of a draw, or a flag. */
+  /* The activation function, the type of an input, the lane of a draw, or flags. */
   int32_t option;
   /* Of a convolution (`kernels_arithmetic`). */
   int32_t arithmetic;
@@ -116,13 +129,28 @@ typedef struct {
    * each operand by itself, to batch normalisation all of them, and `inner` is the number of pixels. To the other
    * operations it means nothing: those of images take N · C / 16 examples of 16 channels. */
   uint64_t operands[KERNELS_OPERANDS];
-  double scalars[KERNELS_SCALARS];
+  /* What else the operation is given. */
+  union {
+    /* The one number of an operation: the value, factor, decay, slope and so on that `kernels_code` names. */
+    double scalar;
+    kernels_images images;
+    struct { double gradient_scale, momentum_factor, learning_rate, weight_decay; } sgd;
+    struct {
+      double gradient_scale, learning_rate, beta1, beta2, epsilon, first_correction, second_correction, weight_decay;
+    } adamw;
+    struct { double epsilon, momentum; } statistics;
+    struct { double temperature, factor; } logits;
+  };
   /* Whether all that stands before is done first: it is about other examples. Rows that are as many need not be the same. */
   bool begins_region;
   /* Set by `kernels_plan`: the part of a thread's scratch memory that is this operation's, in floats. */
   int64_t scratch;
   /* Set by `kernels_plan`: an activation that the operation does on its way (`kernels_joined`). */
   int32_t joined;
+  /* Set by `kernels_plan`: how many operations the region has that begins here, and how its rows are shared; 0 where the
+   * operation runs by itself or a region goes on. */
+  int64_t region;
+  kernels_division division;
   /* oneDNN's primitives, where the product is large; made by `kernels_plan`, freed by `kernels_unplan`. */
   void *products[2];
 } kernels_operation;
@@ -153,9 +181,8 @@ int64_t kernels_weights(const kernels_operation *operations, int64_t count);
 void kernels_unplan(kernels_operation *operations, int64_t count);
 /* Runs planned operations one after the other. Operations that work row by row share parallel regions. */
 void kernels_execute(const kernels_operation *operations, int64_t count, kernels_run *run);
-/* Runs a single operation. One that needs scratch memory is planned for this once; false where there is no memory for
- * that or for running it. */
-bool kernels_execute_one(const kernels_operation *operation, kernels_run *run);
+/* Plans and runs a single operation; false where there is no memory for that. */
+bool kernels_execute_one(kernels_operation *operation, kernels_run *run);
 /* How many threads need scratch memory, of those allowed: small work stays on one. */
 int32_t kernels_threads(const kernels_operation *operations, int64_t count, int32_t allowed);
 

@@ -20,7 +20,7 @@ static void column_sums(
 static void finish_statistics(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
   float *running_mean = operand(o, run, 1), *running_variance = operand(o, run, 2);
   double *restrict mean = (double *)operand(o, run, 3), *restrict inverse = mean + o->columns;
-  double epsilon = o->scalars[0], momentum = o->scalars[1], rows = (double)o->rows;
+  double epsilon = o->statistics.epsilon, momentum = o->statistics.momentum, rows = (double)o->rows;
   for (int64_t c = first; c < last && o->option == 2; c++) {
     running_mean[c] = (float)((1 - momentum) * running_mean[c] + momentum * mean[c]);
     running_variance[c] = (float)((1 - momentum) * running_variance[c] + momentum * inverse[c] * (rows / (rows - 1)));

@@ -2,16 +2,6 @@
 
 /* MARK: Images, channels last: pooling and gates. N rows are examples. */
 
-typedef struct {
-  int64_t height, width, channels, output_height, output_width, window_height, window_width, stride, padding;
-} window;
-
-INLINE window window_of(const kernels_operation *o) {
-  return (window){(int64_t)o->scalars[0], (int64_t)o->scalars[1], o->columns,          (int64_t)o->scalars[2],
-                  (int64_t)o->scalars[3], (int64_t)o->scalars[4], (int64_t)o->scalars[5], o->inner,
-                  o->option};
-}
-
 typedef enum { POOL_AVERAGE, POOL_AVERAGE_BACKWARD, POOL_MAX, POOL_MAX_BACKWARD, POOL_MAX_TANGENT } pooling;
 
 /* What one pixel of the input and one of the output, `index` in its window, have to do with each other. */
@@ -37,8 +27,8 @@ INLINE void pool_pixel(pooling kind, int64_t channels, float share, float index,
 /* `rows` examples from `first` on. */
 static void pool(
     pooling kind, const kernels_operation *o, int64_t first, int64_t rows, float *output, float *input, float *places) {
-  window w = window_of(o);
-  int64_t c = w.channels, in_count = w.height * w.width * c, out_count = w.output_height * w.output_width * c;
+  const kernels_images w = o->images;
+  int64_t c = o->columns, in_count = w.height * w.width * c, out_count = w.output_height * w.output_width * c;
   float share = 1 / (float)(w.window_height * w.window_width);
   for (int64_t n = first; n < first + rows; n++) {
     float *out = output + n * out_count, *in = input + n * in_count, *at = places ? places + n * out_count : 0;

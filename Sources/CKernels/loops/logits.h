@@ -143,11 +143,12 @@ INLINE void logits_rows_of(
     int64_t columns, const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
   float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
   switch (o->code) {
-    case KERNELS_SOFTMAX: softmax(first, last, columns, x0, x1, o->scalars[0]); break;
-    case KERNELS_SOFTMAX_BACKWARD: softmax_backward(first, last, columns, x0, x1, x2, x3, o->scalars[0]); break;
+    case KERNELS_SOFTMAX: softmax(first, last, columns, x0, x1, o->logits.temperature); break;
+    case KERNELS_SOFTMAX_BACKWARD: softmax_backward(first, last, columns, x0, x1, x2, x3, o->logits.factor); break;
     case KERNELS_CROSS_ENTROPY:
       cross_entropy(
-          first, last, columns, (double *)x0, x1, x2, x3, operand(o, run, 4), o->scalars[0], o->scalars[1]);
+          first, last, columns, (double *)x0, x1, x2, x3, operand(o, run, 4), o->logits.temperature,
+          o->logits.factor);
       break;
   }
 }

@@ -49,7 +49,7 @@ static const product_end plain_end = {0, false, 0};
 
 /* What a layer's activation does to the product, where `kernels_plan` joined the two. */
 INLINE product_end end_of(const kernels_operation *o, const float *gate) {
-  product_end end = {gate, o->joined == KERNELS_JOINED_ACTIVATION, (float)o->scalars[0]};
+  product_end end = {gate, o->joined == KERNELS_JOINED_ACTIVATION, (float)o->scalar};
   return o->joined ? end : plain_end;
 }
 
@@ -163,7 +163,7 @@ static void float32_rows(
   int64_t rows = last - first, columns = o->columns, start = first * columns, count = rows * columns;
   float *x0 = operand(o, run, 0), *x1 = operand(o, run, 1), *x2 = operand(o, run, 2), *x3 = operand(o, run, 3);
   float *x4 = operand(o, run, 4), *x5 = operand(o, run, 5), *x7 = operand(o, run, 7);
-  float scalar = (float)o->scalars[0];
+  float scalar = (float)o->scalar;
   switch (o->code) {
     case KERNELS_FILL: for (int64_t i = start; i < start + count; i++) x0[i] = scalar; break;
     case KERNELS_COPY: memcpy(x0 + start, x1 + start, (size_t)count * 4); break;
@@ -188,7 +188,7 @@ static void float32_rows(
       for (int64_t i = start; i < start + count; i++) y[i] = scalar * y[i] + (1 - scalar) * x1[i];
       break;
     }
-    case KERNELS_LOGARITHM: logarithms(count, x0 + start, x1 + start, o->scalars[0]); break;
+    case KERNELS_LOGARITHM: logarithms(count, x0 + start, x1 + start, o->scalar); break;
     case KERNELS_ACTIVATION: activation(o->option, scalar, count, x0 + start, x1 + start); break;
     case KERNELS_ACTIVATION_DERIVATIVE:
       activation_derivative(o->option, scalar, count, x0 + start, x1 + start, x2 + start, x3 + start);
@@ -260,7 +260,7 @@ static void float32_rows(
     case KERNELS_CROSS_ENTROPY: logits_rows(o, run, first, last); break;
     case KERNELS_SAMPLE: sample(o, run, first, last, x0, x1); break;
     case KERNELS_SMOOTH: {
-      float kept = (float)(1 - o->scalars[0]), spread = (float)(o->scalars[0] / (double)o->inner);
+      float kept = (float)(1 - o->scalar), spread = (float)(o->scalar / (double)o->inner);
       for (int64_t i = start; i < start + count; i++) x0[i] = kept * x0[i] + spread;
       break;
     }
@@ -268,7 +268,7 @@ static void float32_rows(
       for (int64_t n = first; n < last; n++) {
         float largest = 0;
         for (int64_t c = 0; c < columns; c++) largest = x1[n * columns + c] > largest ? x1[n * columns + c] : largest;
-        x0[n] = (double)largest >= o->scalars[0];
+        x0[n] = (double)largest >= o->scalar;
       }
       break;
   }
@@ -287,7 +287,7 @@ INLINE bool adds_bfloat16(const kernels_operation *o) {
 
 static void half_elements(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last) {
   uint16_t *result = operand(o, run, 0), *a = operand(o, run, 1), *b = operand(o, run, o->code == KERNELS_SUM ? 2 : 3);
-  float factor = (float)o->scalars[0];
+  float factor = (float)o->scalar;
   for (int64_t i = first; i < last; i += LANES) {
     int64_t lanes = last - i < LANES ? last - i : LANES;
     vector v = load_as(true, a + i);

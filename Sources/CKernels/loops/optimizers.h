@@ -1,8 +1,8 @@
 /* Included by loops.h once for each instruction set. No include guard. */
 
 static void sgd(const kernels_operation *o, int64_t count, float *restrict p, const float *restrict g, float *restrict m) {
-  float scale = (float)o->scalars[0], factor = (float)o->scalars[1], rate = (float)o->scalars[2];
-  float decay = (float)o->scalars[3];
+  float scale = (float)o->sgd.gradient_scale, factor = (float)o->sgd.momentum_factor;
+  float rate = (float)o->sgd.learning_rate, decay = (float)o->sgd.weight_decay;
   if (!m) {
     for (int64_t i = 0; i < count; i++) p[i] -= rate * (scale * g[i] + decay * p[i]);
   } else if (o->option) {
@@ -19,18 +19,18 @@ static void sgd(const kernels_operation *o, int64_t count, float *restrict p, co
   }
 }
 
-/* The scalars of AdamW: gradient scale, rate, beta1, beta2, epsilon, first and second correction, weight decay. */
 #define ADAMW_SCALARS(o)                                                                              \
-  float scale = (float)o->scalars[0], rate = (float)o->scalars[1], beta1 = (float)o->scalars[2];      \
-  float beta2 = (float)o->scalars[3], epsilon = (float)o->scalars[4];                                 \
-  float first = (float)o->scalars[5], second = (float)o->scalars[6];                                  \
-  float fresh1 = (float)(1 - o->scalars[2]), fresh2 = (float)(1 - o->scalars[3]);
+  float scale = (float)o->adamw.gradient_scale, rate = (float)o->adamw.learning_rate;                 \
+  float beta1 = (float)o->adamw.beta1, beta2 = (float)o->adamw.beta2;                                 \
+  float epsilon = (float)o->adamw.epsilon, first = (float)o->adamw.first_correction;                  \
+  float second = (float)o->adamw.second_correction;                                                   \
+  float fresh1 = (float)(1 - o->adamw.beta1), fresh2 = (float)(1 - o->adamw.beta2);
 
 static void adamw(
     const kernels_operation *o, int64_t count, float *restrict p, const float *restrict g, float *restrict m,
     float *restrict v) {
   ADAMW_SCALARS(o)
-  float kept = (float)(1 - o->scalars[1] * o->scalars[7]);
+  float kept = (float)(1 - o->adamw.learning_rate * o->adamw.weight_decay);
   for (int64_t i = 0; i < count; i++) {
     float fresh = scale * g[i];
     m[i] = beta1 * m[i] + fresh1 * fresh;

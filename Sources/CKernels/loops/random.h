@@ -62,7 +62,7 @@ static void normal_values(const kernels_operation *o, const kernels_run *run, in
 
 /* Elements first..<last of x += deviation · values first..<last of the draw. */
 static void add_normal(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, float *x) {
-  double deviation = o->scalars[0], values[2 * DOUBLES];
+  double deviation = o->scalar, values[2 * DOUBLES];
   for (int64_t start = first & ~(int64_t)1; start < last; start += 2 * DOUBLES) {
     normal_values(o, run, start, values);
     for (int64_t i = start < first ? 1 : 0; i < 2 * DOUBLES && start + i < last; i++) {
@@ -73,7 +73,7 @@ static void add_normal(const kernels_operation *o, const kernels_run *run, int64
 
 /* Elements first..<last of the mask are values first..<last of the draw. */
 static void dropout_mask(const kernels_operation *o, const kernels_run *run, int64_t first, int64_t last, float *mask) {
-  double rate = o->scalars[0], values[2 * DOUBLES];
+  double rate = o->scalar, values[2 * DOUBLES];
   float kept = (float)(1 / (1 - rate));
   for (int64_t start = first & ~(int64_t)1; start < last; start += 2 * DOUBLES) {
     uniform_values(o, run, start, values);

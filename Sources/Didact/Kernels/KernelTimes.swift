@@ -76,7 +76,7 @@ package struct KernelTimes {
       func product(_ rows: Int, _ size: Int, threads: Int) throws -> () throws -> Void {
         let input = try Tensor(Shape(rows, size), .float32), output = try Tensor(Shape(rows, size), .float32)
         let weight = try Tensor(Shape(size, size), .float32)
-        let program = try OneDNNKernels(threads: threads).program {
+        let program = try FusedKernels(threads: threads).program {
           $0.dense(output, input, weight: weight, bias: nil)
         }
         let scratch = try Buffer(byteCount: program.scratchByteCount)
@@ -89,7 +89,7 @@ package struct KernelTimes {
       products = try best(Double(960 * 64 * 64), try product(960, 64, threads: 1))
       largeProducts = try best(Double(1024 * 1024 * 1024), try product(1024, 1024, threads: threads))
       let from = try Tensor(Shape(4096), .float32), to = try Tensor(Shape(4096), .float32)
-      let kernels = OneDNNKernels(threads: 1)
+      let kernels = FusedKernels(threads: 1)
       elements = best(4096) { kernels.copy(from, to: to) }
     }
   }

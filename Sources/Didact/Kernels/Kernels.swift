@@ -10,6 +10,10 @@ protocol Kernels: Sendable {
   /// The form in which networks best keep images within a pass.
   var imageForm: Tensor.Form { get }
 
+  /// What `body` calls, noted down to run as one; nil from kernels that run each call at once.
+  /// - Throws: what `body` does, and `DidactError.outOfMemory`.
+  func record(_ body: (any Kernels) throws -> Void) throws -> Program?
+
   /// What is called next is about other examples than what was called before, and waits until that is done.
   func beginRegion()
 
@@ -220,7 +224,7 @@ func makeKernels(
   _ elementType: ElementType, threads: Int = 0, arithmetic: ConvolutionArithmetic = .direct
 ) throws -> any Kernels {
   switch elementType {
-  case .float32: return OneDNNKernels(threads: threads > 0 ? threads : availableCores, arithmetic: arithmetic)
+  case .float32: return FusedKernels(threads: threads > 0 ? threads : availableCores, arithmetic: arithmetic)
   case .float64: return ReferenceKernels<Double>()
   case .int64, .uint8:
     throw DidactError(.elementType, "networks compute in float32 or float64, not \(elementType)")

@@ -17,6 +17,7 @@ struct BatchNormLayer: Layer {
 
   /// of each group the moments, and room for the kernels' sums
   func savedShapes(rows: Int) -> [Shape] { Array(repeating: Shape(4, extent.channels), count: 2 * groups) }
+  var batchGroups: Int? { groups }
   var regions: Regions { .begins }
   var isRepeatable: Bool { true }
   /// Once the sums are known.

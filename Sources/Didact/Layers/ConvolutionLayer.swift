@@ -12,13 +12,7 @@ struct ConvolutionLayer: Layer {
   var regions: Regions { .ends }
   func images(in form: Tensor.Form, inputs: [Extent?]) -> ImagesInForm {
     guard form == .inBlocks else { return .any }
-    // Measured: for other channels (the images themselves have one to three), and where the window is larger than the
-    // image, oneDNN 2.6 may have nothing but its reference implementation.
-    let input = window.input, isWhole = { $0 % channelsOfBlock == 0 }
-    let isFast =
-      window.groups == 1 && (isWhole(input.channels) || input.channels <= 3) && isWhole(window.output.channels)
-      && window.height <= input.height && window.width <= input.width
-    return isFast && (inputs[0] ?? input) == input ? .any : .none
+    return window.isFastInBlocks && (inputs[0] ?? window.input) == window.input ? .any : .none
   }
 
   func forward(_ pass: LayerPass) {

@@ -18,6 +18,9 @@ protocol Layer: Sendable {
   /// - Parameter inputs: of each what its layer made, as a layer may read an image as a vector; nil for the network's input,
   ///   which is plain.
   func images(in form: Tensor.Form, inputs: [Extent?]) -> ImagesInForm
+  /// Into how many groups it divides the examples of a batch, of which it takes statistics; nil where an example does not
+  /// depend on the others.
+  var batchGroups: Int? { get }
   /// How its kernels stand in regions of parallel work.
   var regions: Regions { get }
   /// Whether the cotangent of each input is that of the output, so that `backward` is never called: see `AdditionLayer`.
@@ -50,6 +53,7 @@ extension Layer {
     // Channel by channel, whatever becomes of the pixels.
     return inputs.allSatisfy { $0?.channels == extent.channels } ? .allOrNone : .none
   }
+  var batchGroups: Int? { nil }
   var regions: Regions { .joins }
   var passesCotangentOn: Bool { false }
   var isRepeatable: Bool { false }

@@ -17,7 +17,7 @@ struct LayerGraph: Sendable {
   /// activated images, whose inputs are kept anyway.
   let isRepeated: [Bool]
   /// The layers that normalise a batch.
-  let normalizations: [BatchNormLayer]
+  let normalizations: [any Layer]
 
   init(_ layers: [(layer: any Layer, inputs: [Int])]) {
     nodes = layers.map { Node(layer: $0.layer, inputs: $0.inputs) }
@@ -36,9 +36,9 @@ struct LayerGraph: Sendable {
     }
     if let last = isRepeated.indices.last { isRepeated[last] = false }
     self.isRepeated = isRepeated
-    normalizations = nodes.compactMap { $0.layer as? BatchNormLayer }
+    normalizations = nodes.map(\.layer).filter { $0.batchGroups != nil }
   }
 
-  var hasConvolutions: Bool { nodes.contains { $0.layer is ConvolutionLayer } }
+  var hasConvolutions: Bool { nodes.contains { $0.layer.regions == .ends } }
   var last: any Layer { nodes[nodes.count - 1].layer }
 }

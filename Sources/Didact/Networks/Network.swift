@@ -287,13 +287,13 @@ public final class Network: @unchecked Sendable {
   /// Each group of a normalisation needs two values of a channel, and as many rows as the others.
   private func checkGroups(rows: Int) throws {
     for layer in graph.normalizations {
-      guard rows % layer.groups == 0 else {
+      let groups = layer.batchGroups ?? 1
+      guard rows % groups == 0 else {
         throw DidactError(
-          .data,
-          "\(layer.name) cannot divide a batch of \(rows) rows into \(layer.groups) groups; take a multiple of them")
+          .data, "\(layer.name) cannot divide a batch of \(rows) rows into \(groups) groups; take a multiple of them")
       }
-      guard rows / layer.groups * layer.extent.pixels > 1 else {
-        let least = 2 * layer.groups
+      guard rows / groups * layer.extent.pixels > 1 else {
+        let least = 2 * groups
         throw DidactError(
           .data, "\(layer.name) needs at least \(least) rows to normalise with batch statistics; got \(rows)")
       }

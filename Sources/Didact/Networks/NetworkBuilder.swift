@@ -11,9 +11,6 @@ struct NetworkBuilder {
   /// Dropout layers so far.
   private var lanes: UInt32 = 0
 
-  /// The greatest height and width of an image that a convolution takes.
-  static let longestSide = 16_384
-
   enum Initialization {
     case constant(Double)
     case uniform(bound: Double)
@@ -159,12 +156,11 @@ struct NetworkBuilder {
         "network, layer \"\(name)\": \(extent.channels) and \(channels) channels cannot be divided into \(groups) groups"
       )
     }
-    // oneDNN generates code in proportion to the width of an image: at 65,536 pixels 64 MiB a layer, in ten seconds.
-    guard max(extent.height, extent.width) <= NetworkBuilder.longestSide else {
+    guard max(extent.height, extent.width) <= Window.longestSide else {
       throw DidactError(
         .invalidArgument,
         "network, layer \"\(name)\": an image of \(extent.height) × \(extent.width) pixels; convolutions take at most "
-          + "\(NetworkBuilder.longestSide) a side")
+          + "\(Window.longestSide) a side")
     }
     let window = try Window(
       over: extent, height: size, width: size, stride: values.integer("stride"),

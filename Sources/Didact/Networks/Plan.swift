@@ -14,7 +14,7 @@ final class Plan: @unchecked Sendable {
   let logitsShape: Shape
   let workspaceByteCount: Int
   private let parameterShape, statisticShape: Shape
-  private let recording: OneDNNKernels?
+  private let kernels: any Kernels
   /// Made when first needed, by their index.
   private let programs = Locked<[Program?]>(Array(repeating: nil, count: ProgramKind.count))
   /// For large runs. Made when first needed, so that networks of small runs do not keep the memory of large ones alive.
@@ -48,7 +48,7 @@ final class Plan: @unchecked Sendable {
     workspaceByteCount = layout.workspaceCount * network.elementType.byteCount
     parameterShape = network.parameters.shape
     statisticShape = network.statistics.shape
-    recording = network.kernels as? OneDNNKernels
+    kernels = network.kernels
     self.workingMemory = Locked(workingMemory)
   }
 
@@ -67,17 +67,16 @@ final class Plan: @unchecked Sendable {
 
   /// The program of that kind; nil where the kernels do not record.
   func program(_ kind: ProgramKind) throws -> Program? {
-    guard let recording else { return nil }
-    return try programs.withLock { programs in
+    try programs.withLock { programs in
       if let program = programs[kind.index] { return program }
-      let program = try record(kind, recording)
+      let program = try record(kind)
       programs[kind.index] = program
       return program
     }
   }
 
-  private func record(_ kind: ProgramKind, _ kernels: OneDNNKernels) throws -> Program {
-    try kernels.program { kernels in
+  private func record(_ kind: ProgramKind) throws -> Program? {
+    try kernels.record { kernels in
       // The stream and the number of the draw are those of the run.
       let noise = key.isNoisy ? RandomStream(seed: 0, name: "") : nil
       let memory = PassMemory(

@@ -1,35 +1,38 @@
 import CKernels
 
 /// Convolution, pooling and what else knows pixels.
-extension OneDNNKernels {
+extension FusedKernels {
   // MARK: Convolution
 
+  private func images(_ window: Window, accumulates: Bool = false) -> kernels_images {
+    kernels_images(
+      height: Int64(window.input.height), width: Int64(window.input.width), output_height: Int64(window.output.height),
+      output_width: Int64(window.output.width), window_height: Int64(window.height), window_width: Int64(window.width),
+      stride: Int64(window.stride), padding: Int64(window.padding), groups: Int64(window.groups),
+      accumulates: accumulates)
+  }
+
   private func convolve(
-    _ code: kernels_code, rows: Int, _ window: Window, accumulate: Bool = false, _ operands: Operands
+    _ code: kernels_code, rows: Int, _ window: Window, accumulates: Bool = false, _ operands: Operands
   ) {
-    call(
-      code, rows: rows, columns: window.output.channels, inner: window.input.channels, option: Int32(window.groups),
-      operands,
-      (
-        Double(window.input.height), Double(window.input.width), Double(window.output.height),
-        Double(window.output.width), Double(window.height), Double(window.stride), Double(window.padding),
-        accumulate ? 1 : 0
-      ))
+    call(code, rows: rows, columns: window.output.channels, inner: window.input.channels, operands) {
+      $0.images = images(window, accumulates: accumulates)
+    }
   }
 
   func convolution(
     _ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor?, _ window: Window, accumulate: Bool
   ) {
     convolve(
-      KERNELS_CONVOLUTION, rows: input.rows, window, accumulate: accumulate,
-      (bits(output), bits(input), bits(weight), bits(bias), 0, 0, 0, 0))
+      KERNELS_CONVOLUTION, rows: input.rows, window, accumulates: accumulate,
+      operands(output, input, weight, bias))
   }
 
   func convolutionInputCotangent(_ inputCotangent: Tensor, _ outputCotangent: Tensor, weight: Tensor, _ window: Window)
   {
     convolve(
       KERNELS_CONVOLUTION_INPUT_COTANGENT, rows: outputCotangent.rows, window,
-      (bits(inputCotangent), bits(outputCotangent), bits(weight), 0, 0, 0, 0, 0))
+      operands(inputCotangent, outputCotangent, weight))
   }
 
   func convolutionParameterCotangents(
@@ -37,7 +40,7 @@ extension OneDNNKernels {
   ) {
     convolve(
       KERNELS_CONVOLUTION_PARAMETER_COTANGENTS, rows: input.rows, window,
-      (bits(weightCotangent), bits(biasCotangent), bits(outputCotangent), bits(input), 0, 0, 0, 0))
+      operands(weightCotangent, biasCotangent, outputCotangent, input))
   }
 
   // MARK: Pooling
@@ -49,39 +52,33 @@ extension OneDNNKernels {
 
   private func pool(_ code: kernels_code, _ image: Tensor, _ window: Window, _ operands: Operands) {
     let blocks = blocks(image, channels: window.input.channels)
-    call(
-      code, rows: image.rows * blocks.count, columns: blocks.channels, inner: window.stride,
-      option: Int32(window.padding), operands,
-      (
-        Double(window.input.height), Double(window.input.width), Double(window.output.height),
-        Double(window.output.width), Double(window.height), Double(window.width), 0, 0
-      ))
+    call(code, rows: image.rows * blocks.count, columns: blocks.channels, operands) { $0.images = images(window) }
   }
 
   func averagePool(_ output: Tensor, _ input: Tensor, _ window: Window) {
-    pool(KERNELS_AVERAGE_POOL, input, window, (bits(output), bits(input), 0, 0, 0, 0, 0, 0))
+    pool(KERNELS_AVERAGE_POOL, input, window, operands(output, input))
   }
 
   func averagePoolBackward(_ inputCotangent: Tensor, _ outputCotangent: Tensor, _ window: Window) {
     pool(
       KERNELS_AVERAGE_POOL_BACKWARD, inputCotangent, window,
-      (bits(inputCotangent), bits(outputCotangent), 0, 0, 0, 0, 0, 0))
+      operands(inputCotangent, outputCotangent))
   }
 
   func maxPool(_ output: Tensor, _ input: Tensor, places: Tensor, _ window: Window) {
-    pool(KERNELS_MAX_POOL, input, window, (bits(output), bits(input), bits(places), 0, 0, 0, 0, 0))
+    pool(KERNELS_MAX_POOL, input, window, operands(output, input, places))
   }
 
   func maxPoolBackward(_ inputCotangent: Tensor, _ outputCotangent: Tensor, places: Tensor, _ window: Window) {
     pool(
       KERNELS_MAX_POOL_BACKWARD, inputCotangent, window,
-      (bits(inputCotangent), bits(outputCotangent), bits(places), 0, 0, 0, 0, 0))
+      operands(inputCotangent, outputCotangent, places))
   }
 
   func maxPoolTangent(_ outputTangent: Tensor, _ inputTangent: Tensor, places: Tensor, _ window: Window) {
     pool(
       KERNELS_MAX_POOL_TANGENT, inputTangent, window,
-      (bits(outputTangent), bits(inputTangent), bits(places), 0, 0, 0, 0, 0))
+      operands(outputTangent, inputTangent, places))
   }
 
   // MARK: Gates
@@ -90,18 +87,33 @@ extension OneDNNKernels {
     let blocks = blocks(x, channels: gate.columns)
     call(
       KERNELS_SCALE_CHANNELS, rows: gate.rows * blocks.count, columns: blocks.channels, inner: x.count / gate.count,
-      option: accumulate ? 1 : 0, (bits(result), bits(x), bits(gate), 0, 0, 0, 0, 0))
+      option: accumulate ? 1 : 0, operands(result, x, gate))
   }
 
   func sumPixels(_ gate: Tensor, _ a: Tensor, _ b: Tensor) {
     let blocks = blocks(a, channels: gate.columns)
     call(
       KERNELS_SUM_PIXELS, rows: gate.rows * blocks.count, columns: blocks.channels, inner: a.count / gate.count,
-      (bits(gate), bits(a), bits(b), 0, 0, 0, 0, 0))
+      operands(gate, a, b))
   }
 
   func scaleRows(_ result: Tensor, _ x: Tensor, factors: Tensor) {
     call(
-      KERNELS_SCALE_ROWS, rows: x.rows, columns: x.columns, (bits(result), bits(x), bits(factors), 0, 0, 0, 0, 0))
+      KERNELS_SCALE_ROWS, rows: x.rows, columns: x.columns, operands(result, x, factors))
+  }
+}
+
+extension Window {
+  /// The greatest height and width of an image that a convolution takes: oneDNN generates code in proportion to the width, at
+  /// 65,536 pixels 64 MiB a layer, in ten seconds.
+  static let longestSide = 16_384
+
+  /// Whether convolutions are fast with images in blocks of channels. Measured: for other channels (the images themselves
+  /// have one to three), and where the window is larger than the image, oneDNN 2.6 may have nothing but its reference
+  /// implementation.
+  var isFastInBlocks: Bool {
+    let isWhole = { $0 % channelsOfBlock == 0 }
+    return groups == 1 && (isWhole(input.channels) || input.channels <= 3) && isWhole(output.channels)
+      && height <= input.height && width <= input.width
   }
 }

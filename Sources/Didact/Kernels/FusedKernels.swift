@@ -4,7 +4,7 @@ import CKernels
 /// for wide layers; several threads where there is enough to do.
 ///
 /// Every operation is a `kernels_operation`, and is tested against `ReferenceKernels`.
-struct OneDNNKernels: Kernels {
+struct FusedKernels: Kernels {
   /// The most threads that a call uses, at least 1.
   let threads: Int
   let arithmetic: ConvolutionArithmetic
@@ -25,17 +25,19 @@ struct OneDNNKernels: Kernels {
     self.recorder = recorder
   }
 
-  /// The layers' calls in `body`, as a program.
-  func program(_ body: (OneDNNKernels) throws -> Void) throws -> Program {
+  func record(_ body: (any Kernels) throws -> Void) throws -> Program? { try program(body) }
+
+  func program(_ body: (any Kernels) throws -> Void) throws -> Program {
     let recorder = ProgramRecorder()
-    try body(OneDNNKernels(threads: threads, arithmetic: arithmetic, recorder: recorder))
+    try body(FusedKernels(threads: threads, arithmetic: arithmetic, recorder: recorder))
     return try Program(recorder.operations, threads: threads)
   }
 
   // MARK: Calls
 
   typealias Operands = (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)
-  typealias Scalars = (Double, Double, Double, Double, Double, Double, Double, Double)
+  /// Sets what else an operation is given.
+  typealias Settings = (inout kernels_operation) -> Void
 
   /// The address, or place in a program; the two highest bits say in which form it is kept.
   func bits(_ x: Tensor) -> UInt64 {
@@ -49,10 +51,16 @@ struct OneDNNKernels: Kernels {
   }
   func bits(_ x: Tensor?) -> UInt64 { x.map { bits($0) } ?? 0 }
 
+  /// In the order of `kernels_code`; those that are nil are left out.
+  func operands(
+    _ a: Tensor?, _ b: Tensor? = nil, _ c: Tensor? = nil, _ d: Tensor? = nil, _ e: Tensor? = nil, _ f: Tensor? = nil,
+    _ g: Tensor? = nil, _ h: Tensor? = nil
+  ) -> Operands { (bits(a), bits(b), bits(c), bits(d), bits(e), bits(f), bits(g), bits(h)) }
+
   @discardableResult
   func call(
     _ code: kernels_code, rows: Int, columns: Int, inner: Int = 0, option: Int32 = 0, _ operands: Operands,
-    _ scalars: Scalars = (0, 0, 0, 0, 0, 0, 0, 0), draw: RandomDraw? = nil
+    draw: RandomDraw? = nil, _ set: Settings = { _ in }
   ) -> Double {
     guard rows > 0, columns > 0 else { return 0 }
     var operation = kernels_operation()
@@ -63,7 +71,7 @@ struct OneDNNKernels: Kernels {
     operation.columns = Int64(columns)
     operation.inner = Int64(inner)
     operation.operands = operands
-    operation.scalars = scalars
+    set(&operation)
     if let recorder {
       recorder.append(operation)
       return 0
@@ -80,9 +88,8 @@ struct OneDNNKernels: Kernels {
 
   /// An operation on vectors of the same count.
   func elementwise(
-    _ code: kernels_code, _ count: Int, option: Int32 = 0, _ operands: Operands,
-    _ scalars: Scalars = (0, 0, 0, 0, 0, 0, 0, 0)
-  ) { call(code, rows: count, columns: 1, option: option, operands, scalars) }
+    _ code: kernels_code, _ count: Int, option: Int32 = 0, _ operands: Operands, _ set: Settings = { _ in }
+  ) { call(code, rows: count, columns: 1, option: option, operands, set) }
 
   /// Rows and columns of a matrix, of pixels [N · pixels, channels] or in blocks [N, channels / 16, pixels, 16]; of the
   /// latter the pixels of an example too. Any other shape is a column.
@@ -93,11 +100,11 @@ struct OneDNNKernels: Kernels {
 
   /// An operation on matrices of the same shape: in rows, so that it shares the regions of its neighbours.
   func byRow(
-    _ code: kernels_code, _ x: Tensor, option: Int32 = 0, _ operands: Operands,
-    _ scalars: Scalars = (0, 0, 0, 0, 0, 0, 0, 0), draw: RandomDraw? = nil
+    _ code: kernels_code, _ x: Tensor, option: Int32 = 0, _ operands: Operands, draw: RandomDraw? = nil,
+    _ set: Settings = { _ in }
   ) {
     let (rows, columns, pixels) = lengths(x)
-    call(code, rows: rows, columns: columns, inner: pixels, option: option, operands, scalars, draw: draw)
+    call(code, rows: rows, columns: columns, inner: pixels, option: option, operands, draw: draw, set)
   }
 
   func beginRegion() { recorder?.beginsRegion = true }
@@ -105,31 +112,31 @@ struct OneDNNKernels: Kernels {
   // MARK: Vectors
 
   func fill(_ x: Tensor, _ value: Double) {
-    byRow(KERNELS_FILL, x, (bits(x), 0, 0, 0, 0, 0, 0, 0), (value, 0, 0, 0, 0, 0, 0, 0))
+    byRow(KERNELS_FILL, x, operands(x)) { $0.scalar = value }
   }
 
   func copy(_ source: Tensor, to destination: Tensor) {
-    byRow(KERNELS_COPY, destination, (bits(destination), bits(source), 0, 0, 0, 0, 0, 0))
+    byRow(KERNELS_COPY, destination, operands(destination, source))
   }
 
   func scale(_ x: Tensor, by factor: Double) {
-    elementwise(KERNELS_SCALE, x.count, (bits(x), 0, 0, 0, 0, 0, 0, 0), (factor, 0, 0, 0, 0, 0, 0, 0))
+    elementwise(KERNELS_SCALE, x.count, operands(x)) { $0.scalar = factor }
   }
 
   func add(_ x: Tensor, scaledBy factor: Double, to y: Tensor) {
-    byRow(KERNELS_ADD, y, (bits(y), bits(x), 0, 0, 0, 0, 0, 0), (factor, 0, 0, 0, 0, 0, 0, 0))
+    byRow(KERNELS_ADD, y, operands(y, x)) { $0.scalar = factor }
   }
 
   func multiply(_ output: Tensor, _ a: Tensor, _ b: Tensor) {
-    byRow(KERNELS_MULTIPLY, output, (bits(output), bits(a), bits(b), 0, 0, 0, 0, 0))
+    byRow(KERNELS_MULTIPLY, output, operands(output, a, b))
   }
 
   func add(_ output: Tensor, _ a: Tensor, _ b: Tensor) {
-    byRow(KERNELS_SUM, output, (bits(output), bits(a), bits(b), 0, 0, 0, 0, 0))
+    byRow(KERNELS_SUM, output, operands(output, a, b))
   }
 
   func dot(_ a: Tensor, _ b: Tensor) -> Double {
-    call(KERNELS_DOT, rows: a.count, columns: 1, (bits(a), bits(b), 0, 0, 0, 0, 0, 0))
+    call(KERNELS_DOT, rows: a.count, columns: 1, operands(a, b))
   }
 
   func sum(_ losses: Tensor, weights: Tensor?) -> Double { ReferenceKernels<Float>().sum(losses, weights: weights) }
@@ -138,17 +145,18 @@ struct OneDNNKernels: Kernels {
 
   func movingAverage(_ average: Tensor, of value: Tensor, decay: Double) {
     elementwise(
-      KERNELS_MOVING_AVERAGE, average.count, (bits(average), bits(value), 0, 0, 0, 0, 0, 0),
-      (decay, 0, 0, 0, 0, 0, 0, 0))
+      KERNELS_MOVING_AVERAGE, average.count, operands(average, value)
+    ) { $0.scalar = decay }
   }
 
   func logarithm(_ result: Tensor, _ x: Tensor, least: Double) {
     elementwise(
-      KERNELS_LOGARITHM, x.count, (bits(result), bits(x), 0, 0, 0, 0, 0, 0), (least, 0, 0, 0, 0, 0, 0, 0))
+      KERNELS_LOGARITHM, x.count, operands(result, x)
+    ) { $0.scalar = least }
   }
 
   func allFinite(_ x: Tensor) -> Bool {
-    call(KERNELS_ALL_FINITE, rows: x.count, columns: 1, (bits(x), 0, 0, 0, 0, 0, 0, 0)) == 0
+    call(KERNELS_ALL_FINITE, rows: x.count, columns: 1, operands(x)) == 0
   }
 
   // MARK: Data
@@ -172,13 +180,13 @@ struct OneDNNKernels: Kernels {
   func dense(_ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor?) {
     call(
       KERNELS_DENSE, rows: input.rows, columns: weight.rows, inner: weight.columns,
-      (bits(output), bits(input), bits(weight), bits(bias), 0, 0, 0, 0))
+      operands(output, input, weight, bias))
   }
 
   func denseInputCotangent(_ inputCotangent: Tensor, _ outputCotangent: Tensor, weight: Tensor) {
     call(
       KERNELS_DENSE_INPUT_COTANGENT, rows: outputCotangent.rows, columns: weight.rows, inner: weight.columns,
-      (bits(inputCotangent), bits(outputCotangent), bits(weight), 0, 0, 0, 0, 0))
+      operands(inputCotangent, outputCotangent, weight))
   }
 
   func denseParameterCotangents(
@@ -187,7 +195,7 @@ struct OneDNNKernels: Kernels {
     call(
       KERNELS_DENSE_PARAMETER_COTANGENTS, rows: input.rows, columns: weightCotangent.rows,
       inner: weightCotangent.columns,
-      (bits(weightCotangent), bits(biasCotangent), bits(outputCotangent), bits(input), 0, 0, 0, 0))
+      operands(weightCotangent, biasCotangent, outputCotangent, input))
   }
 
   func denseTangent(
@@ -196,9 +204,7 @@ struct OneDNNKernels: Kernels {
   ) {
     call(
       KERNELS_DENSE_TANGENT, rows: input.rows, columns: weight.rows, inner: weight.columns,
-      (
-        bits(outputTangent), bits(inputTangent), bits(input), bits(weight), bits(weightTangent), bits(biasTangent), 0, 0
-      ))
+      operands(outputTangent, inputTangent, input, weight, weightTangent, biasTangent))
   }
 
   // MARK: Activations
@@ -217,8 +223,8 @@ struct OneDNNKernels: Kernels {
 
   func activation(_ function: ActivationFunction, slope: Double, _ output: Tensor, _ input: Tensor) {
     byRow(
-      KERNELS_ACTIVATION, output, option: option(function), (bits(output), bits(input), 0, 0, 0, 0, 0, 0),
-      (slope, 0, 0, 0, 0, 0, 0, 0))
+      KERNELS_ACTIVATION, output, option: option(function), operands(output, input)
+    ) { $0.scalar = slope }
   }
 
   func activationDerivative(
@@ -226,7 +232,8 @@ struct OneDNNKernels: Kernels {
   ) {
     byRow(
       KERNELS_ACTIVATION_DERIVATIVE, result, option: option(function),
-      (bits(result), bits(direction), bits(input), bits(output), 0, 0, 0, 0), (slope, 0, 0, 0, 0, 0, 0, 0))
+      operands(result, direction, input, output)
+    ) { $0.scalar = slope }
   }
 
   // MARK: Batch normalisation
@@ -238,15 +245,15 @@ struct OneDNNKernels: Kernels {
     byRow(
       KERNELS_NORMALIZATION_STATISTICS, input,
       option: usesBatch ? (momentum == nil ? 1 : 2) : 0,
-      (bits(input), bits(runningMean), bits(runningVariance), bits(moments), 0, 0, 0, 0),
-      (epsilon, momentum ?? 0, 0, 0, 0, 0, 0, 0))
+      operands(input, runningMean, runningVariance, moments)
+    ) { $0.statistics = .init(epsilon: epsilon, momentum: momentum ?? 0) }
     normalize(output, input, weight: weight, bias: bias, moments: moments)
   }
 
   func normalize(_ output: Tensor, _ input: Tensor, weight: Tensor, bias: Tensor, moments: Tensor) {
     byRow(
       KERNELS_NORMALIZATION, input,
-      (bits(output), bits(input), bits(weight), bits(bias), bits(moments), 0, 0, 0))
+      operands(output, input, weight, bias, moments))
   }
 
   func batchNormalizationBackward(
@@ -256,16 +263,11 @@ struct OneDNNKernels: Kernels {
     byRow(
       KERNELS_NORMALIZATION_BACKWARD_SUMS, outputCotangent,
       option: (usesBatch ? 1 : 0) | (adds ? 2 : 0),
-      (
-        bits(outputCotangent), bits(input), bits(moments), bits(sums), bits(weightCotangent), bits(biasCotangent),
-        bits(weight), bits(bias)
-      ))
+      operands(outputCotangent, input, moments, sums, weightCotangent, biasCotangent, weight, bias))
     guard let inputCotangent else { return }
     byRow(
       KERNELS_NORMALIZATION_BACKWARD, outputCotangent,
-      (
-        bits(inputCotangent), bits(outputCotangent), bits(input), bits(moments), bits(sums), bits(weight), 0, bits(bias)
-      ))
+      operands(inputCotangent, outputCotangent, input, moments, sums, weight, nil, bias))
   }
 
   func batchNormalizationTangent(
@@ -275,28 +277,25 @@ struct OneDNNKernels: Kernels {
     if let inputTangent {
       byRow(
         KERNELS_NORMALIZATION_TANGENT_SUMS, inputTangent,
-        option: usesBatch ? 1 : 0, (bits(inputTangent), bits(input), bits(moments), bits(sums), 0, 0, 0, 0))
+        option: usesBatch ? 1 : 0, operands(inputTangent, input, moments, sums))
     }
     byRow(
       KERNELS_NORMALIZATION_TANGENT, outputTangent,
-      (
-        bits(outputTangent), bits(inputTangent), bits(input), bits(moments), bits(sums), bits(weight),
-        bits(weightTangent), bits(biasTangent)
-      ))
+      operands(outputTangent, inputTangent, input, moments, sums, weight, weightTangent, biasTangent))
   }
 
   // MARK: Randomness
 
   func dropoutMask(_ mask: Tensor, rate: Double, _ draw: RandomDraw) {
     byRow(
-      KERNELS_DROPOUT_MASK, mask, option: Int32(bitPattern: draw.lane), (bits(mask), 0, 0, 0, 0, 0, 0, 0),
-      (rate, 0, 0, 0, 0, 0, 0, 0), draw: draw)
+      KERNELS_DROPOUT_MASK, mask, option: Int32(bitPattern: draw.lane), operands(mask), draw: draw
+    ) { $0.scalar = rate }
   }
 
   func addNormal(_ x: Tensor, deviation: Double, _ draw: RandomDraw) {
     byRow(
-      KERNELS_ADD_NORMAL, x, option: Int32(bitPattern: draw.lane), (bits(x), 0, 0, 0, 0, 0, 0, 0),
-      (deviation, 0, 0, 0, 0, 0, 0, 0), draw: draw)
+      KERNELS_ADD_NORMAL, x, option: Int32(bitPattern: draw.lane), operands(x), draw: draw
+    ) { $0.scalar = deviation }
   }
 
   func uniform(_ x: Tensor, low: Double, high: Double, _ draw: RandomDraw) {
@@ -306,15 +305,15 @@ struct OneDNNKernels: Kernels {
   func sample(_ oneHot: Tensor, probabilities: Tensor, _ draw: RandomDraw) {
     byRow(
       KERNELS_SAMPLE, oneHot, option: Int32(bitPattern: draw.lane),
-      (bits(oneHot), bits(probabilities), 0, 0, 0, 0, 0, 0), draw: draw)
+      operands(oneHot, probabilities), draw: draw)
   }
 
   // MARK: Objectives on logits
 
   func softmax(_ probabilities: Tensor, _ logits: Tensor, temperature: Double) {
     byRow(
-      KERNELS_SOFTMAX, logits, (bits(probabilities), bits(logits), 0, 0, 0, 0, 0, 0),
-      (temperature, 0, 0, 0, 0, 0, 0, 0))
+      KERNELS_SOFTMAX, logits, operands(probabilities, logits)
+    ) { $0.logits.temperature = temperature }
   }
 
   func softmaxBackward(
@@ -322,8 +321,8 @@ struct OneDNNKernels: Kernels {
   ) {
     byRow(
       KERNELS_SOFTMAX_BACKWARD, probabilities,
-      (bits(logitsCotangent), bits(cotangent), bits(probabilities), bits(rowScale), 0, 0, 0, 0),
-      (factor, 0, 0, 0, 0, 0, 0, 0))
+      operands(logitsCotangent, cotangent, probabilities, rowScale)
+    ) { $0.logits.factor = factor }
   }
 
   func crossEntropy(
@@ -332,8 +331,8 @@ struct OneDNNKernels: Kernels {
   ) {
     byRow(
       KERNELS_CROSS_ENTROPY, logits,
-      (bits(losses), bits(logitsCotangent), bits(logits), bits(targets), bits(rowScale), 0, 0, 0),
-      (temperature, factor, 0, 0, 0, 0, 0, 0))
+      operands(losses, logitsCotangent, logits, targets, rowScale)
+    ) { $0.logits = .init(temperature: temperature, factor: factor) }
   }
 
   func oneHot(_ targets: Tensor, labels: Tensor) { ReferenceKernels<Float>().oneHot(targets, labels: labels) }
@@ -341,13 +340,14 @@ struct OneDNNKernels: Kernels {
   func smooth(_ targets: Tensor, smoothing: Double) {
     call(
       KERNELS_SMOOTH, rows: targets.rows, columns: targets.columns, inner: targets.columns,
-      (bits(targets), 0, 0, 0, 0, 0, 0, 0), (smoothing, 0, 0, 0, 0, 0, 0, 0))
+      operands(targets)
+    ) { $0.scalar = smoothing }
   }
 
   func confidenceMask(_ mask: Tensor, probabilities: Tensor, threshold: Double) {
     byRow(
-      KERNELS_CONFIDENCE_MASK, probabilities, (bits(mask), bits(probabilities), 0, 0, 0, 0, 0, 0),
-      (threshold, 0, 0, 0, 0, 0, 0, 0))
+      KERNELS_CONFIDENCE_MASK, probabilities, operands(mask, probabilities)
+    ) { $0.scalar = threshold }
   }
 
   func argmax(_ labels: Tensor, _ values: Tensor) { ReferenceKernels<Float>().argmax(labels, values) }
@@ -387,15 +387,21 @@ struct OneDNNKernels: Kernels {
   ) {
     elementwise(
       KERNELS_SGD, parameters.count, option: nesterov ? 1 : 0,
-      (bits(parameters), bits(gradient), bits(momentum), 0, 0, 0, 0, 0),
-      (gradientScale, momentumFactor, learningRate, weightDecay, 0, 0, 0, 0))
+      operands(parameters, gradient, momentum)
+    ) {
+      $0.sgd = .init(
+        gradient_scale: gradientScale, momentum_factor: momentumFactor, learning_rate: learningRate,
+        weight_decay: weightDecay)
+    }
   }
 
-  private func scalars(_ settings: AdamWSettings, _ gradientScale: Double, weightDecay: Double = 0) -> Scalars {
-    (
-      gradientScale, settings.learningRate, settings.beta1, settings.beta2, settings.epsilon, settings.firstCorrection,
-      settings.secondCorrection, weightDecay
-    )
+  private func set(
+    _ settings: AdamWSettings, _ gradientScale: Double, weightDecay: Double = 0, in operation: inout kernels_operation
+  ) {
+    operation.adamw = .init(
+      gradient_scale: gradientScale, learning_rate: settings.learningRate, beta1: settings.beta1, beta2: settings.beta2,
+      epsilon: settings.epsilon, first_correction: settings.firstCorrection,
+      second_correction: settings.secondCorrection, weight_decay: weightDecay)
   }
 
   func adamW(
@@ -404,8 +410,8 @@ struct OneDNNKernels: Kernels {
   ) {
     elementwise(
       KERNELS_ADAMW, parameters.count,
-      (bits(parameters), bits(gradient), bits(firstMoment), bits(secondMoment), 0, 0, 0, 0),
-      scalars(settings, gradientScale, weightDecay: weightDecay))
+      operands(parameters, gradient, firstMoment, secondMoment)
+    ) { set(settings, gradientScale, weightDecay: weightDecay, in: &$0) }
   }
 
   func adamWPullback(
@@ -414,8 +420,8 @@ struct OneDNNKernels: Kernels {
   ) {
     elementwise(
       KERNELS_ADAMW_PULLBACK, result.count,
-      (bits(result), bits(v), bits(gradient), bits(firstMoment), bits(secondMoment), 0, 0, 0),
-      scalars(settings, gradientScale))
+      operands(result, v, gradient, firstMoment, secondMoment)
+    ) { set(settings, gradientScale, in: &$0) }
   }
 
   func adamWEffect(
@@ -424,8 +430,8 @@ struct OneDNNKernels: Kernels {
   ) {
     elementwise(
       KERNELS_ADAMW_EFFECT, result.count,
-      (bits(result), bits(gradient), bits(firstMoment), bits(secondMoment), 0, 0, 0, 0),
-      scalars(settings, gradientScale))
+      operands(result, gradient, firstMoment, secondMoment)
+    ) { set(settings, gradientScale, in: &$0) }
   }
 }
 
