@@ -78,6 +78,7 @@ typedef enum {
   KERNELS_CODES,
 } kernels_code;
 
+/* Those that compute no exponential come first: `kernels_cost_of_row` tells them by that. */
 typedef enum {
   KERNELS_RELU,
   KERNELS_LEAKY_RELU,

@@ -100,7 +100,7 @@ protocol Kernels: Sendable {
   /// - Parameter slope: of a leaky ReLU below zero.
   func activation(_ function: ActivationFunction, slope: Double, _ output: Tensor, _ input: Tensor)
   /// result ← f′(input) ⊙ direction: the backward and the tangent alike. Of the input, only swish may read more than the
-  /// output tells.
+  /// output tells: `ActivationLayer.reads` says which functions need it kept.
   func activationDerivative(
     _ function: ActivationFunction, slope: Double, _ result: Tensor, _ direction: Tensor, input: Tensor, output: Tensor)
 

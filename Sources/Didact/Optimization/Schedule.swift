@@ -7,7 +7,7 @@
 /// The learning rate of each step, as a factor of the configured one: 0 while waiting, then rising, then as the shape says
 /// until the last step; and, for Adam, the decays of its moments.
 struct Schedule: Sendable, Equatable {
-  enum Shape: String, Sendable {
+  enum Shape: String, CaseIterable, Sendable {
     case constant
     /// (1 + cos πt) / 2, with t from 0 to 1 over the steps after the warm-up.
     case cosine
@@ -34,7 +34,7 @@ struct Schedule: Sendable, Equatable {
 
   static let fields: [Field] = [
     Field(
-      "schedule", .choice(["constant", "cosine", "cosine_7_16", "step", "exponential", "ramp_down"]), "constant",
+      "schedule", .choice(Shape.allCases.map(\.rawValue)), "constant",
       "the learning rate over the `steps`: cosine falls to 0; cosine_7_16 to 0.195 of it; step and exponential "
         + "by `decay_factor` every `decay_steps`; ramp_down by exp(−12.5 t²) over the last `decay_steps`",
       source:

@@ -14,6 +14,7 @@ import sys
 import time
 
 import numpy as np
+from support import ACTIVATIONS
 
 import didact
 from didact._arrays import text
@@ -60,7 +61,7 @@ def inputs(source):
 
 def layer(source, index):
     kind = source.choice(["dense", "convolution", "batch_norm", "max_pool", "average_pool", "global_average_pool", "flatten",
-                          "add", "gate", "stochastic_depth", "dropout", "relu", "leaky_relu", "swish", "tanh", "sigmoid"])  # fmt: skip
+                          "add", "gate", "stochastic_depth", "dropout", *ACTIVATIONS])  # fmt: skip
     result = {"type": kind}
     options = {
         "dense": [("outputs", lambda: length(source)), ("initialization", lambda: value(source, "he_uniform", "uniform_fan_out"))],

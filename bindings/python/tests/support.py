@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,12 @@ import didact
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[2]
 FIXTURES = HERE / "fixtures"
+# The scalar functions of layers, from the library.
+ACTIVATIONS = next(
+    json.loads(f"[{field['accepts']}]")
+    for field in didact.configuration_fields("reduced_meta_pseudo_labels")
+    if field["key"] == "corrector_activation"
+)
 FEEDBACKS = ("exact", "gradient_dot", "loss_difference")
 
 

@@ -21,7 +21,7 @@ import didact
 from didact import _errors, _ffi
 from didact._arrays import borrow, make_handle
 from didact._library import library
-from support import HERE, assert_same_bits, run_python, same_bits, snapshot
+from support import ACTIVATIONS, HERE, assert_same_bits, run_python, same_bits, snapshot
 
 NETWORK = didact.mlp(3, [5], 4)
 
@@ -1119,7 +1119,7 @@ def test_live_handles_count():
 # Values that are not finite
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "sigmoid", "tanh", "swish"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nan_in_parameters_is_not_hidden(activation):
     trainer = didact.Trainer("supervised", didact.mlp(2, [8], 2, activation=activation))
     trainer.student.parameters["dense0.weight"][0, 0] = np.nan

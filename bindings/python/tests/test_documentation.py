@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import didact
-from support import CHECKOUT
+from support import ACTIVATIONS, CHECKOUT
 
 pytest.importorskip("matplotlib").use("Agg")
 pytest.importorskip("sklearn")
@@ -127,6 +127,12 @@ def test_every_method_is_in_the_readme_and_has_a_page():
         text = (CHECKOUT / page).read_text()
         assert text.startswith(f"# `{method}`\n"), f"{page}: expected the method's name on top"
         assert f"(../parameters.md#{method})" in text, f"{page}: no link to the keys"
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_is_documented(activation):
+    assert f"`{activation}`" in (CHECKOUT / "docs/networks.md").read_text()
+    assert f'``"{activation}"``' in didact.mlp.__doc__
 
 
 def test_lines_that_run_elsewhere_are_on_a_page():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import didact
-from support import run_python
+from support import ACTIVATIONS, run_python
 
 SHAPE = (8, 8, 3)
 
@@ -202,9 +202,7 @@ def test_less_precise_convolutions_keep_the_feedbacks_direction():
         assert cosine(emulated, native) > 0.999
 
 
-@pytest.mark.parametrize("layer", [
-    "relu", "leaky_relu", "tanh", "sigmoid", "swish", "dropout", "stochastic_depth", "batch_norm", "flatten",
-])  # fmt: skip
+@pytest.mark.parametrize("layer", [*ACTIVATIONS, "dropout", "stochastic_depth", "batch_norm", "flatten"])
 @pytest.mark.parametrize("options", [{"bfloat16": "emulate"}, {"math": "fast"}, {}])
 def test_images_read_as_vectors(layer, options):
     """Their elements lie in order, and are float32, whatever the form of images within a pass is."""
