@@ -6,9 +6,7 @@ import contextlib
 import ctypes
 import json
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,6 @@ from . import _ffi
 from ._arrays import (
     Borrowed,
     Handle,
-    Slot,
     borrow,
     encoded,
     make_handle,
@@ -30,10 +27,14 @@ from ._arrays import (
     to_json,
     whole_number,
 )
-from ._errors import DidactError, DidactWarning, check, warn_caller
-from ._frames import column_names, ordered
+from ._errors import DidactError, check, warn_caller
 from ._labels import positions
 from ._library import library
+from ._signals import HeldSignals
+from ._trainer_after_fork import TrainerAfterFork
+from ._trainer_files import TrainerFiles
+from ._trainer_meta_gradient import TrainerMetaGradient
+from ._trainer_steps import StepArguments, TrainerSteps
 from .callbacks import Callback
 from .network import Network
 from .optimization import Optimizer
@@ -75,7 +76,7 @@ def preset(data: str, method: str, inputs: int | Sequence[int], classes: int, au
     return json.loads(text(library.didact_preset, *arguments))
 
 
-class Trainer:
+class Trainer(TrainerSteps, TrainerMetaGradient, TrainerFiles):
     """Trains by a method, step by step or by `fit`.
 
     Parameters
@@ -128,7 +129,7 @@ class Trainer:
         self._columns = names(
             library.didact_trainer_history_columns, library.didact_trainer_history_name, handle.value
         )
-        self._idle_arguments: list[_StepArguments] = []
+        self._idle_arguments: list[StepArguments] = []
         student = self.student
         self._predictions = Predictions(
             library.didact_trainer_predict,
@@ -143,293 +144,6 @@ class Trainer:
         trainer = cls.__new__(cls)
         trainer._adopt(handle)
         return trainer
-
-    # Networks and optimisers
-
-    @property
-    def student(self) -> Network:
-        return self._network("student", library.didact_trainer_student)
-
-    @property
-    def teacher(self) -> Network:
-        """Raises where the method has none."""
-        return self._network("teacher", library.didact_trainer_teacher)
-
-    @property
-    def corrector(self) -> Network:
-        """What ``"reduced_meta_pseudo_labels"`` trains in the teacher's place: from stored distributions to what is added
-        to their logarithms. Raises where the method has none."""
-        return self._network("corrector", library.didact_trainer_network, b"corrector")
-
-    @property
-    def average(self) -> Network | None:
-        """The student's moving average; None where ``average_decay`` is not set."""
-        if self._configuration["average_decay"] is None:
-            return None
-        return self._network("average", library.didact_trainer_average)
-
-    @property
-    def best(self) -> Network | None:
-        """The best network of a fit by its validation part; None where ``validation_fraction`` is 0, or no fit
-        got that far."""
-        return self._stage("best")
-
-    @property
-    def finetuned(self) -> Network | None:
-        """What the stage of ``finetune_steps`` trains; None before it."""
-        return self._stage("finetuned")
-
-    @property
-    def roles(self) -> list[str]:
-        """Of what can predict now: ``"student"``, then ``"teacher"``, ``"average"``, ``"best"`` and ``"finetuned"`` as
-        method, configuration and steps so far made them, then ``"ensemble"`` where there are `members`."""
-        return json.loads(text(library.didact_trainer_roles, self._handle.value))
-
-    @property
-    def predictor_role(self) -> str:
-        """What predicts: ``"ensemble"`` where there are `members`, else the network ``"finetuned"`` once there is one, else
-        ``"best"``, else ``"average"``, else ``"student"``."""
-        return number(library.didact_trainer_predictor_role, ctypes.c_char_p, self._handle.value).decode()
-
-    @property
-    def members(self) -> tuple[Trainer, ...]:
-        """Trainers beside this one, of the key ``members``: `fit` trains them too, and the mean of all probabilities, the
-        ensemble, predicts."""
-        if self._members is None:
-            count = number(library.didact_trainer_member_count, ctypes.c_int64, self._handle.value)
-            self._members = tuple(
-                Trainer._of(
-                    make_handle(library.didact_trainer_member, library.didact_trainer_free, self._handle.value, index)
-                )
-                for index in range(count)
-            )
-        return self._members
-
-    def _stage(self, role: str) -> Network | None:
-        try:
-            return self._network(role, library.didact_trainer_network, encoded(role, "role"))
-        except DidactError as error:
-            if error.status == _ffi.DIDACT_EUNSUPPORTED:
-                return None
-            raise
-
-    def _network(self, role: str, get: Callable, *arguments: Any) -> Network:
-        if role not in self._networks:
-            self._networks[role] = Network._of(
-                make_handle(get, library.didact_network_free, self._handle.value, *arguments)
-            )
-        return self._networks[role]
-
-    @property
-    def student_optimizer(self) -> Optimizer:
-        return self._optimizer("student", self.student)
-
-    @property
-    def teacher_optimizer(self) -> Optimizer:
-        """Raises where the method has none."""
-        return self._optimizer("teacher", self.teacher)
-
-    def _optimizer(self, role: str, network: Network) -> Optimizer:
-        if role not in self._optimizers:
-            handle = make_handle(
-                library.didact_trainer_optimizer,
-                library.didact_optimizer_free,
-                self._handle.value,
-                encoded(role, "role"),
-            )
-            self._optimizers[role] = Optimizer._of(network, handle)
-        return self._optimizers[role]
-
-    # Steps
-
-    def step(self, xl: Any, yl: Any, xu: Any = None, xu_strong: Any = None) -> dict[str, float]:
-        """One step. Of Meta Pseudo Labels it is `student_step`, `teacher_step` and `update_average`, bit for bit; other
-        methods have no such parts.
-
-        Parameters
-        ----------
-        xl : array [N, inputs]
-            Labelled rows. The named columns of a data frame are put into the order of `feature_names`, which are
-            those of the first frame; this holds for the other rows too.
-        yl : array [N]
-            A class for each of them: its position, or its name in `class_names`. Of networks that segment, masks as `fit`
-            takes them.
-        xu : array [M, inputs], optional
-            Unlabelled rows, for methods that use them.
-        xu_strong : array [M, inputs], optional
-            Another view of the same rows; ``xu`` itself by default. Nothing is augmented here.
-
-        Returns
-        -------
-        dict of str to float
-            ``loss/<term>``, ``gradient_norm/<term>`` (terms: student, supervised, uda, feedback;
-            without their weights), ``feedback`` (by how much the step lowered the student's
-            labelled loss), ``mask_rate``, ``learning_rate/<student|teacher>``. A term of weight 0 is
-            not computed and reads 0.
-        """
-        named = None
-        if (
-            type(xl) is not np.ndarray
-            or not (xu is None or type(xu) is np.ndarray)
-            or not (xu_strong is None or type(xu_strong) is np.ndarray)
-        ):
-            (xl, xu, xu_strong), named = self._in_order(xl=xl, xu=xu, xu_strong=xu_strong)
-        yl = positions(yl, name="yl", class_names=self._class_names)
-        # A thread takes the descriptions out while it uses them.
-        idle = self._idle_arguments
-        try:
-            arguments = idle.pop()
-        except IndexError:
-            arguments = _StepArguments(len(self._columns))
-        status = library.didact_trainer_step(
-            self._handle.value,
-            arguments.xl.borrow(xl, "xl"),
-            arguments.yl.borrow(yl, "yl"),
-            arguments.xu.borrow(xu, "xu"),
-            arguments.xu_strong.borrow(xu_strong, "xu_strong"),
-        )
-        if status:
-            check(status)
-        if named is not None:
-            self._keep_names(named)
-        metrics = self._read_metrics(arguments)
-        arguments.release()
-        idle.append(arguments)
-        return metrics
-
-    def student_step(self, xu: Any, xu_strong: Any = None) -> dict[str, float]:
-        """The student's half of a step: the teacher labels, the student learns."""
-        (xu, xu_strong), named = self._in_order(xu=xu, xu_strong=xu_strong)
-        xu, xu_strong = borrow(xu, "xu"), optional(xu_strong, "xu_strong")
-        check(
-            library.didact_trainer_student_step(
-                self._handle.value, xu.pointer, optional_pointer(xu_strong)
-            )
-        )
-        self._keep_names(named)
-        return self.metrics
-
-    def teacher_step(self, xl: Any, yl: Any) -> dict[str, float]:
-        """The teacher's half of a step, after a `student_step`. Returns the metrics of both.
-
-        Where it fails, but by divergence, nothing has changed, and it can be called again.
-        """
-        (xl,), named = self._in_order(xl=xl)
-        xl, yl = borrow(xl, "xl"), borrow(positions(yl, name="yl", class_names=self._class_names))
-        check(library.didact_trainer_teacher_step(self._handle.value, xl.pointer, yl.pointer))
-        self._keep_names(named)
-        return self.metrics
-
-    def update_average(self) -> None:
-        """Moves the student's average; nothing where none is kept."""
-        check(library.didact_trainer_update_average(self._handle.value))
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """What the last step reported."""
-        return self._read_metrics(_StepArguments(len(self._columns)))
-
-    def _read_metrics(self, arguments: _StepArguments) -> dict[str, float]:
-        status = library.didact_trainer_metrics(arguments.metrics_pointer, self._handle.value)
-        if status:
-            check(status)
-        # NaN stands for what was not reported.
-        return {name: value for name, value in zip(self._columns, arguments.metrics.tolist()) if value == value}
-
-    @property
-    def steps(self) -> int:
-        """Steps completed."""
-        return number(library.didact_trainer_steps, ctypes.c_int64, self._handle.value)
-
-    @property
-    def history(self) -> dict[str, np.ndarray]:
-        """The metrics of every completed step, by name."""
-        while True:
-            steps = self.steps
-            table = np.empty((steps, len(self._columns)), np.float64)
-            try:
-                check(library.didact_trainer_history(borrow(table).pointer, self._handle.value))
-            except ValueError:
-                # Another thread may have completed a step in between.
-                if self.steps == steps:
-                    raise
-            else:
-                return {name: table[:, column].copy() for column, name in enumerate(self._columns)}
-
-    @property
-    def warnings(self) -> list[DidactWarning]:
-        """What the last `fit` found that you should know; each has a ``code`` and says what can be done.
-
-        `fit` shows them too, as Python's warnings. None after a fit that was stopped or made only some of its steps.
-        """
-        found = json.loads(text(library.didact_trainer_warnings, self._handle.value))
-        return [DidactWarning(warning["message"], warning["code"]) for warning in found]
-
-    # The meta-gradient
-
-    def meta_gradient(
-        self,
-        xl: Any,
-        yl: Any,
-        xu: Any,
-        xu_strong: Any = None,
-        pseudo_labels: Any = None,
-        draw: int = 0,
-    ) -> dict[str, np.ndarray]:
-        """The gradient of `meta_objective` with respect to the teacher's parameters: the feedback
-        alone, without weight or baseline. Changes nothing.
-
-        Parameters
-        ----------
-        xl, yl, xu, xu_strong
-            As in `step`.
-        pseudo_labels : array [M], optional
-            A class for each unlabelled row in place of sampled ones; not for exact feedback.
-        draw : int
-            Which dropout masks and samples.
-
-        Returns
-        -------
-        dict of str to array
-            By parameter of the teacher.
-        """
-        out = self.teacher._empty_flat()
-        self._meta(library.didact_trainer_meta_gradient, borrow(out).pointer, xl, yl, xu, xu_strong, pseudo_labels, draw)
-        return self.teacher._named(out)
-
-    def meta_objective(
-        self,
-        xl: Any,
-        yl: Any,
-        xu: Any,
-        xu_strong: Any = None,
-        pseudo_labels: Any = None,
-        draw: int = 0,
-    ) -> float:
-        """The student's labelled loss after its step, L(θ′(φ)). Changes nothing. Takes what
-        `meta_gradient` takes."""
-        out = ctypes.c_double()
-        self._meta(library.didact_trainer_meta_objective, ctypes.byref(out), xl, yl, xu, xu_strong, pseudo_labels, draw)
-        return out.value
-
-    def _meta(self, call, out, xl, yl, xu, xu_strong, pseudo_labels, draw) -> None:
-        (xl, xu, xu_strong), _ = self._in_order(xl=xl, xu=xu, xu_strong=xu_strong)
-        xl, xu, xu_strong = borrow(xl, "xl"), borrow(xu, "xu"), optional(xu_strong, "xu_strong")
-        yl = borrow(positions(yl, name="yl", class_names=self._class_names))
-        if pseudo_labels is not None:
-            pseudo_labels = borrow(positions(pseudo_labels, name="pseudo_labels", class_names=self._class_names))
-        check(
-            call(
-                out,
-                self._handle.value,
-                xl.pointer,
-                yl.pointer,
-                xu.pointer,
-                optional_pointer(xu_strong),
-                optional_pointer(pseudo_labels),
-                whole_number(draw, "draw", bits=64),
-            )
-        )
 
     # Training and prediction
 
@@ -524,8 +238,8 @@ class Trainer:
         self, X: Borrowed, y: Borrowed, X_unlabeled: Borrowed | None, steps: int, callbacks: list[Callable]
     ) -> int:
         raised: list[BaseException] = []
-        signals = _HeldSignals()
-        arguments = _StepArguments(len(self._columns))
+        signals = HeldSignals()
+        arguments = StepArguments(len(self._columns))
 
         def report(progress, payload):
             # ctypes would swallow an exception, so it is kept and raised after the call.
@@ -619,67 +333,23 @@ class Trainer:
         return self._configuration["method"]
 
     @property
-    def class_names(self) -> list[str]:
-        """Names of the classes, kept in model files; empty if none were given."""
-        return self._names("class")
-
-    @class_names.setter
-    def class_names(self, values: Sequence[str]) -> None:
-        self._set_names("class", values)
-
-    @property
-    def feature_names(self) -> list[str]:
-        """Names of the features, kept in model files; empty if none were given.
-
-        Training on a data frame sets them where there are none.
-
-        Those of a model that ``didact train`` made from a table come from its columns: it is not saved with others.
-        """
-        return self._names("feature")
-
-    @feature_names.setter
-    def feature_names(self, values: Sequence[str]) -> None:
-        self._set_names("feature", values)
-
-    def _class_names(self) -> list[str]:
-        return self._names("class")
-
-    def _in_order(self, **given: Any) -> tuple[list[Any], list[str] | None]:
-        """Returns arrays whose columns are in the order of the features, and the names that training on them would set.
-
-        Where the trainer knows no names, the first data frame says the order for the others.
-        """
-        expected: list[str] | None = None
-        is_known = False
-        arrays = []
-        for name, X in given.items():
-            if X is not None and type(X) is not np.ndarray:
-                found = column_names(X, name)
-                if found is not None and not is_known:
-                    kept = self.feature_names
-                    expected, is_known = kept or found, True
-                X = ordered(X, expected, name)
-            arrays.append(X)
-        return arrays, expected
-
-    def _keep_names(self, names: list[str] | None) -> bool:
-        """Sets the names of the features where there are none yet. Returns whether it did."""
-        if names is None or len(names) != self.student._input_count() or self.feature_names:
-            return False
-        self.feature_names = names
-        return True
-
-    def _names(self, kind: str) -> list[str]:
-        return json.loads(text(library.didact_trainer_names, self._handle.value, encoded(kind, "kind")))
-
-    def _set_names(self, kind: str, values: Sequence[str]) -> None:
-        check(
-            library.didact_trainer_set_names(
-                self._handle.value, encoded(kind, "kind"), to_json([str(value) for value in values])
+    def members(self) -> tuple[Trainer, ...]:
+        """Trainers beside this one, of the key ``members``: `fit` trains them too, and the mean of all probabilities, the
+        ensemble, predicts."""
+        if self._members is None:
+            count = number(library.didact_trainer_member_count, ctypes.c_int64, self._handle.value)
+            self._members = tuple(
+                Trainer._of(
+                    make_handle(library.didact_trainer_member, library.didact_trainer_free, self._handle.value, index)
+                )
+                for index in range(count)
             )
-        )
+        return self._members
 
-    # Files
+    def __repr__(self) -> str:
+        return f"<didact.Trainer {self.method}, {self.steps} steps, {self.student!r}>"
+
+    # Copies and pickles
 
     def copy(self) -> Trainer:
         """A trainer of its own in the same state."""
@@ -692,65 +362,9 @@ class Trainer:
     def __deepcopy__(self, memo: Any) -> Trainer:
         return self.copy()
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes a safetensors file from which training goes on as if uninterrupted. Completes or
-        leaves the old file."""
-        check(library.didact_trainer_save(self._handle.value, path_bytes(path)))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> Trainer:
-        """Reads a file that `save` wrote."""
-        return cls._of(
-            make_handle(library.didact_trainer_load, library.didact_trainer_free, path_bytes(path))
-        )
-
-    def to_bytes(self) -> bytes:
-        """What `save` writes, in memory."""
-        length = ctypes.c_int64()
-        data = bytearray()
-        while True:
-            room = (ctypes.c_char * len(data)).from_buffer(data) if data else None
-            check(library.didact_trainer_to_bytes(room, len(data), ctypes.byref(length), self._handle.value))
-            # A step of another thread makes the history longer.
-            if length.value <= len(data):
-                del room
-                return bytes(memoryview(data)[: length.value])
-            del room
-            data = bytearray(length.value)
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Trainer:
-        """Makes a trainer of what `to_bytes` gave, or of the bytes of a file.
-
-        Raises
-        ------
-        ValueError
-            Where they are damaged. Nothing in them is executed.
-        """
-        view = memoryview(data).cast("B")
-        held = np.frombuffer(view, np.uint8)
-        return cls._of(
-            make_handle(
-                library.didact_trainer_from_bytes, library.didact_trainer_free, held.ctypes.data, len(held)
-            )
-        )
-
     def __reduce__(self) -> tuple:
         """A pickle holds what a file holds."""
         return _unpickled, (self.to_bytes(),)
-
-    def _annotation(self, key: str) -> str | None:
-        """A text that model files and copies keep; None for none."""
-        try:
-            return text(library.didact_trainer_annotation, self._handle.value, encoded(key, "key"))
-        except ValueError:
-            return None
-
-    def _annotate(self, key: str, value: str) -> None:
-        check(library.didact_trainer_set_annotation(self._handle.value, encoded(key, "key"), encoded(value, "value")))
-
-    def __repr__(self) -> str:
-        return f"<didact.Trainer {self.method}, {self.steps} steps, {self.student!r}>"
 
 
 def _unpickled(data: bytes) -> Any:
@@ -763,124 +377,7 @@ def _unpickled(data: bytes) -> Any:
     except DidactError as error:
         if error.status != _ffi.DIDACT_EFORK:
             raise
-        return _TrainerAfterFork(data, error)
-
-
-class _TrainerAfterFork:
-    """A trainer in a process that was forked after Didact was used: whatever it is asked for is the error that says so."""
-
-    def __init__(self, data: bytes, error: DidactError):
-        self._data = data
-        self._error = error
-
-    def __getattr__(self, name: str) -> Any:
-        # Python itself asks for special names, to copy and to pickle.
-        if name.startswith("__"):
-            raise AttributeError(name)
-        # A method is looked up where a task is unpickled, and called where an error reaches the parent.
-        if callable(getattr(Trainer, name, None)):
-            return self._refuse
-        raise self._error
-
-    def _refuse(self, *arguments: Any, **options: Any) -> Any:
-        raise self._error
-
-    def __reduce__(self) -> tuple:
-        return _unpickled, (self._data,)
-
-
-class _StepArguments:
-    """The arguments of a step and its metrics, described to C once."""
-
-    __slots__ = ("_borrowed", "metrics", "metrics_pointer", "xl", "xu", "xu_strong", "yl")
-
-    def __init__(self, columns: int):
-        self.xl, self.yl, self.xu, self.xu_strong = Slot(), Slot(), Slot(), Slot()
-        self.metrics = np.empty(columns)
-        self._borrowed = borrow(self.metrics)
-        self.metrics_pointer = self._borrowed.pointer
-
-    def release(self) -> None:
-        for slot in (self.xl, self.yl, self.xu, self.xu_strong):
-            slot.release()
-
-
-@contextlib.contextmanager
-def _blocked_signals() -> Iterator[None]:
-    """No signal comes to this thread within it; the handlers of those that came before run first, and may raise."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _HeldSignals:
-    """Within it, Python's signal handlers wait for the next callback, Ctrl-C's and all others.
-
-    Python runs them at the first chance, which is the very beginning of a callback: before its `try`, where ctypes swallows
-    what they raise.
-    """
-
-    def __init__(self):
-        self._handlers: dict[int, Callable] = {}
-        self._held: list[tuple[int, Any]] = []
-        self._released = False
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        try:
-            with _blocked_signals():
-                for number in signal.valid_signals():
-                    handler = signal.getsignal(number)
-                    if callable(handler):
-                        self._handlers[number] = handler
-                        signal.signal(number, self._on_signal)
-        except BaseException:
-            self._restore()
-            raise
-
-    def __exit__(self, *exception: Any) -> None:
-        if self._handlers:
-            with _blocked_signals():
-                self._restore()
-        self._run_held()
-
-    def _restore(self) -> None:
-        """Puts all handlers back, whatever one of them raises meanwhile: signals may come to other threads."""
-        raised = None
-        for number, handler in self._handlers.items():
-            # A callback may have set another.
-            while signal.getsignal(number) == self._on_signal:
-                try:
-                    signal.signal(number, handler)
-                except BaseException as error:
-                    raised = error
-        if raised is not None:
-            raise raised
-
-    @contextlib.contextmanager
-    def released(self) -> Iterator[None]:
-        """Lets through what was held, and what comes until its end."""
-        self._run_held()
-        try:
-            self._released = True
-            yield
-        finally:
-            self._released = False
-
-    def _on_signal(self, number: int, frame: Any) -> None:
-        if self._released:
-            self._handlers[number](number, frame)
-        else:
-            self._held.append((number, frame))
-
-    def _run_held(self) -> None:
-        while self._held:
-            number, frame = self._held.pop(0)
-            self._handlers[number](number, frame)
+        return TrainerAfterFork(Trainer, (_unpickled, (data,)), error)
 
 
 def _specification(network: Any, name: str) -> dict[str, Any]:
