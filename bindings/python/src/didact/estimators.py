@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -14,8 +12,7 @@ import numpy as np
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.metrics import accuracy_score
-    from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
-    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils import check_consistent_length
     from sklearn.utils.validation import check_is_fitted
 except ImportError as error:
     raise ImportError(
@@ -24,26 +21,12 @@ except ImportError as error:
 
 from . import _classifier_file
 from ._errors import warn_caller
-from ._frames import column_names, masked_place, plain as plain_array, positional, refuse_dates, where
-from ._labels import Rule, as_array, check_repeat, class_name, describe, plain, rule_of, warn_of_marker, without_label
-from .trainer import Trainer, preset
+from ._estimator_configuration import configuration_of
+from ._frames import positional
+from ._labels import Rule, class_name, describe, plain, rule_of, warn_of_marker, without_label
+from ._validation import check_are_classes, checked, label_array
+from .trainer import Trainer
 
-try:
-    from sklearn.utils.validation import validate_data
-except ImportError:
-    # Before scikit-learn 1.6 it was a method of estimators.
-    def validate_data(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
-        return estimator._validate_data(X, **options)
-
-
-# Keys of the configuration that have a parameter of their own.
-_PARAMETERS = {
-    "method": "method",
-    "steps": "steps",
-    "seed": "random_state",
-    "threads": "n_jobs",
-    "time_limit": "time_limit",
-}
 # Rows predicted at once, which bounds the memory of large predictions.
 _BLOCK = 8192
 
@@ -189,8 +172,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         self._check_parameters()
         if y is None:
             raise ValueError("fit requires y to be passed, but the target y is None")
-        X = _checked(self, X)
-        y = _label_array(y)
+        X = checked(self, X)
+        y = label_array(y)
         check_consistent_length(X, y)
         rule = rule_of(y, self.unlabeled)
         labelled = ~without_label(y, rule)
@@ -201,7 +184,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y, row {np.flatnonzero(labelled)[np.isinf(known).argmax()]}: the label is infinite")
         # What has no rows is refused below.
         more = 0 if X_unlabeled is None else (*np.shape(X_unlabeled), 0)[0]
-        _check_are_classes(known, np.flatnonzero(labelled), len(y) + more)
+        check_are_classes(known, np.flatnonzero(labelled), len(y) + more)
         if X_unlabeled is None:
             warn_of_marker(y, self.unlabeled, ~labelled)
         classes, positions = np.unique(known, return_inverse=True)
@@ -221,7 +204,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
                 f" ({describe(rule)} means none); {more} more without"
             )
 
-        trainer = self._new_trainer(X, len(classes))
+        trainer = Trainer(**configuration_of(self, X, len(classes)))
         trainer.class_names = [class_name(label) for label in classes.tolist()]
         trainer.feature_names = list(getattr(self, "feature_names_in_", []))
         try:
@@ -261,7 +244,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             float64 with ``configuration={"dtype": "float64"}``.
         """
         check_is_fitted(self, "trainer_")
-        return _probabilities(self.trainer_, _checked(self, X, reset=False))
+        return _probabilities(self.trainer_, checked(self, X, reset=False))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The accuracy on the rows that have a label.
@@ -279,7 +262,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             In [0, 1].
         """
         check_is_fitted(self, "trainer_")
-        y = _label_array(y)
+        y = label_array(y)
         check_consistent_length(X, y, sample_weight)
         labelled = ~without_label(y, self._rule, classes=self.classes_.tolist())
         if not labelled.any():
@@ -398,42 +381,10 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_unlabeled(self, X_unlabeled: Any) -> np.ndarray | None:
         try:
-            X_unlabeled = _checked(self, X_unlabeled, reset=False, ensure_min_samples=0)
+            X_unlabeled = checked(self, X_unlabeled, reset=False, ensure_min_samples=0)
         except (TypeError, ValueError) as error:
             raise type(error)(f"X_unlabeled: {error}") from None
         return X_unlabeled if len(X_unlabeled) else None
-
-    def _new_trainer(self, X: np.ndarray, classes: int) -> Trainer:
-        given = _dotted(self.configuration or {})
-        for key, parameter in _PARAMETERS.items():
-            if key in given:
-                raise ValueError(f"configuration: {key!r} is set by the parameter {parameter!r}")
-        if X.ndim == 2:
-            defaults = preset("table", self.method, X.shape[1], classes)
-        else:
-            lengths = (*X.shape[1:], 1)[:3]
-            defaults = preset("images", self.method, lengths, classes, augmented=X.dtype == np.uint8)
-            if self.hidden_layers is not None:
-                raise ValueError("hidden_layers are a perceptron's; of images set configuration={'network': {...}}")
-        for optimizer in ("student_optimizer.", "teacher_optimizer."):
-            # The preset's values are for sgd.
-            if given.get(f"{optimizer}name", "sgd") != "sgd":
-                defaults = {key: value for key, value in defaults.items() if not key.startswith(optimizer)}
-        network = defaults["network"]
-        if self.hidden_layers is not None:
-            network["hidden"] = list(self.hidden_layers)
-        network.update(_network_changes(given, "network"))
-        changes = _network_changes(given, "student_network")
-        if changes:
-            given["student_network"] = {**network, **changes}
-        own = {
-            "seed": int(check_random_state(self.random_state).randint(2**31 - 1)),
-            "threads": 0 if self.n_jobs in (None, -1) else self.n_jobs,
-            "time_limit": self.time_limit,
-        }
-        if self.steps is not None:
-            own["steps"] = self.steps
-        return Trainer(**{**defaults, **own, **given})
 
     def _adopt(self, trainer: Trainer, classes: np.ndarray, rule: Rule, codes: np.ndarray, rows: list) -> None:
         # The trainer first: an interrupt or missing memory in the predictions must not cost it.
@@ -452,171 +403,5 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         self._rule = rule
 
 
-def _checked(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
-    """A matrix, or images of three or four dimensions.
-
-    Raises
-    ------
-    ValueError
-        Where a value is masked, missing or not finite, naming row and column; for other columns than those of `fit`.
-    TypeError
-        For structured arrays, sparse columns, and column names of which only some are text.
-    """
-    # scikit-learn takes what is under a mask, and two columns of one name.
-    columns = column_names(X, "X")
-    refuse_dates(X, "X", columns)
-    if getattr(getattr(X, "dtype", None), "names", None) is not None or masked_place(X) is not None:
-        plain_array(X, "X", columns)
-    if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2 and any(type(each).__name__ == "SparseDtype" for each in X.dtypes):
-        raise TypeError("X is a data frame with sparse columns, and dense data is required; give X.sparse.to_dense()")
-    try:
-        array = _validated(estimator, X, **options)
-    except (TypeError, ValueError) as error:
-        place = _unusable(X, columns)
-        if place is None:
-            raise
-        # scikit-learn has a TypeError for NA.
-        is_value = isinstance(error, ValueError) or "missing value" in place
-        raise (ValueError if is_value else TypeError)(f"{error}\n{place}") from None
-    if columns is not None:
-        _check_names(estimator, columns, is_fit=options.get("reset", True))
-    # scikit-learn lets categories and dates through.
-    return plain_array(array, "X", columns)
-
-
-def _check_names(estimator: BaseEstimator, columns: list[str], is_fit: bool) -> None:
-    """scikit-learn does not see the names of every table, such as a batch of Arrow's."""
-    if is_fit:
-        estimator.feature_names_in_ = np.array(columns, dtype=object)
-        return
-    fitted = getattr(estimator, "feature_names_in_", None)
-    if fitted is not None and list(fitted) != columns:
-        raise ValueError(
-            f"X: the columns {', '.join(map(repr, columns[:5]))}{', …' if len(columns) > 5 else ''} are not those of fit, or in "
-            f"another order: {', '.join(map(repr, fitted[:5]))}{', …' if len(fitted) > 5 else ''}"
-        )
-
-
-def _unusable(X: Any, columns: list[str] | None) -> str | None:
-    """Says where the first value is that is missing, not finite or no number, for the end of scikit-learn's error. Returns
-    None where there is no such value."""
-    try:
-        array = np.asarray(X)
-    except ValueError:
-        return None
-    if array.ndim < 2:
-        return None
-    if array.dtype.kind == "O":
-        try:
-            array = plain_array(array, "X", columns)
-        except (TypeError, ValueError) as error:
-            return str(error)
-    if array.dtype.kind != "f" or np.isfinite(array).all():
-        return None
-    place = np.argwhere(~np.isfinite(array))[0]
-    return f"{where('X', place, columns)} is {array[tuple(place)]}"
-
-
-def _validated(estimator: BaseEstimator, X: Any, **options: Any) -> np.ndarray:
-    if not hasattr(X, "ndim") and isinstance(X, (list, tuple)) and len(X):
-        X = _listed(X)
-    is_fit = options.get("reset", True)
-    if getattr(X, "ndim", 2) > 4:
-        raise ValueError(f"X has {X.ndim} dimensions; rows have two, images three or four")
-    if getattr(X, "ndim", 2) not in (3, 4):
-        X = validate_data(estimator, X, **options)
-        if is_fit:
-            estimator.__dict__.pop("image_shape_", None)
-        return X
-    # To scikit-learn the features of an image would be its height: count and check them here.
-    X = validate_data(estimator, X, allow_nd=True, ensure_2d=False, **options)
-    shape, fitted = (*X.shape[1:], 1)[:3], getattr(estimator, "image_shape_", None)
-    if is_fit:
-        if shape[0] in (1, 3) and shape[0] < shape[1] == shape[2]:
-            warnings.warn(
-                f"X is taken as images of {_lengths(shape)}; where its channels come first, give X.transpose(0, 2, 3, 1)",
-                stacklevel=4,
-            )
-        estimator.image_shape_, estimator.n_features_in_ = shape, math.prod(shape)
-    elif fitted is None:
-        raise ValueError(
-            f"X has images of {_lengths(shape)}, but {type(estimator).__name__} was fitted on rows of "
-            f"{estimator.n_features_in_} columns"
-        )
-    elif shape != fitted:
-        raise ValueError(
-            f"X has images of {_lengths(shape)}, but {type(estimator).__name__} was fitted on images of {_lengths(fitted)}"
-        )
-    return X
-
-
-def _lengths(shape: Sequence[int]) -> str:
-    return "height × width × channels " + " × ".join(map(str, shape))
-
-
-def _listed(X: Sequence[Any]) -> Any:
-    """A list of images as an array; any other list as it is, for scikit-learn to check."""
-    try:
-        if np.ndim(X[0]) not in (2, 3):
-            return X
-    except ValueError:
-        return X
-    shapes = {np.shape(image) for image in X}
-    if len(shapes) > 1:
-        raise ValueError(
-            f"X is a list of images of several sizes, such as {' and '.join(map(str, sorted(shapes)[:2]))}; "
-            "resize them to one"
-        )
-    array = np.asarray(X)
-    if array.dtype.kind in "iu" and array.dtype != np.uint8:
-        raise TypeError(
-            f"X is a list of images of which NumPy makes {array.dtype}; say what they are: np.array(X, np.uint8) for pixels "
-            "of 0 to 255, which are augmented, or np.array(X, float) for values that are not"
-        )
-    return array
-
-
 def _probabilities(trainer: Trainer, X: np.ndarray) -> np.ndarray:
     return np.concatenate([trainer.predict_proba(X[start : start + _BLOCK]) for start in range(0, len(X), _BLOCK)])
-
-
-def _dotted(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots; specifications of networks stay whole."""
-    flat: dict[str, Any] = {}
-    for key, value in configuration.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and name not in ("network", "student_network"):
-            flat.update(_dotted(value, f"{name}."))
-        else:
-            flat[name] = value
-    return flat
-
-
-def _network_changes(given: dict[str, Any], key: str) -> Mapping[str, Any]:
-    """What is asked for of a specification, as a dict or key by key with dots."""
-    changes = given.pop(key, {})
-    if not isinstance(changes, Mapping) and not (changes is None and key == "student_network"):
-        raise TypeError(f"configuration: {key!r} must be a dict such as {{\"dropout\": 0.2}}, got {changes!r}")
-    dotted = [name for name in given if name.startswith(f"{key}.")]
-    return {**(changes or {}), **{name.removeprefix(f"{key}."): given.pop(name) for name in dotted}}
-
-
-# Labels
-
-
-def _label_array(y: Any) -> np.ndarray:
-    """Makes labels an array of one dimension. A column of a table is taken too, with scikit-learn's warning."""
-    return column_or_1d(as_array(y), warn=True)
-
-
-def _check_are_classes(known: np.ndarray, rows: np.ndarray, row_count: int) -> None:
-    """Raises ValueError for labels that are measurements, identifiers or free text. ``rows`` are theirs in ``y``."""
-    if known.dtype.kind == "f" and (known != np.round(known)).any():
-        place = int((known != np.round(known)).argmax())
-        # The first words are scikit-learn's.
-        raise ValueError(
-            f"Unknown label type: continuous. y, row {rows[place]}: {known[place]} is not a whole number; labels are classes: "
-            "sort measurements into ranges"
-        )
-    check_classification_targets(known)
-    check_repeat(known, row_count)
