@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import didact
-from didact import _labels, plot
+from didact import _label_words, plot
 from support import CHECKOUT, same_bits
 from test_command_line import COMMAND
 
@@ -46,7 +46,7 @@ def strict():
 # Text
 
 
-@pytest.mark.parametrize("word", _labels.NO_LABEL)
+@pytest.mark.parametrize("word", _label_words.NO_LABEL)
 def test_texts_that_are_no_label_are_warned_of(word):
     with pytest.warns(didact.DidactWarning, match=rf"'{re.escape(word)}' in 40 rows \(the first is row 20\)") as caught:
         classifier = make().fit(X, hidden(word).astype(str))
@@ -263,7 +263,7 @@ def test_a_mark_that_is_text_among_numbers_is_an_error():
 def test_the_lists_are_those_of_the_engine():
     folder = CHECKOUT / "Sources/Didact/Data"
     text = (folder / "LabelText.swift").read_text() + (folder / "CSVReader.swift").read_text()
-    for word in (*_labels.NO_LABEL, *_labels.UNCLEAR, *_labels.UNCLEAR_IN_ANY_CASE, *_labels.SUSPECTS):
+    for word in (*_label_words.NO_LABEL, *_label_words.UNCLEAR, *_label_words.UNCLEAR_IN_ANY_CASE, *_label_words.SUSPECTS):
         assert f'"{word}"' in text, word
 
 
