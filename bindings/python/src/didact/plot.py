@@ -13,22 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import _plotting
 from ._arrays import whole_number
 from ._frames import column_names, in_order, is_missing, plain, positional
 from ._labels import Rule, as_array, without_label
+from ._plotting import COLORS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from .callbacks import PseudoLabelAccuracy
 
-# M. Okabe and K. Ito, Color Universal Design (2008), but for its black and yellow; then three of P. Tol, Colour Schemes
-# (2021). Colours come again from the eleventh class on.
-COLORS = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#332288", "#882255", "#999933", "#44AA99",
-)  # fmt: skip
 _MARKERS = "os^DvP*X<>"
-_GRAY = "0.35"
 
 
 # Data and predictions
@@ -75,8 +71,8 @@ def decision_regions(model: Any, X: Any, y: Any, ax: Axes | None = None, resolut
     if len(indices) != len(rows):
         raise ValueError(f"y has {len(indices)} entries, but X has {len(rows)} rows")
 
-    ax = _axes(ax)
-    colors = _colors(count)
+    ax = _plotting.axes(ax)
+    colors = _plotting.class_colors(count)
     best = probabilities.argmax(axis=2)
     certainty = (probabilities.max(axis=2) - 1 / count) / (1 - 1 / count)
     shade = 1 - (0.1 + 0.4 * certainty[..., None]) * (1 - colors[best])
@@ -88,12 +84,12 @@ def decision_regions(model: Any, X: Any, y: Any, ax: Axes | None = None, resolut
         others = np.delete(probabilities, index, axis=2).max(axis=2)
         lead = probabilities[..., index] - others
         if lead.min() < 0 < lead.max():
-            ax.contour(*axes, lead, levels=[0], colors=_GRAY, linewidths=0.8, zorder=1)
+            ax.contour(*axes, lead, levels=[0], colors=_plotting.GRAY, linewidths=0.8, zorder=1)
 
     labeled = indices >= 0
     if not labeled.all():
         size = np.clip(6000 / (~labeled).sum(), 4, 14)
-        ax.scatter(*rows[~labeled].T, s=size, color=_GRAY, alpha=0.6, linewidths=0, label="no label", zorder=2)
+        ax.scatter(*rows[~labeled].T, s=size, color=_plotting.GRAY, alpha=0.6, linewidths=0, label="no label", zorder=2)
     size = np.clip(4000 / max(1, labeled.sum()), 16, 70)
     for index, name in enumerate(_class_names(model, classes)):
         of_class = indices == index
@@ -131,7 +127,7 @@ def confidence(model: Any, X: Any, y_true: Any = None, ax: Axes | None = None, b
     bin_of = np.clip(((largest - lowest) / (1 - lowest) * bins).astype(int), 0, bins - 1)
     share = np.bincount(bin_of, minlength=bins) / len(largest)
 
-    ax = _axes(ax)
+    ax = _plotting.axes(ax)
     ax.bar(
         edges[:-1], share, np.diff(edges), align="edge", color="0.8", edgecolor="white", label="share of rows", zorder=1
     )
@@ -156,7 +152,7 @@ def confidence(model: Any, X: Any, y_true: Any = None, ax: Axes | None = None, b
     middle = (accuracy + 2 / rows) / (1 + 4 / rows)
     spread = 2 * np.sqrt(accuracy * (1 - accuracy) / rows + 1 / rows**2) / (1 + 4 / rows)
     bars = np.stack([accuracy - (middle - spread), (middle + spread) - accuracy]).clip(0)
-    ax.plot([0, 1], [0, 1], color=_GRAY, linestyle="--", linewidth=1, label="accuracy = confidence", zorder=2)
+    ax.plot([0, 1], [0, 1], color=_plotting.GRAY, linestyle="--", linewidth=1, label="accuracy = confidence", zorder=2)
     ax.errorbar(
         sure, accuracy, bars, color=COLORS[0], marker="o", markersize=5, linewidth=1.5, elinewidth=0.8,
         label="accuracy", zorder=3, clip_on=False,
@@ -203,7 +199,7 @@ def confusion(
             raise ValueError(f"class_names: expected {len(names)}, got {len(class_names)}")
         names = [str(name) for name in class_names]
 
-    ax = _axes(ax)
+    ax = _plotting.axes(ax)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     size = 10 if len(names) <= 12 else 7
@@ -250,7 +246,7 @@ def augmentations(
     padded = np.pad(rows, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
     count, columns, height, width, channels = padded.shape
     sheet = padded.transpose(0, 2, 1, 3, 4).reshape(count * height, columns * width, channels)
-    ax = _axes(ax)
+    ax = _plotting.axes(ax)
     ax.imshow(np.broadcast_to(sheet, (*sheet.shape[:2], 3)), interpolation="nearest")
     ax.set_axis_off()
     ax.set_title(policy if isinstance(policy, str) else "augmentations")
@@ -296,7 +292,7 @@ def curves(
         A logarithmic axis, on which zeros are gaps; around 0 it is linear where a term has negative values (the
         feedback of sampled labels).
     """
-    return _lines(history_or_model, "loss", terms, smooth, log, ax)
+    return _plotting.lines(history_or_model, "loss", terms, smooth, log, ax)
 
 
 def gradient_norms(
@@ -307,12 +303,12 @@ def gradient_norms(
     ax: Axes | None = None,
 ) -> Axes:
     """The norm of each loss term's gradient over the steps, without the weights. Takes what `curves` takes."""
-    return _lines(history_or_model, "gradient_norm", terms, smooth, log, ax)
+    return _plotting.lines(history_or_model, "gradient_norm", terms, smooth, log, ax)
 
 
 def learning_rates(history_or_model: Any, log: bool = False, ax: Axes | None = None) -> Axes:
     """The learning rates of student and teacher over the steps. Takes what `curves` takes."""
-    ax = _lines(history_or_model, "learning_rate", None, 1, log, ax)
+    ax = _plotting.lines(history_or_model, "learning_rate", None, 1, log, ax)
     if not log:
         ax.set_ylim(bottom=0)
     return ax
@@ -324,10 +320,10 @@ def pseudo_labels(recorder: PseudoLabelAccuracy, ax: Axes | None = None) -> Axes
     history = getattr(recorder, "history", None)
     if not isinstance(history, Mapping) or not any(name.startswith("accuracy/") for name in history):
         raise ValueError("pseudo_labels: expected a didact.callbacks.PseudoLabelAccuracy that a fit has called")
-    ax = _axes(ax)
+    ax = _plotting.axes(ax)
     marker = "o" if len(history["step"]) <= 30 else None
     networks = [name.partition("/")[2] for name in history if name.startswith("accuracy/")]
-    colors = _line_colors(networks)
+    colors = _plotting.line_colors(networks)
     for kind, style in (("accuracy", "-"), ("confidence", "--")):
         for network in networks:
             ax.plot(
@@ -341,135 +337,7 @@ def pseudo_labels(recorder: PseudoLabelAccuracy, ax: Axes | None = None) -> Axes
     return ax
 
 
-_AXIS_LABELS = {"loss": "loss", "gradient_norm": "gradient norm", "learning_rate": "learning rate"}
-_NETWORK_COLORS = {"student": COLORS[0], "teacher": COLORS[4], "average": COLORS[5]}
-
-
-def _lines(
-    history_or_model: Any, kind: str, terms: Sequence[str] | None, smooth: int | None, log: bool, ax: Axes | None
-) -> Axes:
-    history = _history(history_or_model)
-    if isinstance(terms, str):
-        raise TypeError(f"terms: expected a sequence of names, got {terms!r}")
-    # From the terms of all kinds, so that one has the same colour in every picture.
-    colors = _line_colors(list(dict.fromkeys(name.partition("/")[2] for name in history if "/" in name)))
-    values = {
-        term: np.asarray(history[f"{kind}/{term}"], np.float64) for term in colors if f"{kind}/{term}" in history
-    }
-    used = [term for term, column in values.items() if np.nan_to_num(column).any()]
-    for term in terms or ():
-        if term not in used:
-            reason = "is 0 or missing at every step" if term in values else "is not in the history"
-            raise ValueError(f"{kind}/{term} {reason}; there are {', '.join(used) or 'none'}")
-    chosen = used if terms is None else list(terms)
-    if not chosen:
-        raise ValueError(f"the history has nothing to draw under {kind}/")
-    lengths = {name: len(values[name]) for name in chosen}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"the columns of a history must be of one length, got {lengths}")
-    steps = np.arange(len(values[chosen[0]]))
-    window = max(1, len(steps) // 50) if smooth is None else whole_number(smooth, "smooth")
-    if window < 1:
-        raise ValueError(f"smooth must be at least 1, got {smooth}")
-    # Wider ones average over all steps anyway.
-    window = min(window, 2 * len(steps))
-
-    ax = _axes(ax)
-    symmetric = log and any((values[term] < 0).any() for term in chosen)
-    for term in chosen:
-        column = values[term]
-        if kind != "learning_rate":
-            # Other stages of training read 0.
-            computed = np.flatnonzero(np.nan_to_num(column))
-            column = np.where((steps >= computed[0]) & (steps <= computed[-1]), column, np.nan)
-        if log and not symmetric:
-            column = np.where(column > 0, column, np.nan)
-        # The teacher often has the student's learning rate.
-        _line(ax, column, window, color=colors[term], label=term, linestyle="--" if term == "teacher" else "-")
-    if symmetric:
-        sizes = np.abs(np.concatenate([values[term] for term in chosen]))
-        ax.set_yscale("symlog", linthresh=float(np.percentile(sizes[sizes > 0], 10)))
-    elif log:
-        _set_log_scale(ax)
-    ax.set(xlabel="step", ylabel=_AXIS_LABELS[kind])
-    ax.margins(x=0.02)
-    ax.grid(alpha=0.25)
-    ax.legend()
-    return ax
-
-
-def _line_colors(names: Sequence[str]) -> dict[str, str]:
-    others = [color for color in COLORS if color not in _NETWORK_COLORS.values()]
-    terms = [name for name in names if name not in _NETWORK_COLORS]
-    return {**_NETWORK_COLORS, **{name: others[index % len(others)] for index, name in enumerate(terms)}}
-
-
-def _set_log_scale(ax: Axes) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
-    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    if high < 100 * low:
-        # So few powers of ten say little.
-        ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-        ax.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
-    else:
-        ax.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _line(ax: Axes, column: np.ndarray, window: int, color: str, **style: Any) -> None:
-    from matplotlib.lines import Line2D
-
-    steps = np.arange(1, len(column) + 1)
-    known = np.isfinite(column)
-    average = column
-    if window > 1:
-        # Values that are missing have no part in the mean.
-        sums, counts = (np.convolve(part, np.ones(window))[window // 2 :][: len(column)] for part in
-                        (np.where(known, column, 0.0), known.astype(float)))  # fmt: skip
-        # From the first value to the last.
-        between = (np.cumsum(known) > 0) & (np.cumsum(known[::-1])[::-1] > 0)
-        average = np.divide(sums, counts, out=np.full(len(column), np.nan), where=between & (counts > 0.5))
-        # An artist, not a line: single steps far out do not set the limits.
-        ax.add_artist(Line2D(steps[known], column[known], color=color, alpha=0.25, linewidth=0.8))
-    shown = np.isfinite(average)
-    # What is reported now and then is joined; a single value would be invisible without a mark.
-    marker = "o" if shown.sum() <= 30 else None
-    ax.plot(steps[shown], average[shown], color=color, linewidth=1.6, marker=marker, markersize=4, **style)
-
-
-def _history(source: Any) -> Mapping[str, Any]:
-    found = source
-    if not isinstance(found, Mapping):
-        trainer = getattr(source, "trainer_", source)
-        found = getattr(trainer, "history", None)
-        if not isinstance(found, Mapping):
-            found = getattr(source, "history_", None)
-    if not isinstance(found, Mapping):
-        raise TypeError(f"expected a trainer, a fitted estimator or their history; got {type(source).__name__}")
-    return found
-
-
-# What all have in common
-
-
-def _axes(ax: Axes | None) -> Axes:
-    if ax is not None:
-        if not hasattr(ax, "set_xlabel"):
-            raise TypeError(f"ax must be matplotlib's Axes or None, got {type(ax).__name__}")
-        return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError("didact.plot needs matplotlib: pip install didact[plot]") from error
-    return plt.subplots(layout="constrained")[1]
-
-
-def _colors(count: int) -> np.ndarray:
-    from matplotlib.colors import to_rgb
-
-    return np.array([to_rgb(COLORS[index % len(COLORS)]) for index in range(count)])
+# What is asked of models
 
 
 def _probabilities(model: Any, X: Any) -> np.ndarray:
