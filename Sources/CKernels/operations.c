@@ -50,6 +50,7 @@ const kernels_facts kernels_all_facts[KERNELS_CODES] = {
   [KERNELS_CROSS_ENTROPY] = {"cross_entropy", BY_ROWS, 100, 100},
   [KERNELS_SAMPLE] = {"sample", BY_ROWS, 8, 600},
   [KERNELS_SMOOTH] = {"smooth", BY_ROWS, 8},
+  [KERNELS_ROW_MAXIMUM] = {"row_maximum", BY_ROWS, 8},
   [KERNELS_CONFIDENCE_MASK] = {"confidence_mask", BY_ROWS, 8},
 
   [KERNELS_DOT] = {"dot", BY_CHUNKS, 8},

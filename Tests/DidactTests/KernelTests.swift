@@ -98,7 +98,8 @@ import Testing
     let drawn = try bench.vector([0, 0, 0]), draw = testDraw(3)
     kernels.uniform(drawn, low: -2, high: 5, draw)
     bench.expect(drawn, (0..<3).map { -2 + 7 * draw.uniform($0) })
-    #expect(kernels.sumOfDifferences(try Tensor([3, 1.5]), try Tensor([1, 2])) == 1.5, "of losses in float64")
+    let losses = try Tensor([3, 1.5], shape: Shape(2)), others = try Tensor([1, 2], shape: Shape(2))
+    #expect(kernels.sumOfDifferences(losses, others) == 1.5, "of losses in float64")
   }
 
   @Test(arguments: implementations.indices) func denseLayer(_ index: Int) throws {
@@ -266,6 +267,8 @@ import Testing
     let probabilities = try bench.matrix([[0.5, 0.5], [0.75, 0.25], [0.25, 0.75]])
     kernels.confidenceMask(mask, probabilities: probabilities, threshold: 0.75)
     bench.expect(mask, [0, 1, 1], "at least the threshold")
+    kernels.rowMaximum(mask, try bench.matrix([[1, 3, 3], [2, 1, -7], [-3, -1, -2]]))
+    bench.expect(mask, [3, 2, -1])
     let largest = try Tensor(Shape(3), .int64)
     kernels.argmax(largest, try bench.matrix([[1, 3, 3], [2, 1, 2], [-3, -1, -2]]))
     #expect(largest.values == [1, 0, 1])
@@ -555,6 +558,7 @@ import Testing
       Operation("targets") { bench, n, c in
         bench.kernels.oneHot(try bench.matrix(n, c), labels: try Tensor((0..<n).map { $0 * 5 % c }))
         bench.kernels.smooth(try bench.distributions(n, c), smoothing: 0.1)
+        bench.kernels.rowMaximum(try bench.vector(n), try bench.matrix(n, c))
         bench.kernels.confidenceMask(
           try bench.vector(n), probabilities: try bench.distributions(n, c), threshold: 0.3)
         let largest = try Tensor(Shape(n), .int64)

@@ -279,6 +279,79 @@ import Testing
     }
   }
 
+  /// What counts follows from the predictions on both batches and from averages over the steps before.
+  @Test(arguments: ["relative", "adaptive", "soft"]) func thresholdRules(rule: String) throws {
+    let changes: JSONObject = [
+      "unlabeled_weight": 1.7, "pseudo_label_threshold": 0.9, "threshold_rule": .string(rule), "threshold_decay": 0.9,
+    ]
+    try expectStep("fixmatch", changes, stepsBefore: 3, terms: ["supervised", "pseudo_label"]) { trainer, problem in
+      let q = softmax(try trainer.student.copy().forward(problem.u, training: true))
+      let state = Dictionary(
+        uniqueKeysWithValues: trainer.method.scalars.map { ($0.name.replacing("/", with: "."), $0.value[0]) })
+      func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
+      func largest(_ rows: [[Double]]) -> [Double] { rows.map { $0.max() ?? 0 } }
+      func column(_ rows: [[Double]], _ label: Int) -> Double { mean(rows.map { $0[label] }) }
+      // The start and three steps, of which this is the fourth.
+      #expect(rule == "relative" || state["confidence.count"] == 4)
+      func moved(_ name: String, _ value: Double, _ decay: Double = 0.8) -> Double {
+        decay * (state[name] ?? .nan) + (1 - decay) * value
+      }
+      let weights: [Double]
+      switch rule {
+      case "relative":
+        let labeled = mean(largest(softmax(try trainer.student.copy().forward(problem.x, training: true))))
+        weights = largest(q).map { $0 >= 0.9 * labeled ? 1 : 0 }
+      case "adaptive":
+        let level = moved("confidence.level", mean(largest(q)))
+        let shares = (0..<3).map { moved("confidence.shares.\($0)", column(q, $0)) }
+        weights = zip(largest(q), mostProbable(q)).map { largest, label in
+          largest >= level * zip(label, shares).reduce(0) { $0 + $1.0 * $1.1 } / (shares.max() ?? 0) ? 1 : 0
+        }
+      default:
+        let ratios = (0..<3).map { label in
+          moved("alignment.labeled.\(label)", column(oneHot(problem.labels), label), 127 / 128.0)
+            / moved("alignment.predicted.\(label)", column(q, label), 127 / 128.0)
+        }
+        let aligned = largest(
+          q.map { row in
+            let scaled = zip(row, ratios).map { $0 * $1 }, total = scaled.reduce(0, +)
+            return scaled.map { $0 / total }
+          })
+        let center = mean(aligned), level = moved("confidence.level", center)
+        let squares = aligned.map { ($0 - center) * ($0 - center) }.reduce(0, +) / Double(aligned.count - 1)
+        let variance = moved("confidence.variance", squares)
+        weights = aligned.map { $0 < level ? exp(-2 * ($0 - level) * ($0 - level) / variance) : 1 }
+      }
+      #expect(weights.contains(1) && weights.contains { $0 < 1 }, "\(weights)")
+      return { network in
+        try labeledLoss(network, problem)
+          + 1.7 * crossEntropy(try network.forward(problem.strong, training: true), mostProbable(q), weights)
+      }
+    }
+  }
+
+  /// Averages of a confidence rule are in files, and a step that fails leaves them as they were.
+  @Test(arguments: ["fixmatch", "uda", "meta_pseudo_labels"], ["relative", "adaptive", "soft"])
+  func thresholdRulesResume(method: String, rule: String) throws {
+    let problem = try problem(), changes: JSONObject = ["threshold_rule": .string(rule)]
+    func step(_ trainer: Trainer) throws {
+      try trainer.step(problem.x, problem.labels, unlabeled: problem.u, strong: problem.strong)
+    }
+    let whole = try trainer(method, changes), plain = try trainer(method)
+    for _ in 0..<3 { try step(whole) }
+    let resumed = try whole.copy(), rows = try Tensor(Array(repeating: .infinity, count: 27), shape: Shape(9, 3))
+    #expect(throws: DidactError.self) {
+      try resumed.step(problem.x, problem.labels, unlabeled: rows, strong: problem.strong)
+    }
+    for _ in 0..<3 {
+      try step(whole)
+      try step(resumed)
+    }
+    for _ in 0..<6 { try step(plain) }
+    #expect(Trainer.differences(whole, resumed) == [])
+    #expect(whole.student.parameters.bytes != plain.student.parameters.bytes)
+  }
+
   /// A class that is hardly predicted any more is brought back: predictions of it count for more, in the measure in which
   /// the labels name it more often than the predictions do.
   @Test func alignmentBringsLostClassesBack() throws {

@@ -95,12 +95,19 @@ import Testing
 
   // MARK: UDA
 
+  private var none: Tensor { get throws { try Tensor([-1]) } }
+
+  private func fixed(_ threshold: Double, _ objectives: Objectives? = nil) throws -> ConfidenceRule {
+    try ConfidenceRule(
+      .fixed, threshold: threshold, decay: 0, classes: Self.classes, objectives ?? self.objectives)
+  }
+
   @Test func udaGradientIsOfTheStrongView() throws {
     let weak = try logits(seed: 6), strong = try logits(seed: 7)
     for (temperature, threshold) in [(1.0, 0.0), (0.7, 0.6), (0.5, 0.8)] {
       func result() throws -> (term: LossGradient, maskRate: Double) {
         try objectives.udaConsistency(
-          weakLogits: weak, strongLogits: strong, temperature: temperature, threshold: threshold)
+          weakLogits: weak, strongLogits: strong, temperature: temperature, confidence: fixed(threshold), labels: none)
       }
       let (term, maskRate) = try result()
       // The mask looks at the sharpened prediction.
@@ -121,7 +128,7 @@ import Testing
     let shared = try logits(seed: 8), temperature = 0.7
     func term() throws -> LossGradient {
       try objectives.udaConsistency(
-        weakLogits: shared, strongLogits: shared, temperature: temperature, threshold: 0
+        weakLogits: shared, strongLogits: shared, temperature: temperature, confidence: fixed(0), labels: none
       ).term
     }
     let analytic = try term().cotangent.values
@@ -139,9 +146,11 @@ import Testing
       try Tensor(tensor.values, shape: tensor.shape, elementType: .float32)
     }
     let (a, maskA) = try objectives.udaConsistency(
-      weakLogits: weak, strongLogits: strong, temperature: 0.7, threshold: 0.6)
-    let (b, maskB) = try Objectives(single).udaConsistency(
-      weakLogits: narrowed(weak), strongLogits: narrowed(strong), temperature: 0.7, threshold: 0.6)
+      weakLogits: weak, strongLogits: strong, temperature: 0.7, confidence: fixed(0.6), labels: none)
+    let narrow = Objectives(single)
+    let (b, maskB) = try narrow.udaConsistency(
+      weakLogits: narrowed(weak), strongLogits: narrowed(strong), temperature: 0.7, confidence: fixed(0.6, narrow),
+      labels: none)
     #expect(maskA == maskB)
     #expect(abs(a.loss - b.loss) < 1e-5)
     #expect(relativeError(a.cotangent, b.cotangent) < 1e-5)

@@ -69,6 +69,7 @@ typedef enum {
                             temperature, factor */
   KERNELS_SAMPLE,          /* one-hot, probabilities. Key and draw are the run's. */
   KERNELS_SMOOTH,          /* targets; smoothing */
+  KERNELS_ROW_MAXIMUM,     /* largest [N], values */
   KERNELS_CONFIDENCE_MASK, /* mask, probabilities; threshold */
 
   /* Whole sums: by chunks of fixed size, so that the result does not depend on the number of threads. */

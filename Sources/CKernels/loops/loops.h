@@ -264,6 +264,13 @@ static void float32_rows(
       for (int64_t i = start; i < start + count; i++) x0[i] = kept * x0[i] + spread;
       break;
     }
+    case KERNELS_ROW_MAXIMUM:
+      for (int64_t n = first; n < last; n++) {
+        float largest = x1[n * columns];
+        for (int64_t c = 1; c < columns; c++) largest = x1[n * columns + c] > largest ? x1[n * columns + c] : largest;
+        x0[n] = largest;
+      }
+      break;
     case KERNELS_CONFIDENCE_MASK:
       for (int64_t n = first; n < last; n++) {
         float largest = 0;

@@ -97,7 +97,8 @@ public struct Preset: Sendable {
   /// noise; dropping features would move rows of two columns onto an axis. There is no batch normalisation: labels are often
   /// drawn evenly from rows that are not even, and a teacher that normalises both by their own statistics takes rows for
   /// another class. The consistency loss begins when the teacher has learned the labels, and class shares are held near
-  /// what it then predicts: otherwise some runs lose a class.
+  /// what it then predicts: otherwise some runs lose a class. Where the rows' shares are far from the labels', labels count
+  /// for the rows' shares.
   private static func table(columns: Int) -> (hidden: [Int], values: JSONObject) {
     (
       [64, 64],
@@ -106,7 +107,8 @@ public struct Preset: Sendable {
         "unlabeled_batch_size": 128,
         "strong_noise": .number(min(0.3, 0.15 * Double(columns).squareRoot())), "strong_feature_dropout": 0,
         "uda_weight": 2, "uda_temperature": 1, "uda_threshold": 0.8, "uda_wait_steps": 100, "uda_warmup_steps": 300,
-        "share_limit": 1.25, "teacher_optimizer.learning_rate": 0.1, "teacher_optimizer.clip_norm": 1,
+        "share_limit": 1.25, "class_prior": "estimate", "teacher_optimizer.learning_rate": 0.1,
+        "teacher_optimizer.clip_norm": 1,
         "teacher_optimizer.schedule": "cosine", "teacher_optimizer.weight_decay": 0.001,
         "student_optimizer.learning_rate": 0.1, "student_optimizer.clip_norm": 1,
         "student_optimizer.schedule": "cosine", "student_optimizer.weight_decay": 0.001,

@@ -15,6 +15,8 @@ public struct Field: Sendable {
     case texts
     /// A list of whole numbers, each within bounds.
     case integers(Bounds)
+    /// One of these words, or a list of numbers, each within bounds.
+    case choiceOrNumbers([String], Bounds)
     /// The lengths of an example: a whole number, or a list of height, width and channels.
     case extent(Bounds)
     /// A nested specification, read by whoever asks for it.
@@ -87,6 +89,8 @@ public struct Field: Sendable {
       case .text: "a string"
       case .texts: "a list of strings"
       case .integers(let bounds): "a list of integers in \(bounds)"
+      case .choiceOrNumbers(let words, let bounds):
+        words.map { "\"\($0)\"" }.joined(separator: ", ") + ", or a list of numbers in \(bounds)"
       case .extent(let bounds): "an integer in \(bounds), or three: [height, width, channels]"
       case .object: "an object"
       case .objects: "a list of objects"
@@ -113,7 +117,10 @@ public struct Field: Sendable {
       case (.integer(let bounds), .integer(let n)): bounds.contains(Double(n))
       case (.boolean, .boolean), (.text, .string), (.object, .object), (.objects, .array): true
       case (.augmentation, .string), (.augmentation, .object), (.augmentation, .array): true
-      case (.choice(let words), .string(let word)): words.contains(word)
+      case (.choice(let words), .string(let word)), (.choiceOrNumbers(let words, _), .string(let word)):
+        words.contains(word)
+      case (.choiceOrNumbers(_, let bounds), .array(let list)):
+        list.allSatisfy { $0.double.map { $0.isFinite && bounds.contains($0) } ?? false }
       case (.extent(let bounds), .integer(let n)): bounds.contains(Double(n))
       case (.extent(let bounds), .array(let list)):
         list.count == 3

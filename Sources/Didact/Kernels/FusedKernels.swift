@@ -344,6 +344,10 @@ struct FusedKernels: Kernels {
     ) { $0.scalar = smoothing }
   }
 
+  func rowMaximum(_ largest: Tensor, _ values: Tensor) {
+    byRow(KERNELS_ROW_MAXIMUM, values, operands(largest, values))
+  }
+
   func confidenceMask(_ mask: Tensor, probabilities: Tensor, threshold: Double) {
     byRow(
       KERNELS_CONFIDENCE_MASK, probabilities, operands(mask, probabilities)

@@ -156,6 +156,8 @@ protocol Kernels: Sendable {
   func oneHot(_ targets: Tensor, labels: Tensor)
   /// targets ← (1 − smoothing) · targets + smoothing / C
   func smooth(_ targets: Tensor, smoothing: Double)
+  /// largest[N] ← the largest of each row of values [N, C]
+  func rowMaximum(_ largest: Tensor, _ values: Tensor)
   /// mask[N] ← 1 where the largest of the row's probabilities is at least `threshold`, else 0
   func confidenceMask(_ mask: Tensor, probabilities: Tensor, threshold: Double)
   /// labels[N] (int64) ← the column of the largest of the row's `values` [N, C]; the first of equal ones

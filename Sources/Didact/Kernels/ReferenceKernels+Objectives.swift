@@ -98,6 +98,14 @@ extension ReferenceKernels {
 
   @specialized(where Element == Float)
   @specialized(where Element == Double)
+  func rowMaximum(_ largest: Tensor, _ values: Tensor) {
+    let rows = values.rows, columns = values.columns
+    let largest = elements(largest), values = elements(values)
+    for n in 0..<rows { largest[n] = (1..<columns).reduce(values[n * columns]) { max($0, values[n * columns + $1]) } }
+  }
+
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
   func confidenceMask(_ mask: Tensor, probabilities: Tensor, threshold: Double) {
     let rows = probabilities.rows, classes = probabilities.columns
     let mask = elements(mask), p = elements(probabilities)

@@ -3,7 +3,7 @@
 /// Student θ, labelled batch (x, y), unlabelled batch u of M rows in a weak and a strong view:
 ///
 ///     q_i = softmax(S(u_i; θ))                       on the weak view, constants
-///     m_i = 1 where max q_i ≥ pseudo_label_threshold, else 0
+///     m_i = 1 where max q_i ≥ pseudo_label_threshold, else 0, or as `threshold_rule` says: see `ConfidenceRule`
 ///     θ ← θ − update(∇_θ [ CE(smooth(y), S(x)) + unlabeled_weight · (1/M) Σ_i m_i CE(argmax q_i, S(strong u_i)) ])
 ///
 /// With `distribution_alignment` q is q ⊙ p / p̄, normalised: see `DistributionAlignment`.
@@ -32,7 +32,7 @@ final class FixMatch: Method {
       Field(
         "eman", .boolean, false, "label by the student's moving average, normalised with averaged statistics",
         source: "Cai et al. 2021"),
-    ] + optimizerFields("student")
+    ] + ConfidenceRule.fields + optimizerFields("student")
 
   let learners: [Learner]
   let metricNames =
@@ -45,7 +45,7 @@ final class FixMatch: Method {
   private let objectives: Objectives
   /// What labels, if not the student.
   private let average: Network?
-  private let threshold: Double
+  private let confidence: ConfidenceRule
   private let alignment: DistributionAlignment?
   private let weakDropout, strongDropout: RandomStream
 
@@ -59,18 +59,24 @@ final class FixMatch: Method {
     training = try StudentTraining(student, configuration, seed: seed)
     learners = [training.learner]
     objectives = training.objectives
-    threshold = try configuration.number("pseudo_label_threshold")
+    confidence = try ConfidenceRule(
+      configuration, threshold: configuration.number("pseudo_label_threshold"), classes: student.classes, objectives)
     alignment =
       try configuration.boolean("distribution_alignment")
       ? DistributionAlignment(classes: student.classes, objectives) : nil
+    guard alignment == nil || confidence.kind != .soft else {
+      throw DidactError(
+        .invalidArgument,
+        "fixmatch: threshold_rule \"soft\" aligns what it weighs by; leave out \"distribution_alignment\"")
+    }
     weakDropout = RandomStream(seed: seed, name: "student/dropout/weak")
     strongDropout = RandomStream(seed: seed, name: "student/dropout/strong")
   }
 
-  var scalars: [(name: String, value: Tensor)] { alignment?.scalars ?? [] }
+  var scalars: [(name: String, value: Tensor)] { (alignment?.scalars ?? []) + confidence.scalars }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    try training.begin(batch, draw: draw, into: &metrics)
+    try training.begin(batch, confidence: confidence, draw: draw, into: &metrics)
     let views = try batch.unlabeledViews(), weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let labeling =
@@ -82,13 +88,13 @@ final class FixMatch: Method {
         let labels = try objectives.targets(of: batch.labeled.labels, classes: student.classes)
         probabilities = try alignment.aligned(probabilities, labels: labels)
       }
-      let mask = try objectives.confidenceMask(probabilities, threshold: threshold)
+      let counted = try confidence.weights(of: probabilities, labels: batch.labeled.labels)
       let pass = try student.record(
         views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))
       let term = try objectives.crossEntropy(
-        logits: pass.logits, targets: objectives.mostProbable(probabilities), weights: mask)
+        logits: pass.logits, targets: objectives.mostProbable(probabilities), weights: counted.rows)
       metrics["loss/pseudo_label"] = term.loss
-      metrics["mask_rate"] = objectives.rate(mask)
+      metrics["mask_rate"] = counted.rate
       metrics["gradient_norm/pseudo_label"] = try training.terms.add(
         term, "pseudo-label", weight: weight, through: pass, draw: draw)
     }

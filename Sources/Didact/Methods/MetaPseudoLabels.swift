@@ -60,7 +60,7 @@ final class MetaPseudoLabels: TwoStepMethod {
         "eman", .boolean, false,
         "the forward that labels normalises with the running averages of the teacher's own statistics",
         source: "after Cai et al. 2021"),
-    ] + optimizerFields("student") + optimizerFields("teacher")
+    ] + ConfidenceRule.fields + optimizerFields("student") + optimizerFields("teacher")
 
   let learners: [Learner]
   let metricNames = [
@@ -71,7 +71,8 @@ final class MetaPseudoLabels: TwoStepMethod {
 
   let student, teacher: Network
   private let studentOptimizer, teacherOptimizer: Optimizer
-  let supervisedWeight, udaWeight, udaTemperature, udaThreshold: Double
+  let supervisedWeight, udaWeight, udaTemperature: Double
+  private let confidence: ConfidenceRule
   private let udaWaitSteps: Int
   private let udaRamp: Ramp
   private let shareGuard: ShareGuard?
@@ -117,7 +118,8 @@ final class MetaPseudoLabels: TwoStepMethod {
     supervisedWeight = try configuration.number("supervised_weight")
     udaWeight = try configuration.number("uda_weight")
     udaTemperature = try configuration.number("uda_temperature")
-    udaThreshold = try configuration.number("uda_threshold")
+    confidence = try ConfidenceRule(
+      configuration, threshold: configuration.number("uda_threshold"), classes: teacher.classes, objectives)
     pseudoLabelView = try configuration.choice("pseudo_label_view")
     let composition: BatchComposition = try configuration.choice("batch_composition")
     // Without batch statistics the two compositions compute the same.
@@ -135,12 +137,18 @@ final class MetaPseudoLabels: TwoStepMethod {
     let shareLimit = try configuration.optionalNumber("share_limit")
     shareGuard =
       if let shareLimit { try ShareGuard(classes: teacher.classes, limit: shareLimit, objectives) } else { nil }
-    scalars = feedback.scalars + (shareGuard?.scalars ?? [])
+    scalars = feedback.scalars + (shareGuard?.scalars ?? []) + confidence.scalars
     guard shareGuard == nil || udaWaitSteps > 0 else {
       throw DidactError(
         .invalidArgument,
         "trainer: \"share_limit\" needs \"uda_wait_steps\": steps in which the teacher learns from labels alone, such as "
           + "100")
+    }
+    guard confidence.kind != .relative || supervisedWeight > 0 else {
+      throw DidactError(
+        .invalidArgument,
+        "trainer: threshold_rule \"relative\" needs what the teacher says of labelled rows; set \"supervised_weight\" above 0"
+      )
     }
     burnInSteps = UInt64(try configuration.integer("teacher_burn_in_steps"))
   }
@@ -171,6 +179,7 @@ final class MetaPseudoLabels: TwoStepMethod {
     let views = try auxiliaryViews(step.views, step, labeled, draw: draw)
     terms.begin()
     if supervisedWeight != 0, let view = views.labeled {
+      try confidence.observe(view.logits, labels: labeled.labels)
       let term = try objectives.crossEntropy(
         logits: view.logits, labels: objectives.targets(of: labeled.labels, classes: teacher.classes))
       metrics["loss/supervised"] = term.loss
@@ -183,8 +192,8 @@ final class MetaPseudoLabels: TwoStepMethod {
     let udaWeight = udaWeight * consistencyFactor(at: Int(draw))
     if udaWeight != 0, let weak = views.weak, let strong = views.strong {
       let (term, maskRate) = try objectives.udaConsistency(
-        weakLogits: weak.logits, strongLogits: strong.logits, temperature: udaTemperature, threshold: udaThreshold,
-        shares: shareGuard)
+        weakLogits: weak.logits, strongLogits: strong.logits, temperature: udaTemperature, confidence: confidence,
+        labels: labeled.labels, shares: shareGuard)
       metrics["loss/uda"] = term.loss
       metrics["mask_rate"] = maskRate
       metrics["gradient_norm/uda"] = try terms.add(term, "uda", weight: udaWeight, through: strong, draw: draw)

@@ -24,9 +24,11 @@ struct StudentTraining {
 
   /// Begins a step's gradient with that of the labelled loss.
   func begin(
-    _ batch: Batch, annealing: SignalAnnealing? = nil, draw: UInt64, into metrics: inout Metrics
+    _ batch: Batch, annealing: SignalAnnealing? = nil, confidence: ConfidenceRule? = nil, draw: UInt64,
+    into metrics: inout Metrics
   ) throws {
     terms.begin()
-    try supervised.add(batch.labeled, to: terms, annealing: annealing, draw: draw, into: &metrics)
+    try supervised.add(
+      batch.labeled, to: terms, annealing: annealing, confidence: confidence, draw: draw, into: &metrics)
   }
 }

@@ -25,14 +25,16 @@ struct SupervisedTerm {
   }
 
   /// Adds it, and reports it.
-  /// - Parameter annealing: leaves out labels that are learned already.
+  /// - Parameters:
+  ///   - annealing: leaves out labels that are learned already.
+  ///   - confidence: is shown what the network says of the labelled rows.
   func add(
     _ labeled: LabeledBatch, to terms: WeightedTerms, weight: Double = 1, annealing: SignalAnnealing? = nil,
-    draw: UInt64,
-    into metrics: inout Metrics
+    confidence: ConfidenceRule? = nil, draw: UInt64, into metrics: inout Metrics
   ) throws {
     let pass = try network.record(
       labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))
+    try confidence?.observe(pass.logits, labels: labeled.labels)
     let labels = try objectives.targets(of: labeled.labels, classes: network.classes, smoothing: labelSmoothing)
     let kept = try annealing?.weights(
       pass.logits, objectives.oneHot(labeled.labels, classes: network.classes), objectives, step: Int(draw))

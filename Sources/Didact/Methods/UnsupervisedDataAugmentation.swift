@@ -38,7 +38,7 @@ final class UnsupervisedDataAugmentation: Method {
       Field(
         "entropy_weight", .number(.atLeast(0)), 0, "factor of the mean entropy of predictions on the weak view",
         source: "Grandvalet and Bengio 2005; UDA's authors: 0.1 with 500 labels and more"),
-    ] + SignalAnnealing.fields + optimizerFields("student")
+    ] + SignalAnnealing.fields + ConfidenceRule.fields + optimizerFields("student")
 
   let learners: [Learner]
   let metricNames =
@@ -50,7 +50,8 @@ final class UnsupervisedDataAugmentation: Method {
   private let training: StudentTraining
   private let objectives: Objectives
   private let annealing: SignalAnnealing?
-  private let temperature, threshold, entropyWeight: Double
+  private let confidence: ConfidenceRule
+  private let temperature, entropyWeight: Double
   private let looksAtSharpened, dividesByKept: Bool
   private let weakDropout, strongDropout: RandomStream
 
@@ -61,7 +62,8 @@ final class UnsupervisedDataAugmentation: Method {
     objectives = training.objectives
     annealing = try SignalAnnealing(configuration)
     temperature = try configuration.number("uda_temperature")
-    threshold = try configuration.number("uda_threshold")
+    confidence = try ConfidenceRule(
+      configuration, threshold: configuration.number("uda_threshold"), classes: student.classes, objectives)
     entropyWeight = try configuration.number("entropy_weight")
     looksAtSharpened = try configuration.text("uda_confidence") == "sharpened"
     dividesByKept = try configuration.text("uda_divisor") == "kept"
@@ -69,13 +71,17 @@ final class UnsupervisedDataAugmentation: Method {
     strongDropout = RandomStream(seed: seed, name: "student/dropout/strong")
   }
 
+  var scalars: [(name: String, value: Tensor)] { confidence.scalars }
+
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    try training.begin(batch, annealing: annealing, draw: draw, into: &metrics)
+    try training.begin(batch, annealing: annealing, confidence: confidence, draw: draw, into: &metrics)
     let views = try batch.unlabeledViews(), weight = training.unlabeledWeight(at: draw)
     if weight > 0 || entropyWeight > 0 {
       let weak = try student.record(
         views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw))
-      if weight > 0 { try addConsistency(weak, views.strong, weight: weight, draw: draw, into: &metrics) }
+      if weight > 0 {
+        try addConsistency(weak, views.strong, batch.labeled, weight: weight, draw: draw, into: &metrics)
+      }
       if entropyWeight > 0 {
         let entropy = try objectives.entropy(logits: weak.logits)
         metrics["loss/entropy"] = entropy.loss
@@ -87,19 +93,19 @@ final class UnsupervisedDataAugmentation: Method {
   }
 
   private func addConsistency(
-    _ weak: RecordedPass, _ strong: Tensor, weight: Double, draw: UInt64, into metrics: inout Metrics
+    _ weak: RecordedPass, _ strong: Tensor, _ labeled: LabeledBatch, weight: Double, draw: UInt64,
+    into metrics: inout Metrics
   ) throws {
     let target = try objectives.softmax(weak.logits, temperature: temperature)
-    let mask = try objectives.confidenceMask(
-      looksAtSharpened ? target : objectives.softmax(weak.logits), threshold: threshold)
-    let rate = objectives.rate(mask)
+    let counted = try confidence.weights(
+      of: looksAtSharpened ? target : objectives.softmax(weak.logits), labels: labeled.labels)
     let pass = try student.record(
       strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))
-    let divisor = dividesByKept ? max(1, rate * Double(mask.count)) : Double(mask.count)
+    let divisor = dividesByKept ? max(1, counted.rate * Double(target.rows)) : Double(target.rows)
     let term = try objectives.crossEntropy(
-      logits: pass.logits, targets: target, weights: mask, factor: 1 / divisor)
+      logits: pass.logits, targets: target, weights: counted.rows, factor: 1 / divisor)
     metrics["loss/uda"] = term.loss
-    metrics["mask_rate"] = rate
+    metrics["mask_rate"] = counted.rate
     metrics["gradient_norm/uda"] = try training.terms.add(
       term, "consistency", weight: weight, through: pass, draw: draw)
   }

@@ -19,7 +19,9 @@ struct ClassShares {
   /// - Parameters:
   ///   - rows: probabilities or one-hot labels [N, C].
   ///   - count: of those that are not zeros; nil for all.
-  func move(toMeanOf rows: Tensor, count: Int? = nil) throws {
+  ///   - decay: of this move; nil for that of all.
+  func move(toMeanOf rows: Tensor, count: Int? = nil, decay: Double? = nil) throws {
+    let decay = decay ?? self.decay
     let sums = try objectives.tensor(Shape(1, values.count)), ones = try objectives.tensor(rows.shape)
     let pixels = Shape(1, rows.count), kernels = objectives.kernels
     kernels.fill(ones, 1)

@@ -93,9 +93,14 @@ final class Objectives {
 
   /// One-hot rows [N, C] of the most probable class of each row; the first of equal ones.
   func mostProbable(_ probabilities: Tensor) throws -> Tensor {
+    try oneHot(mostProbableClass(probabilities), classes: probabilities.columns)
+  }
+
+  /// The most probable class of each row [N] (int64); the first of equal ones.
+  func mostProbableClass(_ probabilities: Tensor) throws -> Tensor {
     let labels = try memory.tensor(Shape(probabilities.rows), .int64)
     kernels.argmax(labels, probabilities)
-    return try oneHot(labels, classes: probabilities.columns)
+    return labels
   }
 
   /// One-hot rows [N, C] of classes drawn from probabilities [N, C].
@@ -112,6 +117,13 @@ final class Objectives {
     kernels.copy(targets, to: smoothed)
     kernels.smooth(smoothed, smoothing: smoothing)
     return smoothed
+  }
+
+  /// The largest of each row: [N].
+  func rowMaximum(_ values: Tensor) throws -> Tensor {
+    let largest = try tensor(Shape(values.rows))
+    kernels.rowMaximum(largest, values)
+    return largest
   }
 
   /// 1 where the largest probability of a row is at least the threshold, else 0: [N].
@@ -213,15 +225,18 @@ final class Objectives {
   /// detached prediction on the weak view, where that is confident; the mean is over all rows.
   ///
   /// As in Meta Pseudo Labels' released code, the mask looks at the sharpened prediction.
-  /// - Parameter shares: what holds the shares of the classes among the targets; nil for nothing.
+  /// - Parameters:
+  ///   - labels: of the labelled batch [N] (int64), which a confidence rule may ask for.
+  ///   - shares: what holds the shares of the classes among the targets; nil for nothing.
   /// - Returns: loss and cotangent on the strong logits, and the share of rows that count.
   func udaConsistency(
-    weakLogits: Tensor, strongLogits: Tensor, temperature: Double, threshold: Double, shares: ShareGuard? = nil
+    weakLogits: Tensor, strongLogits: Tensor, temperature: Double, confidence: ConfidenceRule, labels: Tensor,
+    shares: ShareGuard? = nil
   ) throws -> (term: LossGradient, maskRate: Double) {
     let sharpened = try softmax(weakLogits, temperature: temperature)
     let target = try shares?.held(sharpened) ?? sharpened
-    let mask = try confidenceMask(target, threshold: threshold)
-    let term = try crossEntropy(logits: strongLogits, targets: target, weights: mask)
-    return (term, rate(mask))
+    let counted = try confidence.weights(of: target, labels: labels)
+    let term = try crossEntropy(logits: strongLogits, targets: target, weights: counted.rows)
+    return (term, counted.rate)
   }
 }

@@ -31,6 +31,13 @@ public struct Labels: Sendable {
 
   func hasAny(_ example: Int) -> Bool { ofExample(example).contains { $0 >= 0 } }
 
+  /// How many there are of each class.
+  func counts(classes count: Int) -> [Int] {
+    var counts = Array(repeating: 0, count: count)
+    for label in classes where label >= 0 { counts[label] += 1 }
+    return counts
+  }
+
   /// For a step: int64 [examples · labels of one], −1 for none.
   func batch(_ examples: some Collection<Int>) throws -> Tensor {
     let batch = try Tensor(Shape(examples.count * task.labelsPerExample), .int64)

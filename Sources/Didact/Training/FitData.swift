@@ -4,12 +4,18 @@ struct FitData {
   let pool: RowSource
   /// Which of them have a label to learn from.
   let labeledRows: [Int]
+  /// The same, each as often as batches have it in an epoch: see `ClassPrior`.
+  let drawnRows: [Int]
   /// Of the first of all rows, as many as have any.
   let labels: Labels
   /// Labelled rows set aside, scaled, with their labels (int64).
   let validation: LabeledBatch?
 
-  init(_ trainer: Trainer, _ features: BorrowedArray, _ labels: Labels, _ unlabeled: BorrowedArray?) throws {
+  /// - Parameter shares: of the classes among the drawn rows; nil for those of the labels.
+  init(
+    _ trainer: Trainer, _ features: BorrowedArray, _ labels: Labels, _ unlabeled: BorrowedArray?,
+    shares: [Double]? = nil
+  ) throws {
     var labeledRows = (0..<labels.examples).filter { labels.hasAny($0) }
     if trainer.definition.learnsFromLabels {
       guard let first = labeledRows.first.flatMap({ labels.ofExample($0).first { $0 >= 0 } }) else {
@@ -41,6 +47,16 @@ struct FitData {
     }
     self.labeledRows = labeledRows
     self.labels = labels
+    drawnRows = shares.map { FitData.repeated(labeledRows, labels, for: $0) } ?? labeledRows
+  }
+
+  /// Labelled rows, those of a class in a row for each time that they count.
+  private static func repeated(_ rows: [Int], _ labels: Labels, for shares: [Double]) -> [Int] {
+    func label(_ row: Int) -> Int { labels.ofExample(row).first { $0 >= 0 } ?? 0 }
+    var counts = Array(repeating: 0, count: shares.count)
+    for row in rows { counts[label(row)] += 1 }
+    let repetitions = ClassPrior.repetitions(of: counts, for: shares)
+    return rows.flatMap { Array(repeating: $0, count: repetitions[label($0)]) }
   }
 
   /// What validation takes may be all that there is of a class where an example has labels of several.
@@ -115,10 +131,10 @@ final class FitBatches {
     self.trainer = trainer
     self.data = data
     let isUnlabeled = trainer.method.needsUnlabeled
-    labeledSampler = sampler(max(1, data.labeledRows.count), try configuration.integer("labeled_batch_size"), "labeled")
+    labeledSampler = sampler(max(1, data.drawnRows.count), try configuration.integer("labeled_batch_size"), "labeled")
     unlabeledSampler = sampler(
       data.pool.count, isUnlabeled ? try configuration.integer("unlabeled_batch_size") : 1, "unlabeled")
-    finetuningSampler = sampler(max(1, data.labeledRows.count), trainer.finetuning?.batchSize ?? 1, "finetuning")
+    finetuningSampler = sampler(max(1, data.drawnRows.count), trainer.finetuning?.batchSize ?? 1, "finetuning")
     labeledView = try view("weak", of: "labeled")
     unlabeledViews = try trainer.definition.views.map { try view($0, of: "unlabeled") }
     probeStream = RandomStream(seed: seed, name: "augmentation/probes")
@@ -142,7 +158,7 @@ final class FitBatches {
   /// The labelled images of a step, changed by an adaptive policy's probes, and by what each was changed.
   func probes(_ policy: AugmentationPolicy, step: Int) throws -> (LabeledBatch, [[CTAugment.Probe]]) {
     let positions = labeledSampler.rows(step: step)
-    let images = try data.pool.raw(positions.map { data.labeledRows[$0] }, .uint8, in: memory)
+    let images = try data.pool.raw(positions.map { data.drawnRows[$0] }, .uint8, in: memory)
     let changed = try memory.tensor(images.shape, .uint8)
     let probes = try withExtendedLifetime((images, changed)) {
       try policy.applyProbes(BorrowedArray(images), to: BorrowedArray(changed), probeStream, draw: UInt64(step))
@@ -150,14 +166,14 @@ final class FitBatches {
     return (LabeledBatch(inputs: try scaled(changed), labels: try labels(of: positions)), probes)
   }
 
-  /// - Parameter positions: among the labelled rows.
+  /// - Parameter positions: among the drawn rows.
   private func labeledBatch(_ positions: [Int], draw: UInt64) throws -> LabeledBatch {
-    let rows = try views([labeledView], of: positions.map { data.labeledRows[$0] }, draw: draw)
+    let rows = try views([labeledView], of: positions.map { data.drawnRows[$0] }, draw: draw)
     return LabeledBatch(inputs: rows[0], labels: try labels(of: positions))
   }
 
   private func labels(of positions: [Int]) throws -> Tensor {
-    try data.labels.batch(positions.map { data.labeledRows[$0] })
+    try data.labels.batch(positions.map { data.drawnRows[$0] })
   }
 
   /// The same rows in several views. What no policy changes is read and scaled once.

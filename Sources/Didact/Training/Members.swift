@@ -12,7 +12,7 @@ extension Trainer {
   static let ensembleRole = "ensemble"
 
   /// Keys that a member cannot have for itself: the fit's, and what makes it fit the others.
-  private static let sharedKeys = ["members", "steps", "time_limit", "dtype"]
+  private static let sharedKeys = ["members", "steps", "time_limit", "dtype", "class_prior"]
 
   /// The configurations of the members: each the trainer's own, as far as the member's method knows its keys, with the
   /// member's changes. Their seeds follow the trainer's, so that no two begin alike.

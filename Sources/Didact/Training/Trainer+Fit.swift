@@ -81,15 +81,18 @@ extension Trainer {
       // What a fit without a step learned of its rows is not for the next one, which may have others.
       defer {
         for member in unscaled where member.steps == 0 { try? member.writing { member.scaling = nil } }
+        if self.steps == 0 { try? writing { estimatedShares = nil } }
       }
-      let data = try FitData(self, features, labels, unlabeled)
+      let shares = count == 0 ? nil : try classShares(features, labels, unlabeled)
+      if classPrior == .estimate, self.steps == 0 { try writing { estimatedShares = shares } }
+      let data = try FitData(self, features, labels, unlabeled, shares: shares)
       let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels.given)
       try data.pool.checkNoneLost()
       // The same for all: a fit that ended with an error, and a file that was written during one, may leave members behind.
       let end = count.map { self.steps + $0 }
       let runs = try indexedMembers.map { index, member in
         try Trainer.failing(asMember: index) {
-          let data = index == nil ? data : try FitData(member, features, labels, unlabeled)
+          let data = index == nil ? data : try FitData(member, features, labels, unlabeled, shares: shares)
           let run = try FitRun(member, data, rowsDigest: rowsDigest.value, dataDigest: digest, end: end)
           return (index: index, run: run)
         }

@@ -16,6 +16,9 @@ public final class Trainer: @unchecked Sendable {
   public internal(set) var table: TableEncoding?
   /// What raw inputs go through before they reach a network; set by the first `fit`.
   public internal(set) var scaling: InputScaling?
+  let classPrior: ClassPrior
+  /// What the first fit found for `class_prior` "estimate"; nil where it kept the shares of the labels.
+  var estimatedShares: [Double]?
   /// Steps completed.
   public internal(set) var steps = 0
   /// The metrics of every completed step.
@@ -107,7 +110,9 @@ public final class Trainer: @unchecked Sendable {
         "input_scaling", .choice(["standard", "table", "channel", "unit", "none"]), "standard",
         "fit: mean 0 and deviation 1 by column; or of those columns that hold more than 0 and 1; or by channel of an "
           + "image; or all divided by the largest absolute value; or as they are"),
-    ] + View.fields("weak", noise: 0.05, featureDropout: 0) + Finetuning.fields + Selection.fields + [membersField]
+    ] + View.fields("weak", noise: 0.05, featureDropout: 0) + Finetuning.fields + Selection.fields + [
+      ClassPrior.field, membersField,
+    ]
   }
 
   /// The names of all methods.
@@ -232,9 +237,14 @@ public final class Trainer: @unchecked Sendable {
         "trainer: \"\(strength)_augmentation\" may move pixels, and the labels of pixels would stay; leave it out for segmentation"
       )
     }
+    classPrior = try ClassPrior(configuration, student)
     guard definition.learnsFromLabels || stages.allSatisfy({ $0 is MovingAverage }) else {
       throw DidactError(
         .invalidArgument, "trainer: method \"\(method)\" learns without labels, which validation and fine-tuning need")
+    }
+    guard definition.learnsFromLabels || classPrior == .labels else {
+      throw DidactError(
+        .invalidArgument, "trainer: method \"\(method)\" learns without labels, which \"class_prior\" repeats")
     }
     members = try Self.makeMembers(
       memberConfigurations ?? Self.memberConfigurations(object, configuration), of: student)

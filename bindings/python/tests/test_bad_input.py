@@ -1130,6 +1130,15 @@ def test_nan_in_parameters_is_not_hidden(activation):
         trainer.step(x, [0, 1, 0, 1])
 
 
+@pytest.mark.parametrize("call", ["step", "teacher_step"])
+def test_missing_labels_of_a_step_are_named(call):
+    trainer = didact.Trainer("meta_pseudo_labels", didact.mlp(2, [4], 2))
+    rows = np.zeros((3, 2))
+    trainer.student_step(rows)
+    with pytest.raises(TypeError, match="yl is None; give a label for each row"):
+        getattr(trainer, call)(rows, None)
+
+
 def test_a_meta_gradient_that_is_not_finite_says_after_which_step():
     xl, yl, xu = batch()
     trainer = make()

@@ -116,6 +116,9 @@ extension Trainer {
       file.tensors.append(("input.mean", scaling.mean))
       file.tensors.append(("input.scale", scaling.scale))
     }
+    if let estimatedShares {
+      file.tensors.append(("class_shares", try Tensor(estimatedShares, shape: Shape(estimatedShares.count))))
+    }
     file.tensors.append(("history", try historyTable()))
     file.add(members: try members.map { member in try member.reading { try member.modelFile(ofWholeState: isWhole) } })
     return file
@@ -177,6 +180,14 @@ extension Trainer {
         throw DidactError(.format, "tensor \"input.scale\" must be positive")
       }
       scaling = InputScaling(mean: mean, scale: scale)
+    }
+    if file.tensors.contains(where: { $0.name == "class_shares" }) {
+      let shares = try Tensor(Shape(student.classes), .float64)
+      try file.read(StateEntry(name: "class_shares", tensor: shares, change: .never))
+      guard shares.values.allSatisfy({ $0 >= 0 }), shares.values.contains(where: { $0 > 0 }) else {
+        throw DidactError(.format, "tensor \"class_shares\" must have no negative numbers, and not only zeros")
+      }
+      estimatedShares = shares.values
     }
     func names(_ key: String, count: Int) throws -> [String] {
       let list = try file.described(key, \.list), names = list.compactMap(\.text)

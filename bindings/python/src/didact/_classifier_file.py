@@ -65,7 +65,8 @@ def _described(description: Description) -> dict[str, Any]:
 
 
 def _plain(value: Any, name: str) -> Any:
-    """Turns a parameter into what JSON has. A tuple becomes an object with the one key ``tuple``, and so comes back as one."""
+    """Turns a parameter into what JSON has. A tuple becomes an object with the one key ``tuple``, a dict whose keys are not
+    all text one with the one key ``pairs``, and so they come back as they were."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
@@ -75,7 +76,9 @@ def _plain(value: Any, name: str) -> Any:
     if isinstance(value, tuple):
         return {"tuple": [_plain(item, name) for item in value]}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, name) for key, item in value.items()}
+        if not all(isinstance(key, str) for key in value):
+            return {"pairs": [[_plain(key, name), _plain(item, name)] for key, item in value.items()]}
+        return {key: _plain(item, name) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [_plain(item, name) for item in value]
     raise TypeError(f"the parameter {name} is of type {type(value).__name__}, which no model file holds: {value!r}")
@@ -191,8 +194,17 @@ def _restored(value: Any) -> Any:
     if isinstance(value, dict):
         if list(value) == ["tuple"] and isinstance(value["tuple"], list):
             return tuple(_restored(item) for item in value["tuple"])
+        if list(value) == ["pairs"] and isinstance(value["pairs"], list):
+            return _of_pairs(value["pairs"])
         return {key: _restored(item) for key, item in value.items()}
     return [_restored(item) for item in value] if isinstance(value, list) else value
+
+
+def _of_pairs(pairs: list[Any]) -> dict[Any, Any]:
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or isinstance(pair[0], (list, dict)):
+            raise ValueError(f"{KEY}: a pair of \"pairs\" must be a key and a value, got {_shown(pair)}")
+    return {key: _restored(item) for key, item in pairs}
 
 
 def _classes(found: Any, trainer: Trainer) -> np.ndarray:

@@ -4,6 +4,7 @@ by its ``configuration``."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,30 +22,39 @@ _PARAMETERS = {
     "seed": "random_state",
     "threads": "n_jobs",
     "time_limit": "time_limit",
+    "class_prior": "class_prior",
 }
 
 
-def configuration_of(estimator: SemiSupervisedClassifier, X: np.ndarray, classes: int) -> dict[str, Any]:
-    """What `Trainer` is made of for checked ``X`` and so many classes."""
+def configuration_of(
+    estimator: SemiSupervisedClassifier, X: np.ndarray, classes: np.ndarray, counts: np.ndarray
+) -> dict[str, Any]:
+    """What `Trainer` is made of for checked ``X``, with so many labels of each class."""
     given = _dotted(estimator.configuration or {})
     for key, parameter in _PARAMETERS.items():
         if key in given:
             raise ValueError(f"configuration: {key!r} is set by the parameter {parameter!r}")
     if X.ndim == 2:
-        defaults = preset("table", estimator.method, X.shape[1], classes)
+        defaults = preset("table", estimator.method, X.shape[1], len(classes))
     else:
         lengths = (*X.shape[1:], 1)[:3]
-        defaults = preset("images", estimator.method, lengths, classes, augmented=X.dtype == np.uint8)
+        defaults = preset("images", estimator.method, lengths, len(classes), augmented=X.dtype == np.uint8)
         if estimator.hidden_layers is not None:
             raise ValueError("hidden_layers are a perceptron's; of images set configuration={'network': {...}}")
     for optimizer in ("student_optimizer.", "teacher_optimizer."):
         # The preset's values are for sgd.
         if given.get(f"{optimizer}name", "sgd") != "sgd":
             defaults = {key: value for key, value in defaults.items() if not key.startswith(optimizer)}
+    changes = _network_changes(given, "network")
+    if changes.get("type", defaults["network"]["type"]) != defaults["network"]["type"]:
+        # A network of another kind has nothing of the preset's but where it begins and ends.
+        inputs = defaults["network"]["inputs"]
+        ends = {} if changes["type"] == "sequential" else {"classes": len(classes)}
+        defaults["network"] = {"inputs": inputs, **ends}
     network = defaults["network"]
     if estimator.hidden_layers is not None:
         network["hidden"] = list(estimator.hidden_layers)
-    network.update(_network_changes(given, "network"))
+    network.update(changes)
     changes = _network_changes(given, "student_network")
     if changes:
         given["student_network"] = {**network, **changes}
@@ -55,7 +65,52 @@ def configuration_of(estimator: SemiSupervisedClassifier, X: np.ndarray, classes
     }
     if estimator.steps is not None:
         own["steps"] = estimator.steps
+    prior = _class_prior(estimator, classes, counts)
+    if prior is not None:
+        own["class_prior"] = prior
     return {**defaults, **own, **given}
+
+
+def _class_prior(estimator: SemiSupervisedClassifier, classes: np.ndarray, counts: np.ndarray) -> str | list[float] | None:
+    """The key ``class_prior`` for the estimator's ``class_prior`` or ``class_weight``; None for the preset's."""
+    prior, weight = estimator.class_prior, estimator.class_weight
+    if prior is not None and weight is not None:
+        raise ValueError("class_prior and class_weight both say how often a class counts; give one of them")
+    if weight is None:
+        if prior is None or isinstance(prior, str):
+            if prior not in (None, "none", "labels", "estimate"):
+                raise ValueError(f"class_prior must be 'none', 'labels', 'estimate', or a share for each class; got {prior!r}")
+            return prior
+        return _for_each_class(prior, classes, "class_prior", otherwise=None)
+    if isinstance(weight, str):
+        if weight != "balanced":
+            raise ValueError(f"class_weight must be 'balanced' or a dict of weights; got {weight!r}")
+        return [1.0] * len(classes)
+    if not isinstance(weight, Mapping):
+        raise TypeError(f"class_weight must be 'balanced' or a dict such as {{0: 1.0, 1: 5.0}}; got {weight!r}")
+    weights = _for_each_class(weight, classes, "class_weight", otherwise=1.0)
+    return [weight * float(count) for weight, count in zip(weights, counts)]
+
+
+def _for_each_class(given: Any, classes: np.ndarray, name: str, otherwise: float | None) -> list[float]:
+    """Numbers in the order of ``classes``, from a dict by label or a sequence in that order."""
+    labels = classes.tolist()
+    if isinstance(given, Mapping):
+        strangers = [label for label in given if label not in labels]
+        missing = [label for label in labels if label not in given]
+        if strangers or (missing and otherwise is None):
+            what = f"names {strangers[0]!r}, which is no label" if strangers else f"has nothing for the class {missing[0]!r}"
+            raise ValueError(f"{name} {what}; the labels are {', '.join(map(repr, labels[:10]))}")
+        given = [given.get(label, otherwise) for label in labels]
+    numbers = list(given) if isinstance(given, (list, tuple, np.ndarray)) else [given]
+    if len(numbers) != len(labels):
+        raise ValueError(f"{name} has {len(numbers)} numbers for {len(labels)} classes")
+    for label, number in zip(labels, numbers):
+        if not isinstance(number, Real) or not 0 <= number < np.inf:
+            raise ValueError(f"{name}, class {label!r}: must be a number of at least 0; got {number!r}")
+    if not any(numbers):
+        raise ValueError(f"{name} is 0 for every class")
+    return [float(number) for number in numbers]
 
 
 def _dotted(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -367,6 +367,8 @@ def positions(
     # A mask for each image, as image files have them.
     if type(values) is np.ndarray and values.dtype == np.uint8 and values.ndim == 3:
         return values
+    if values is None:
+        raise TypeError(f"{name} is None; give a label for each row")
     array = as_array(values, name)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -59,6 +59,15 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         Keys of `didact.Trainer` in place of those of ``didact.preset("table", ...)``, or ``"images"``, such as
         ``{"uda_weight": 4.0, "student_optimizer": {"learning_rate": 0.1}, "network": {"dropout": 0.2}}``;
         `didact.configuration_fields` lists them.
+    class_prior : "none", "labels", "estimate", dict or sequence, default=None
+        The shares of the classes to learn for, where labels were drawn in others than the rows have. Labelled rows are
+        repeated, up to 30 times, until their classes are as frequent. A dict by label, or numbers in the order of
+        ``classes_``; they need not sum to 1. "estimate" finds shares on the rows without labels (Saerens, Latinne and
+        Decaestecker, Neural Computation 2002), goes half way to them, and keeps those of the labels where they are near.
+        "none" and "labels" leave the labels as they are. None for the preset's: "estimate" of rows, "none" of images.
+    class_weight : "balanced", dict or None, default=None
+        How much a labelled row of each class counts, as elsewhere in scikit-learn; missing ones 1. It is another way
+        to give ``class_prior``, and one of the two must be None.
     random_state : int, RandomState or None, default=None
         Of initial weights, batches, noise and samples. With an int, the same data, machine and ``n_jobs`` give the
         same bits.
@@ -116,6 +125,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         steps: int | None = None,
         unlabeled: Any = "auto",
         configuration: Mapping[str, Any] | None = None,
+        class_prior: Any = None,
+        class_weight: Any = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         time_limit: float | None = None,
@@ -127,6 +138,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         self.steps = steps
         self.unlabeled = unlabeled
         self.configuration = configuration
+        self.class_prior = class_prior
+        self.class_weight = class_weight
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.time_limit = time_limit
@@ -204,7 +217,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
                 f" ({describe(rule)} means none); {more} more without"
             )
 
-        trainer = Trainer(**configuration_of(self, X, len(classes)))
+        trainer = Trainer(**configuration_of(self, X, classes, np.bincount(positions)))
         trainer.class_names = [class_name(label) for label in classes.tolist()]
         trainer.feature_names = list(getattr(self, "feature_names_in_", []))
         try:

@@ -28,12 +28,12 @@ _SCALED = ("logistic regression", "SVC", "LabelSpreading")
 # Classifiers
 
 
-def _didact(method: str, configuration: Callable[[int], dict[str, Any]] = lambda columns: {}) -> Callable:
+def _didact(method: str, configuration: Callable[[int], dict[str, Any]] = lambda columns: {}, **parameters: Any) -> Callable:
     def make(task: Task, seed: int) -> Any:
         import didact
 
         chosen = configuration(task.features.shape[1])
-        return didact.SemiSupervisedClassifier(method, configuration=chosen, random_state=seed, n_jobs=1)
+        return didact.SemiSupervisedClassifier(method, configuration=chosen, random_state=seed, n_jobs=1, **parameters)
 
     return make
 
@@ -116,7 +116,7 @@ def _classifiers() -> dict[str, Callable[[Task, int], Any]]:
     found = {
         DEFAULT: _didact("auto"),
         ALONE: _didact("meta_pseudo_labels"),
-        OLD_DEFAULT: _didact("meta_pseudo_labels", _of_version_0_1),
+        OLD_DEFAULT: _didact("meta_pseudo_labels", _of_version_0_1, class_prior="none"),
         CONTROL: _didact("meta_pseudo_labels", lambda columns: {"feedback_weight": 0}),
         SUPERVISED: _didact("supervised"),
     }
