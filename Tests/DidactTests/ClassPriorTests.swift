@@ -29,6 +29,9 @@ import Testing
     #expect(ClassPrior.repetitions(of: [5, 0, 5], for: [0.2, 0.6, 0.4])[0] == 1)
     #expect(ClassPrior.repetitions(of: [5, 0, 5], for: [0.2, 0.6, 0.4])[2] == 2)
     #expect(ClassPrior.repetitions(of: [3, 4], for: [0, 0]) == [1, 1])
+    let most = ClassPrior.mostRepetitions
+    #expect(ClassPrior.repetitions(of: [1, 1], for: [1e-323, 0]) == [most, 1])
+    #expect(ClassPrior.repetitions(of: [1, 1, 1], for: [1e308, 5e-324, 1e308]) == [most, 1, most])
   }
 
   private static func configuration(_ changes: JSONObject) throws -> JSONObject {

@@ -79,8 +79,9 @@ enum ClassPrior: Equatable {
     // Of one label of the class.
     let wanted = zip(shares, counts).map { $1 > 0 ? $0 / Double($1) : 0 }, most = wanted.max() ?? 0
     guard most > 0 else { return counts.map { _ in 1 } }
-    let held = wanted.map { max($0, most / Double(mostRepetitions)) }
-    let least = zip(held, counts).reduce(most) { $1.1 > 0 ? min($0, $1.0) : $0 }
+    // Shares may be as small as numbers get.
+    let held = wanted.map { max($0 / most, 1 / Double(mostRepetitions)) }
+    let least = zip(held, counts).reduce(1) { $1.1 > 0 ? min($0, $1.0) : $0 }
     return held.map { Int(($0 / least).rounded()) }
   }
 }

@@ -70,7 +70,9 @@ extension Trainer {
     _ = try checkedRows(features, "X")
     if let unlabeled, unlabeled.shape.rank < 2 || unlabeled.rows > 0 { _ = try checkedRows(unlabeled, "X_unlabeled") }
     // Which rows have a label, their labels by class, and the order of rows in two epochs, for each member, while arrays grow.
-    try Buffer.checkRoom(byteCount: 100 * (features.rows + (unlabeled?.rows ?? 0)) * everyMember.count)
+    // Labelled rows may be repeated.
+    let bytesOfRow = classPrior == .labels ? 100 : 100 + 30 * ClassPrior.mostRepetitions
+    try Buffer.checkRoom(byteCount: bytesOfRow * (features.rows + (unlabeled?.rows ?? 0)) * everyMember.count)
     guard labels.map({ $0.shape.rank != 1 || $0.rows == features.rows }) ?? true else {
       throw DidactError(.shape, "\(labels?.rows ?? 0) labels for X of shape \(features.shape)")
     }
