@@ -1,4 +1,4 @@
-/* What making convolutions and running them share. */
+/* This header has what making convolutions and running them share. */
 #pragma once
 
 #include "onednn.h"
@@ -11,7 +11,7 @@ typedef struct {
   dnnl_primitive_t enter_input, enter_output, leave;
 } part;
 
-/* What becomes of images before a primitive reads them. */
+/* Images may change their form before a primitive reads them. */
 typedef enum {
   AS_THEY_ARE,
   BFLOAT16,
@@ -40,7 +40,7 @@ typedef struct {
   bool has_input_room, has_output_room;
 } convolution;
 
-/* What an operation says of its shapes. */
+/* The shapes of an operation. */
 typedef struct {
   int64_t rows, height, width, inputs, output_height, output_width, outputs, groups;
   dnnl_dims_t strides, padding, padding_after;

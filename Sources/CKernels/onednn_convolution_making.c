@@ -62,7 +62,7 @@ static dnnl_format_tag_t tag_of(const convolution *c, const kernels_operation *o
 static bool make_part(
     part *p, const convolution *c, const kernels_operation *o, const shape *s, int64_t rows, dnnl_memory_desc_t *wanted,
     const dnnl_memory_desc_t *bias) {
-  // What is written is bfloat16 only where it is kept so.
+  // A primitive writes bfloat16 only where the operand is kept so.
   dnnl_data_type_t type = c->form == BFLOAT16 ? dnnl_bf16 : dnnl_f32;
   dnnl_data_type_t input_type = reads_input(o) || is_bfloat16(o, input_operand(o)) ? type : dnnl_f32;
   dnnl_data_type_t output_type = reads_output(o) || is_bfloat16(o, output_operand(o)) ? type : dnnl_f32;
@@ -76,7 +76,7 @@ static bool make_part(
   outputs(&hint_output, rows, s, o->code == KERNELS_CONVOLUTION ? output_type : type, output_tag);
   weights(&any, s, true, type);
   dnnl_convolution_desc_t forward, description;
-  // Where what is written changes its layout behind, that adds.
+  // A result that changes its layout afterwards is added by that change.
   bool changes = c->form == IN_BLOCKS, adds_itself = adds(o) && !(changes && c->has_output_room) && !c->adds_apart;
   dnnl_primitive_attr_t attributes = kernels_attributes(adds_itself);
   dnnl_primitive_desc_t hint = 0, decided = 0;

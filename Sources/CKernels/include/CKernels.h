@@ -79,7 +79,7 @@ typedef enum {
   KERNELS_CODES,
 } kernels_code;
 
-/* Those that compute no exponential come first: `kernels_cost_of_row` tells them by that. */
+/* The functions without an exponential come first: `kernels_cost_of_row` tells them by that. */
 typedef enum {
   KERNELS_RELU,
   KERNELS_LEAKY_RELU,
@@ -106,7 +106,7 @@ enum { KERNELS_OPERANDS = 8, KERNELS_BASES = 12 };
 /* The sizes of images and of the window that goes over them, in pixels. */
 typedef struct {
   int64_t height, width, output_height, output_width, window_height, window_width, stride, padding;
-  /* Of convolutions: how many groups of channels are not mixed, and whether the output is added to. */
+  /* Convolutions have groups of channels that are not mixed, and may add to their output. */
   int64_t groups;
   bool accumulates;
 } kernels_images;
@@ -131,7 +131,7 @@ typedef struct {
    * each operand by itself, to batch normalisation all of them, and `inner` is the number of pixels. To the other
    * operations it means nothing: those of images take N · C / 16 examples of 16 channels. */
   uint64_t operands[KERNELS_OPERANDS];
-  /* What else the operation is given. */
+  /* The numbers that an operation is given besides. */
   union {
     /* The one number of an operation: the value, factor, decay, slope and so on that `kernels_code` names. */
     double scalar;

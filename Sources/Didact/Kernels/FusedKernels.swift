@@ -51,7 +51,7 @@ struct FusedKernels: Kernels {
   }
   func bits(_ x: Tensor?) -> UInt64 { x.map { bits($0) } ?? 0 }
 
-  /// In the order of `kernels_code`; those that are nil are left out.
+  /// The operands stand in the order of `kernels_code`; those that are nil are left out.
   func operands(
     _ a: Tensor?, _ b: Tensor? = nil, _ c: Tensor? = nil, _ d: Tensor? = nil, _ e: Tensor? = nil, _ f: Tensor? = nil,
     _ g: Tensor? = nil, _ h: Tensor? = nil

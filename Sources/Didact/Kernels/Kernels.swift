@@ -10,7 +10,7 @@ protocol Kernels: Sendable {
   /// The form in which networks best keep images within a pass.
   var imageForm: Tensor.Form { get }
 
-  /// What `body` calls, noted down to run as one; nil from kernels that run each call at once.
+  /// Notes down the calls in `body` as one program; returns nil from kernels that run each call at once.
   /// - Throws: what `body` does, and `DidactError.outOfMemory`.
   func record(_ body: (any Kernels) throws -> Void) throws -> Program?
 

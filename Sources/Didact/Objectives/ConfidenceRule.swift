@@ -1,4 +1,4 @@
-/// How much each row with a guessed label counts.
+/// A rule says how much each row with a guessed label counts.
 ///
 /// q_i is what a network predicts for row i, τ the configured threshold, and c_i = argmax q_i:
 ///
@@ -28,7 +28,7 @@ final class ConfidenceRule {
       source: "FreeMatch and SoftMatch"),
   ]
 
-  /// Of rows [N], and their mean.
+  /// The weights of rows [N], and their mean.
   typealias Weights = (rows: Tensor, rate: Double)
 
   let kind: Kind
@@ -60,7 +60,7 @@ final class ConfidenceRule {
     alignment = kind == .soft ? try DistributionAlignment(classes: classes, objectives) : nil
   }
 
-  /// What a resumed run needs.
+  /// A resumed run needs these.
   var scalars: [(name: String, value: Tensor)] {
     guard kind == .adaptive || kind == .soft else { return [] }
     return [("confidence/count", count), ("confidence/level", level)]
@@ -126,7 +126,7 @@ final class ConfidenceRule {
     }
   }
 
-  /// Of the averages at this step: that of a mean of all steps while these are few.
+  /// The averages decay by this at the step: they are means of all steps while these are few.
   private func nextDecay() -> Double {
     count[0] += 1
     return min(decay, 1 - 1 / count[0])

@@ -31,7 +31,7 @@ public struct Labels: Sendable {
 
   func hasAny(_ example: Int) -> Bool { ofExample(example).contains { $0 >= 0 } }
 
-  /// How many there are of each class.
+  /// The number of labels of each class.
   func counts(classes count: Int) -> [Int] {
     var counts = Array(repeating: 0, count: count)
     for label in classes where label >= 0 { counts[label] += 1 }

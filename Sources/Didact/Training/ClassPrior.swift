@@ -24,7 +24,7 @@ enum ClassPrior: Equatable {
       + "the rows without labels, goes half way, and keeps the labels' where they are near; none and labels leave the labels as they are",
     source: "estimate: Saerens et al. 2002")
 
-  /// How far the estimate is drawn to the shares of the labels.
+  /// The estimate is drawn so far to the shares of the labels.
   static let shrinkage = 0.1
   /// |π_c − r_c| of a class from which on an estimate is believed.
   static let leastDifference = 0.3
@@ -74,9 +74,9 @@ enum ClassPrior: Equatable {
     return shares
   }
 
-  /// How often a labelled row of each class counts, so that classes with these many labels get these shares; at least once.
+  /// Says how often a labelled row of each class counts, so that classes with these many labels get these shares; at least once.
   static func repetitions(of counts: [Int], for shares: [Double]) -> [Int] {
-    // Of one label of the class.
+    // One label of the class stands for so much.
     let wanted = zip(shares, counts).map { $1 > 0 ? $0 / Double($1) : 0 }, most = wanted.max() ?? 0
     guard most > 0 else { return counts.map { _ in 1 } }
     // Shares may be as small as numbers get.
@@ -108,7 +108,7 @@ extension Trainer {
     }
   }
 
-  /// By a network like the student that learns from the labels alone.
+  /// A network like the student, which learns from the labels alone, estimates them.
   private func estimatedShares(
     _ features: BorrowedArray, _ labels: Labels, _ unlabeled: BorrowedArray?, _ own: [Double]
   ) throws -> [Double] {

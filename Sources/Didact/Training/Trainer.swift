@@ -17,7 +17,7 @@ public final class Trainer: @unchecked Sendable {
   /// What raw inputs go through before they reach a network; set by the first `fit`.
   public internal(set) var scaling: InputScaling?
   let classPrior: ClassPrior
-  /// What the first fit found for `class_prior` "estimate"; nil where it kept the shares of the labels.
+  /// The first fit found these for `class_prior` "estimate"; nil where it kept the shares of the labels.
   var estimatedShares: [Double]?
   /// Steps completed.
   public internal(set) var steps = 0
