@@ -31,13 +31,19 @@ final class ConfidenceRule {
   /// The weights of rows [N], and their mean.
   typealias Weights = (rows: Tensor, rate: Double)
 
+  /// The rule with the averages that are its own.
+  private enum Rule {
+    case fixed, relative
+    case adaptive(ClassShares)
+    case soft(DistributionAlignment)
+  }
+
   let kind: Kind
+  private let rule: Rule
   private let threshold, decay: Double
   private let objectives: Objectives
   /// Steps that the averages have seen, the average confidence, and the average of its variance (float64).
   private let count, level, variance: Tensor
-  private let shares: ClassShares?
-  private let alignment: DistributionAlignment?
   /// The mean confidence on the labelled rows of the step.
   private var labeledConfidence = 1.0
 
@@ -56,16 +62,24 @@ final class ConfidenceRule {
     count = try Tensor([1.0], shape: Shape(1))
     level = try Tensor([1 / Double(classes)], shape: Shape(1))
     variance = try Tensor([1.0], shape: Shape(1))
-    shares = kind == .adaptive ? try ClassShares(classes: classes, decay: decay, objectives) : nil
-    alignment = kind == .soft ? try DistributionAlignment(classes: classes, objectives) : nil
+    rule =
+      switch kind {
+      case .fixed: .fixed
+      case .relative: .relative
+      case .adaptive: .adaptive(try ClassShares(classes: classes, decay: decay, objectives))
+      case .soft: .soft(try DistributionAlignment(classes: classes, objectives))
+      }
   }
 
   /// A resumed run needs these.
   var scalars: [(name: String, value: Tensor)] {
-    guard kind == .adaptive || kind == .soft else { return [] }
-    return [("confidence/count", count), ("confidence/level", level)]
-      + (shares?.scalars("confidence/shares") ?? [])
-      + (alignment.map { [("confidence/variance", variance)] + $0.scalars } ?? [])
+    let own: [(name: String, value: Tensor)]
+    switch rule {
+    case .fixed, .relative: return []
+    case .adaptive(let shares): own = shares.scalars("confidence/shares")
+    case .soft(let alignment): own = [("confidence/variance", variance)] + alignment.scalars
+    }
+    return [("confidence/count", count), ("confidence/level", level)] + own
   }
 
   /// Takes what a network says of the labelled rows of a step, before its `weights`.
@@ -85,13 +99,13 @@ final class ConfidenceRule {
   ///   - probabilities: q [N, C].
   ///   - labels: of the labelled batch (int64), −1 for none.
   func weights(of probabilities: Tensor, labels: Tensor) throws -> Weights {
-    switch kind {
+    switch rule {
     case .fixed: return try counted(probabilities, threshold)
     case .relative: return try counted(probabilities, threshold * labeledConfidence)
-    case .adaptive: return try adaptive(probabilities)
-    case .soft:
+    case .adaptive(let shares): return try adaptive(probabilities, shares)
+    case .soft(let alignment):
       let targets = try objectives.targets(of: labels, classes: probabilities.columns)
-      return try soft(alignment?.aligned(probabilities, labels: targets) ?? probabilities)
+      return try soft(alignment.aligned(probabilities, labels: targets))
     }
   }
 
@@ -100,16 +114,15 @@ final class ConfidenceRule {
     return (mask, objectives.rate(mask))
   }
 
-  private func adaptive(_ probabilities: Tensor) throws -> Weights {
+  private func adaptive(_ probabilities: Tensor, _ shares: ClassShares) throws -> Weights {
     let largest = try objectives.rowMaximum(probabilities), classes = try objectives.mostProbableClass(probabilities)
     let decay = nextDecay(), rows = largest.count
     let mean = (0..<rows).reduce(0) { $0 + largest[$1] } / Double(rows)
     level[0] = decay * level[0] + (1 - decay) * mean
-    try shares?.move(toMeanOf: probabilities, decay: decay)
-    guard let shares = shares?.values else { return try counted(probabilities, level[0]) }
-    let most = (0..<shares.count).reduce(0) { max($0, shares[$1]) }
+    try shares.move(toMeanOf: probabilities, decay: decay)
+    let most = (0..<shares.values.count).reduce(0) { max($0, shares.values[$1]) }
     return try weights(rows) { row in
-      largest[row] >= level[0] * shares[classes.integer(at: row)] / most ? 1 : 0
+      largest[row] >= level[0] * shares.values[classes.integer(at: row)] / most ? 1 : 0
     }
   }
 
