@@ -699,7 +699,7 @@ didact_status didact_trainer_predict(didact_array *probabilities, didact_trainer
  * @param probabilities takes [rows, classes], of networks that segment [rows, height, width, classes]; float32 or float64.
  * @param trainer the trainer.
  * @param x [rows, inputs], any element type.
- * @param role "student", "teacher", "average", "best" or "finetuned", or "ensemble" for the mean of all members.
+ * @param role "student", "teacher", "average", "best" or "finetuned", "forest" for its trees, or "ensemble" for what predicts together.
  */
 didact_status didact_trainer_predict_by(didact_array *probabilities, didact_trainer *trainer, const didact_array *x, const char *role);
 
@@ -735,7 +735,8 @@ didact_status didact_trainer_network(didact_network **out, didact_trainer *train
 
 /**
  * The roles of what can predict now, as a JSON array: "student", then "teacher", "average", "best" and "finetuned" as method,
- * configuration and steps so far made them, then "ensemble" where there are members.
+ * configuration and steps so far made them, then "forest" where there are trees, and
+ * "ensemble" where several predict together.
  *
  * @param out takes as much of the text as fits, ended by a zero byte; may be null.
  * @param capacity the size of `out` in bytes.
@@ -753,7 +754,19 @@ didact_status didact_trainer_roles(char *out, int64_t capacity, int64_t *length,
 didact_status didact_trainer_warnings(char *out, int64_t capacity, int64_t *length, didact_trainer *trainer);
 
 /**
- * The role of what predicts now: "ensemble" where there are members, else "finetuned" once there is such a network, else
+ * What predicts together, and what the last fit aimed at, as a JSON object: `members`, of each its `method`, `steps` and `weight`
+ * in the prediction; `forest`, null or its `trees` and `weight`; `class_shares`, null for those of the labels or the share of each
+ * class; `warnings`, as of `didact_trainer_warnings`.
+ *
+ * @param out takes as much of the text as fits, ended by a zero byte; may be null.
+ * @param capacity the size of `out` in bytes.
+ * @param length takes the size that all of the text needs, the zero byte included.
+ * @param trainer the trainer.
+ */
+didact_status didact_trainer_report(char *out, int64_t capacity, int64_t *length, didact_trainer *trainer);
+
+/**
+ * The role of what predicts now: "ensemble" where there are members or trees, else "finetuned" once there is such a network, else
  * "best", else "average", else "student". Lives as long as the process.
  */
 didact_status didact_trainer_predictor_role(const char **out, didact_trainer *trainer);
@@ -909,7 +922,7 @@ didact_status didact_dataset_create(didact_dataset **out);
  * the data are freed, or the array is set again. Its shape and strides may go.
  *
  * @param dataset the data.
- * @param name for a fit "X" (rows [N, inputs], or images), "y" (a class for each row [N], int64 or uint8, -1 for none; of a network that segments for each pixel [N, height, width], 255 or -1 for none), "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "X_validation", "y_validation", "X_test" or "y_test"; for a step "x", "y", "u", "u_strong", "x_trusted", "y_trusted", or "view.0", "view.1" and so on.
+ * @param name for a fit "X" (rows [N, inputs], or images), "y" (a class for each row [N], int64 or uint8, -1 for none; of a network that segments for each pixel [N, height, width], 255 or -1 for none), "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "teacher_distributions", "X_validation", "y_validation", "X_test" or "y_test"; for a step "x", "y", "u", "u_strong", "x_trusted", "y_trusted", or "view.0", "view.1" and so on.
  * @param array the array.
  * @return `DIDACT_OK`, or `DIDACT_EINVALID` for another name.
  */
@@ -955,6 +968,11 @@ void didact_dataset_free(didact_dataset *dataset);
 
 /**
  * Trains on the data's arrays "X", "y", "X_unlabeled": see `didact_trainer_fit`. Methods that learn without labels need no "y".
+ *
+ * "sample_weight" [N] says how much each row of "X" counts where it has a label, at least 0: batches have a row as often as
+ * it counts, up to 30 times as often as another; one of 0 is as without its label. "teacher_distributions" says for
+ * `reduced_meta_pseudo_labels` what teachers say of every row, those of "X_unlabeled" last: [N + M, classes], or
+ * [teachers, N + M, classes]; it is read where it is.
  *
  * @param trainer the trainer.
  * @param dataset the data; "X_test" and "y_test" are not looked at. `DIDACT_EUNSUPPORTED` for an array that the method has no use for.

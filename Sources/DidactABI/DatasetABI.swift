@@ -144,8 +144,8 @@ private final class NamedArray: @unchecked Sendable {
 
 /// The names of arrays that a fit, and a step, can have.
 private let fitNames = [
-  "X", "y", "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "X_validation", "y_validation", "X_test",
-  "y_test",
+  "X", "y", "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "teacher_distributions", "X_validation",
+  "y_validation", "X_test", "y_test",
 ]
 private let stepNames = ["x", "y", "u", "u_strong", "x_trusted", "y_trusted"]
 private let viewPrefix = "view."
@@ -175,7 +175,7 @@ public func didact_dataset_create(_ out: UnsafeMutablePointer<didact_dataset?>?)
 /// - Parameters:
 ///   - dataset: the data.
 ///   - name: for a fit "X" (rows [N, inputs], or images), "y" (a class for each row [N], int64 or uint8, -1 for none; of a network that segments for each pixel [N, height, width], 255 or -1 for none),
-///     "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "X_validation", "y_validation", "X_test" or "y_test"; for a
+///     "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "teacher_distributions", "X_validation", "y_validation", "X_test" or "y_test"; for a
 ///     step "x", "y", "u", "u_strong", "x_trusted", "y_trusted", or "view.0", "view.1" and so on.
 ///   - array: the array.
 /// - Returns: `DIDACT_OK`, or `DIDACT_EINVALID` for another name.
@@ -266,6 +266,11 @@ public func didact_dataset_free(_ dataset: didact_dataset?) { freeHandle(dataset
 
 /// Trains on the data's arrays "X", "y", "X_unlabeled": see `didact_trainer_fit`. Methods that learn without labels need no "y".
 ///
+/// "sample_weight" [N] says how much each row of "X" counts where it has a label, at least 0: batches have a row as often as
+/// it counts, up to 30 times as often as another; one of 0 is as without its label. "teacher_distributions" says for
+/// `reduced_meta_pseudo_labels` what teachers say of every row, those of "X_unlabeled" last: [N + M, classes], or
+/// [teachers, N + M, classes]; it is read where it is.
+///
 /// - Parameters:
 ///   - trainer: the trainer.
 ///   - dataset: the data; "X_test" and "y_test" are not looked at. `DIDACT_EUNSUPPORTED` for an array that the method has no
@@ -284,12 +289,18 @@ public func didact_trainer_fit_dataset(
     let steps = try json == nil ? nil : Trainer.fitSteps(DidactABI.json(json))
     let arrays = data.arrays
     try withExtendedLifetime(arrays) {
-      let named = try arrays.byName(of: ["X", "y", "X_unlabeled"], ignoring: ["X_test", "y_test"], call: "a fit")
+      let named = try arrays.byName(
+        of: ["X", "y", "X_unlabeled", "sample_weight", "teacher_distributions"], ignoring: ["X_test", "y_test"],
+        call: "a fit")
       guard let x = named["X"] else { throw DidactError(.invalidArgument, "a fit needs the array \"X\"") }
       guard named["y"] != nil || !trainer.learnsFromLabels else {
         throw DidactError(.invalidArgument, "method \"\(trainer.methodName)\" needs the array \"y\"")
       }
-      try fit(trainer, x, named["y"], unlabeled: named["X_unlabeled"], steps: steps, callback, payload)
+      try fit(
+        trainer,
+        FitArrays(
+          x, labels: named["y"], unlabeled: named["X_unlabeled"], sampleWeights: named["sample_weight"],
+          teacherDistributions: named["teacher_distributions"]), steps: steps, callback, payload)
     }
   }
 }

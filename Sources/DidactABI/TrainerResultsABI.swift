@@ -26,7 +26,7 @@ public func didact_trainer_predict(
 ///   - probabilities: takes [rows, classes], of networks that segment [rows, height, width, classes]; float32 or float64.
 ///   - trainer: the trainer.
 ///   - x: [rows, inputs], any element type.
-///   - role: "student", "teacher", "average", "best" or "finetuned", or "ensemble" for the mean of all members.
+///   - role: "student", "teacher", "average", "best" or "finetuned", "forest" for its trees, or "ensemble" for what predicts together.
 @_cdecl("didact_trainer_predict_by")
 public func didact_trainer_predict_by(
   _ probabilities: UnsafeMutablePointer<didact_array>?, _ trainer: didact_trainer?, _ x: UnsafePointer<didact_array>?,
@@ -103,7 +103,8 @@ public func didact_trainer_network(
 }
 
 /// The roles of what can predict now, as a JSON array: "student", then "teacher", "average", "best" and "finetuned" as method,
-/// configuration and steps so far made them, then "ensemble" where there are members.
+/// configuration and steps so far made them, then "forest" where there are trees, and
+/// "ensemble" where several predict together.
 ///
 /// - Parameters:
 ///   - out: takes as much of the text as fits, ended by a zero byte; may be null.
@@ -138,7 +139,27 @@ public func didact_trainer_warnings(
   }
 }
 
-/// The role of what predicts now: "ensemble" where there are members, else "finetuned" once there is such a network, else
+/// What predicts together, and what the last fit aimed at, as a JSON object: `members`, of each its `method`, `steps` and `weight`
+/// in the prediction; `forest`, null or its `trees` and `weight`; `class_shares`, null for those of the labels or the share of each
+/// class; `warnings`, as of `didact_trainer_warnings`.
+///
+/// - Parameters:
+///   - out: takes as much of the text as fits, ended by a zero byte; may be null.
+///   - capacity: the size of `out` in bytes.
+///   - length: takes the size that all of the text needs, the zero byte included.
+///   - trainer: the trainer.
+@_cdecl("didact_trainer_report")
+public func didact_trainer_report(
+  _ out: UnsafeMutablePointer<CChar>?, _ capacity: Int64, _ length: UnsafeMutablePointer<Int64>?,
+  _ trainer: didact_trainer?
+) -> didact_status {
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    try copyOut(JSON.object(trainer.report()).serialized(), out, capacity, length)
+  }
+}
+
+/// The role of what predicts now: "ensemble" where there are members or trees, else "finetuned" once there is such a network, else
 /// "best", else "average", else "student". Lives as long as the process.
 @_cdecl("didact_trainer_predictor_role")
 public func didact_trainer_predictor_role(

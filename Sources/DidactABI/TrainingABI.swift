@@ -141,17 +141,17 @@ public func didact_trainer_fit(
   call {
     let trainer: Trainer = try resolve(trainer, .trainer)
     try fit(
-      trainer, borrow(x, "x"), borrow(y, "y"), unlabeled: borrowOptional(unlabeled, "unlabeled"),
+      trainer, FitArrays(borrow(x, "x"), labels: borrow(y, "y"), unlabeled: borrowOptional(unlabeled, "unlabeled")),
       steps: steps < 0 ? nil : Int(steps), callback, payload)
   }
 }
 
 /// - Throws: `DidactError.cancelled` where the callback stopped it.
 func fit(
-  _ trainer: Trainer, _ x: BorrowedArray, _ labels: BorrowedArray?, unlabeled: BorrowedArray?, steps: Int?,
-  _ callback: didact_progress_callback?, _ payload: UnsafeMutableRawPointer?
+  _ trainer: Trainer, _ arrays: FitArrays, steps: Int?, _ callback: didact_progress_callback?,
+  _ payload: UnsafeMutableRawPointer?
 ) throws {
-  let outcome = try trainer.fit(x, labels, unlabeled: unlabeled, steps: steps) { progress in
+  let outcome = try trainer.fit(arrays, steps: steps) { progress in
     guard let callback else { return true }
     var report = didact_progress(progress)
     return callback(&report, payload) == 0

@@ -22,16 +22,33 @@ import Testing
     #expect(ClassPrior.estimated(try Tensor(rows: [[0.5, 0.2, 0.3]]), labels: [0.5, 0.5, 0])[2] == 0)
   }
 
+  @Test func repetitionsFollowTheWeights() {
+    let most = RowRepetition.most
+    #expect(RowRepetition.counts([1, 1, 1]) == [1, 1, 1])
+    #expect(RowRepetition.counts([2, 0, 6]) == [1, 0, 3])
+    #expect(RowRepetition.counts([1, 1.5]) == [2, 3])
+    #expect(RowRepetition.counts([0, 0]) == [0, 0] && RowRepetition.counts([]) == [])
+    #expect(RowRepetition.counts([1e-323, 1]) == [1, most])
+    #expect(RowRepetition.counts([1e308, 5e-324, 1e308]) == [most, 1, most])
+    for pair in [[1, 1.37], [0.2, 0.71], [1, 28.4]] {
+      let counts = RowRepetition.counts(pair), found = Double(counts[1]) / Double(counts[0])
+      #expect(abs(found / (pair[1] / pair[0]) - 1) < 0.11, "\(pair) \(counts)")
+    }
+  }
+
   @Test func repetitionsGiveTheShares() {
-    #expect(ClassPrior.repetitions(of: [5, 5], for: [0.9, 0.1]) == [9, 1])
-    #expect(ClassPrior.repetitions(of: [2, 8], for: [1, 1]) == [4, 1])
-    #expect(ClassPrior.repetitions(of: [5, 5], for: [1, 0]) == [ClassPrior.mostRepetitions, 1])
-    #expect(ClassPrior.repetitions(of: [5, 0, 5], for: [0.2, 0.6, 0.4])[0] == 1)
-    #expect(ClassPrior.repetitions(of: [5, 0, 5], for: [0.2, 0.6, 0.4])[2] == 2)
-    #expect(ClassPrior.repetitions(of: [3, 4], for: [0, 0]) == [1, 1])
-    let most = ClassPrior.mostRepetitions
-    #expect(ClassPrior.repetitions(of: [1, 1], for: [1e-323, 0]) == [most, 1])
-    #expect(ClassPrior.repetitions(of: [1, 1, 1], for: [1e308, 5e-324, 1e308]) == [most, 1, most])
+    func counts(_ classes: [Int], _ shares: [Double], _ weights: [Double]? = nil) -> [Int] {
+      let weights = weights ?? Array(repeating: 1, count: classes.count)
+      return RowRepetition.counts(RowRepetition.weights(weights, of: classes, for: shares))
+    }
+    #expect(counts([0, 1], [0.9, 0.1]) == [9, 1])
+    #expect(counts([0, 1, 1, 1, 1], [1, 1]) == [4, 1, 1, 1, 1])
+    #expect(counts([0, 1], [1, 0]) == [RowRepetition.most, 1])
+    #expect(counts([0, 2], [0.2, 0.6, 0.4]) == [1, 2])
+    #expect(counts([0, 1], [0, 0]) == [1, 1])
+    // Within a class rows count as they weigh; a row of weight 0 is never drawn.
+    #expect(counts([0, 0, 1, 1], [1, 1], [1, 3, 7, 0]) == [1, 3, 4, 0])
+    #expect(counts([0, 0, 1], [1, 1], [1e308, 1e308, 1e-300]) == [1, 1, 2])
   }
 
   private static func configuration(_ changes: JSONObject) throws -> JSONObject {
@@ -53,6 +70,36 @@ import Testing
     let even = try Trainer(configuration: plain)
     try even.fit(features, labels)
     #expect(weighted.student.parameters.bytes != even.student.parameters.bytes)
+  }
+
+  /// Weights are what repeated rows are, and no weight is no label.
+  @Test func weightsRepeatLabelledRows() throws {
+    let (features, labels) = try Training.points()
+    let plain = try Self.configuration(["steps": 7, "input_scaling": "none"])
+    let weights = labels.indices.map { [2, 1, 1, 0, 1, 1][$0 % 6] }.map(Double.init)
+    let weighted = try Trainer(configuration: plain)
+    try weighted.fit(features, labels, sampleWeights: weights)
+    let repeated = (0..<6).flatMap { Array(repeating: $0, count: Int(weights[$0])) }
+    let rows = try Tensor(
+      repeated.flatMap { row in (0..<3).map { features[row * 3 + $0] } }, shape: Shape(repeated.count, 3))
+    let copied = try Trainer(configuration: plain)
+    try copied.fit(rows, repeated.map { labels[$0] })
+    #expect(weighted.student.parameters.bytes == copied.student.parameters.bytes)
+    // Of rows without a label they say nothing.
+    let alike = try Trainer(configuration: plain), none = try Trainer(configuration: plain)
+    try alike.fit(features, labels, sampleWeights: labels.map { $0 < 0 ? 9 : 1 })
+    try none.fit(features, labels)
+    #expect(alike.student.parameters.bytes == none.student.parameters.bytes)
+
+    func refusal(_ weights: [Double]) throws -> String {
+      let trainer = try Trainer(configuration: plain)
+      return Training.error { try trainer.fit(features, labels, sampleWeights: weights) }.message
+    }
+    #expect(try refusal([1, 2]).contains("[2]; give one number for each of the 60 rows"))
+    #expect(try refusal(labels.indices.map { $0 == 7 ? -1 : 1 }).contains("row 7"))
+    #expect(try refusal(labels.indices.map { $0 == 9 ? .nan : 1 }).contains("row 9"))
+    #expect(try refusal(labels.map { _ in 0 }).contains("no row has a label and a weight above 0"))
+    #expect(try refusal(labels.map { $0 == 1 ? 1 : 0 }).contains("are class 1"))
   }
 
   /// Two groups of rows, `first` of 200 in the first one, and five labels of each.

@@ -31,12 +31,14 @@ import Testing
   }
 
   private static func trainer(_ method: String, _ changes: JSONObject = [:]) throws -> Trainer {
-    let keys = try Training.fitKeys(method).setting(["method": .string(method), "steps": 3])
+    // What is to fail is the calling thread's.
+    let keys = try Training.fitKeys(method).setting(["method": .string(method), "steps": 3, "threads": 1])
     return try Trainer(configuration: Training.configuration(keys).setting(changes))
   }
 
   private static let stages: JSONObject = [
     "validation_fraction": 0.4, "validation_steps": 1, "finetune_steps": 2, "members": [["method": "supervised"]],
+    "forest_trees": 2,
   ]
 
   /// A student's half of a step waits for the teacher's through steps and halves that are refused, or have no memory.

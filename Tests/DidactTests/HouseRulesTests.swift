@@ -126,7 +126,7 @@ import Testing
 
   /// The folders of the engine, each of which knows only those before it.
   private static let folders = [
-    "Numerics", "Formats", "Kernels", "Augmentation", "Data", "Layers", "Objectives", "Tasks", "Networks",
+    "Numerics", "Formats", "Kernels", "Augmentation", "Data", "Trees", "Layers", "Objectives", "Tasks", "Networks",
     "Optimization", "Methods", "Training",
   ]
 

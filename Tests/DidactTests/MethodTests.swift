@@ -738,6 +738,53 @@ import Testing
     #expect(reversed < 0.2, "\(reversed)")
   }
 
+  /// Distributions are the same in a file and as an array; of two teachers the corrector sees both, and begins with their mean.
+  @Test func distributionsAreGivenAsArraysToo() throws {
+    let (features, labels) = try Training.points()
+    let path = fixture("distributions.safetensors"), other = fixture("other_distributions.safetensors")
+    func matrix(_ path: String) throws -> Tensor {
+      try #require(try SafetensorsFile(reading: path).tensors.first { $0.name == "distributions" }).tensor
+    }
+    func student(_ changes: JSONObject) throws -> Trainer {
+      try trainer(
+        "reduced_meta_pseudo_labels", smallFit.setting(["unlabeled_batch_size": 9]).setting(changes))
+    }
+    func parameters(_ trainer: Trainer) -> [UInt8] { trainer.student.parameters.bytes }
+    let first = try matrix(path), second = try matrix(other)
+    let byFile = try student(["teacher_distributions": .string(path)]), byArray = try student([:])
+    try byFile.fit(features, labels)
+    try byArray.fit(features, labels, teacherDistributions: first)
+    #expect(parameters(byFile) == parameters(byArray))
+
+    let both = try Tensor(Shape(2, 60, 3), .float64)
+    for index in 0..<180 { (both[index], both[180 + index]) = (first[index], second[index]) }
+    let files = try student(["teacher_distributions": [.string(path), .string(other)]])
+    let arrays = try student(["teachers": 2])
+    #expect(try files.network("corrector").inputs == 6)
+    try files.fit(features, labels)
+    try arrays.fit(features, labels, teacherDistributions: both)
+    #expect(parameters(files) == parameters(arrays) && parameters(files) != parameters(byFile))
+    // Without feedback it corrects nothing: the student learns from the mean.
+    let mean = try Tensor((0..<180).map { (first[$0] + second[$0]) / 2 }, shape: Shape(60, 3))
+    let uncorrected = try student(["teachers": 2, "feedback_weight": 0]), single = try student(["feedback_weight": 0])
+    try uncorrected.fit(features, labels, teacherDistributions: both)
+    try single.fit(features, labels, teacherDistributions: mean)
+    #expect(
+      zip(uncorrected.student.parameters.values, single.student.parameters.values).allSatisfy { abs($0 - $1) < 1e-6 })
+
+    func refusal(_ changes: JSONObject, _ given: Tensor?) -> String {
+      Training.error { try student(changes).fit(features, labels, teacherDistributions: given) }.message
+    }
+    #expect(refusal([:], both).contains("[2, 60, 3]; expected [60, 3]"))
+    #expect(refusal(["teachers": 2], first).contains("expected [2, 60, 3]"))
+    #expect(refusal(["teachers": 3, "teacher_distributions": [.string(path)]], nil).contains("\"teachers\" is 3"))
+    both[180 + 3 * 11] = 7
+    #expect(refusal(["teachers": 2], both).contains("teacher_distributions[1], row 11"))
+    let supervised = try trainer("supervised", smallFit)
+    #expect(
+      Training.error { try supervised.fit(features, labels, teacherDistributions: first) }.message.contains("no use"))
+  }
+
   @Test func distributionsOfOtherDataAreRefused() throws {
     let directory = try TemporaryDirectory(), path = directory.path("stored.safetensors")
     let (features, labels) = try Training.points()

@@ -536,8 +536,9 @@ enum Training {
     let strided = try fitted([]), given = try Tensor(labels)
     try withExtendedLifetime((wide, given, more)) {
       _ = try strided.fit(
-        BorrowedArray(features.shape, .float64, address: wide.address, strides: (48, 16, 0, 0)), BorrowedArray(given),
-        unlabeled: BorrowedArray(more), steps: 4, progress: nil)
+        FitArrays(
+          BorrowedArray(features.shape, .float64, address: wide.address, strides: (48, 16, 0, 0)),
+          labels: BorrowedArray(given), unlabeled: BorrowedArray(more)), steps: 4, progress: nil)
     }
     #expect(Trainer.differences(doubles, strided) == [])
   }
@@ -601,7 +602,7 @@ enum Training {
     ("soft_labels", true, [:]), ("corrector_hidden", [8, 8], [:]), ("corrector_activation", "tanh", [:]),
     ("teacher_distributions", .string(fixture("other_distributions.safetensors")), [:]),
     ("unlabeled_weight", 2, [:]), ("unlabeled_ramp", 1, [:]),
-    ("members", [["method": "supervised"]], [:]),
+    ("members", [["method": "supervised"]], [:]), ("forest_trees", 3, [:]), ("forest_weight", 0.2, ["forest_trees": 3]),
     ("finetune_steps", 2, [:]), ("finetune_learning_rate", 0.1, ["finetune_steps": 2]),
     ("finetune_batch_size", 3, ["finetune_steps": 2]), ("validation_fraction", 0.3, [:]),
     // Steps so long that the last network is not the best.
@@ -629,7 +630,7 @@ enum Training {
 
   private static let withoutEffect: Set<String> = [
     "method", "threads", "math", "bfloat16", "term_gradient_norms", "time_limit", "weak_augmentation",
-    "strong_augmentation",
+    "strong_augmentation", "teachers",
   ]
 
   @Test(arguments: Trainer.methodNames) func everyOptionReachesTheComputation(method: String) throws {
@@ -638,7 +639,9 @@ enum Training {
       let trainer = try Trainer(configuration: configuration)
       try trainer.fit(features, labels)
       let networks =
-        try trainer.networkRoles.filter { $0 != Trainer.ensembleRole }.map { try trainer.network($0) }
+        try trainer.networkRoles.filter { ![Trainer.ensembleRole, Trainer.forestRole].contains($0) }.map {
+          try trainer.network($0)
+        }
         + trainer.method.learners.map(\.network)
       let validations = trainer.history.count { $0["validation/accuracy"] != nil }
       return [[Double(trainer.steps), Double(validations)], try trainer.predictProbabilities(features).values]

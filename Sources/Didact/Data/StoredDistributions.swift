@@ -3,21 +3,20 @@
 /// that neither the teacher nor all of its predictions have to be in memory.
 ///
 /// Files that Didact wrote say which rows and classes they are of; others are taken as they come.
-struct StoredDistributions {
+enum StoredDistributions {
   private static let tensorName = "distributions"
   private static let rowsKey = "didact.rows", classesKey = "didact.class_names"
 
-  private let matrix: Tensor
-
+  /// The matrix [rows, classes], checked; the file stays mapped for as long as it lives.
   /// - Parameters:
   ///   - rows: what the student learns from.
   ///   - classes: how many the student has.
   /// - Throws: `DidactError.file`; `.format` for another kind of file; `.data` for distributions of other rows or classes,
   ///   and naming the row for one that is no distribution.
-  init(_ path: String, of rows: UnlabeledRows, classes: Int) throws {
+  static func matrix(_ path: String, of rows: UnlabeledRows, classes: Int) throws -> Tensor {
     let file = try SafetensorsFile(mapping: path)
     do {
-      matrix = try Self.matrix(file)
+      let matrix = try Self.matrix(file)
       guard matrix.columns == classes else {
         throw DidactError(.data, "distributions of \(matrix.columns) classes; the student has \(classes)")
       }
@@ -41,7 +40,10 @@ struct StoredDistributions {
           "distributions over the classes \(names ?? "0, 1, …"), but those of the student are "
             + "\(Self.text(rows.classNames) ?? "0, 1, …"); give both the same class names")
       }
-      try Self.checkRows(matrix)
+      try withExtendedLifetime(matrix) {
+        try TeacherDistributions.checkRows(BorrowedArray(matrix), "tensor \"\(tensorName)\"")
+      }
+      return matrix
     } catch let error as DidactError {
       throw error.at(path)
     }
@@ -62,29 +64,6 @@ struct StoredDistributions {
         "tensor \"\(tensorName)\" is \(matrix.elementType) \(matrix.shape); expected real numbers [rows, classes]")
     }
     return matrix
-  }
-
-  private static func checkRows(_ matrix: Tensor) throws {
-    for row in 0..<matrix.rows {
-      var sum = 0.0, isNegative = false
-      for index in row * matrix.columns..<(row + 1) * matrix.columns {
-        sum += matrix[index]
-        isNegative = isNegative || matrix[index] < 0
-      }
-      // NaN is near nothing.
-      guard !isNegative, abs(sum - 1) < 1e-3 else {
-        try BorrowedArray(matrix).checkNoneLost()
-        throw DidactError(
-          .data, "row \(row) is no distribution: its sum is \(sum)\(isNegative ? ", with a negative part" : "")")
-      }
-    }
-  }
-
-  /// The distributions of these rows [N, classes].
-  func rows(_ indices: [Int], _ kernels: any Kernels, in memory: TensorPool) throws -> Tensor {
-    try withExtendedLifetime(matrix) {
-      try RowSource(parts: [BorrowedArray(matrix)]).rows(indices, kernels.elementType, kernels, nil, in: memory)
-    }
   }
 
   /// Writes such a file, block by block.

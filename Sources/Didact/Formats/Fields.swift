@@ -13,6 +13,8 @@ public struct Field: Sendable {
     case text
     /// A list of strings.
     case texts
+    /// A string, or a list of strings.
+    case textOrTexts
     /// A list of whole numbers, each within bounds.
     case integers(Bounds)
     /// One of these words, or a list of numbers, each within bounds.
@@ -88,6 +90,7 @@ public struct Field: Sendable {
       case .choice(let words): words.map { "\"\($0)\"" }.joined(separator: ", ")
       case .text: "a string"
       case .texts: "a list of strings"
+      case .textOrTexts: "a string, or a list of strings"
       case .integers(let bounds): "a list of integers in \(bounds)"
       case .choiceOrNumbers(let words, let bounds):
         words.map { "\"\($0)\"" }.joined(separator: ", ") + ", or a list of numbers in \(bounds)"
@@ -115,7 +118,7 @@ public struct Field: Sendable {
       case (_, .null): defaultValue == .null
       case (.number(let bounds), _): value.double.map { $0.isFinite && bounds.contains($0) } ?? false
       case (.integer(let bounds), .integer(let n)): bounds.contains(Double(n))
-      case (.boolean, .boolean), (.text, .string), (.object, .object), (.objects, .array): true
+      case (.boolean, .boolean), (.text, .string), (.textOrTexts, .string), (.object, .object), (.objects, .array): true
       case (.augmentation, .string), (.augmentation, .object), (.augmentation, .array): true
       case (.choice(let words), .string(let word)), (.choiceOrNumbers(let words, _), .string(let word)):
         words.contains(word)
@@ -125,7 +128,7 @@ public struct Field: Sendable {
       case (.extent(let bounds), .array(let list)):
         list.count == 3
           && list.allSatisfy { if case .integer(let n) = $0 { bounds.contains(Double(n)) } else { false } }
-      case (.texts, .array(let list)): list.allSatisfy { $0.text != nil }
+      case (.texts, .array(let list)), (.textOrTexts, .array(let list)): list.allSatisfy { $0.text != nil }
       case (.integers(let bounds), .array(let list)):
         list.allSatisfy { if case .integer(let n) = $0 { bounds.contains(Double(n)) } else { false } }
       default: false

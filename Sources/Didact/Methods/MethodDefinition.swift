@@ -19,6 +19,9 @@ struct MethodDefinition: Sendable {
   var tasks: [TaskName] = [.classification]
   let make: @Sendable (MethodParts) throws -> any Method
 
+  /// Whether a fit may give it what teachers say of the rows.
+  var takesTeacherDistributions: Bool { fields.contains { $0.key == "teacher_distributions" } }
+
   /// The views in which a fit gives it unlabelled rows, the first of which is that of labelled rows too: those that it has
   /// fields for.
   var views: [String] {

@@ -1,15 +1,16 @@
 /// Reduced Meta Pseudo Labels (Pham, Dai, Xie, Luong, Le, CVPR 2021, appendix E): what a large, trained teacher predicted is
 /// stored before, and a small perceptron that corrects it is all of the teacher that is trained and in memory.
 ///
-/// Student θ, corrector φ, unlabelled batch u of N rows with stored distributions p, labelled batch (x, y):
+/// Student θ, corrector φ, unlabelled batch u of N rows with stored distributions p₁, …, p_K of K teachers, labelled batch
+/// (x, y):
 ///
-///     z  = log p + f(p; φ)                               f = 0 at the start
+///     z  = log (1/K) Σ_k p_k + f(p₁, …, p_K; φ)          f = 0 at the start
 ///     q  = softmax(z / τ)
 ///     g  = ∇_θ (1/N) Σ_i m_i CE(smooth(q_i), S(u_i; θ))
 ///     θ′ = θ − update(g)                                 the student steps
 ///     φ′ = φ − update(feedback_weight · ∇_φ L_l(θ′(φ)))  by `StudentFeedback`
 ///
-/// The corrector learns from the student's result alone. Only a fit knows which rows a batch has.
+/// The corrector learns from the student's result alone what, and of several teachers whom, to trust. Only a fit knows which rows a batch has.
 final class ReducedMetaPseudoLabels: Method {
   static let definition = MethodDefinition(
     name: "reduced_meta_pseudo_labels", fields: unlabeledFields + strongViewFields + fields,
@@ -24,9 +25,14 @@ final class ReducedMetaPseudoLabels: Method {
   static let fields: [Field] =
     [
       Field(
-        "teacher_distributions", .text, .null,
+        "teacher_distributions", .textOrTexts, .null,
         "fit: safetensors file of a teacher's distributions for the rows of X, then of X_unlabeled, which "
-          + "store_distributions writes; needed"),
+          + "store_distributions writes; or a list of them, one for each teacher. Needed, unless a fit is given distributions "
+          + "themselves"),
+      Field(
+        "teachers", .integer(.closed(1, Double(TeacherDistributions.mostTeachers))), 1,
+        "fit: how many teachers' distributions it is given where it is given those themselves; of files there is one for each"
+      ),
       Field(
         "corrector_hidden", .integers(.closed(1, 16_777_216)), [128],
         "length of each hidden layer of the corrector; deeper ones follow sampled feedback less surely"),
@@ -36,11 +42,32 @@ final class ReducedMetaPseudoLabels: Method {
     ] + StudentFeedback.fields + optimizerFields("student")
     + optimizerFields("corrector", defaults: ["name": "adamw", "learning_rate": 0.003])
 
-  /// From distributions to what is added to their logarithms.
+  /// From the distributions of all teachers, side by side, to what is added to the logarithms of their mean.
   static func correctorSpecification(_ configuration: FieldValues, classes: Int) throws -> NetworkSpecification {
     try .multilayerPerceptron(
-      inputs: classes, hidden: configuration.integers("corrector_hidden"), classes: classes,
+      inputs: classes * teacherCount(configuration), hidden: configuration.integers("corrector_hidden"),
+      classes: classes,
       activation: configuration.text("corrector_activation"))
+  }
+
+  private static func paths(_ configuration: FieldValues) throws -> [String] {
+    let value = try configuration.value("teacher_distributions")
+    return value.text.map { [$0] } ?? value.list?.compactMap(\.text) ?? []
+  }
+
+  private static func teacherCount(_ configuration: FieldValues) throws -> Int {
+    let files = try paths(configuration).count, teachers = try configuration.integer("teachers")
+    guard files == 0 || teachers == 1 || teachers == files else {
+      throw DidactError(
+        .invalidArgument,
+        "\"teachers\" is \(teachers), but \"teacher_distributions\" has \(files) files; there is one for each")
+    }
+    guard files <= TeacherDistributions.mostTeachers else {
+      throw DidactError(
+        .invalidArgument,
+        "\"teacher_distributions\" has \(files) files; there can be \(TeacherDistributions.mostTeachers) teachers")
+    }
+    return max(files, teachers)
   }
 
   /// Smaller probabilities count as this one, so that their logarithms are finite.
@@ -56,8 +83,8 @@ final class ReducedMetaPseudoLabels: Method {
   private let feedback: StudentFeedback
   private let objectives: Objectives
   private let terms: WeightedTerms
-  private let path: String?
-  private var stored: StoredDistributions?
+  private let paths: [String], teachers: Int
+  private var distributions: TeacherDistributions?
   private let memory = TensorPool()
 
   init(student: Network, corrector: Network, configuration: FieldValues, seed: UInt64) throws {
@@ -74,29 +101,33 @@ final class ReducedMetaPseudoLabels: Method {
     objectives = Objectives(student.kernels)
     feedback = try StudentFeedback(objectives, configuration, seed: seed)
     terms = try WeightedTerms(corrector)
-    path = try configuration.optionalText("teacher_distributions")
+    paths = try Self.paths(configuration)
+    teachers = try Self.teacherCount(configuration)
   }
 
   var scalars: [(name: String, value: Tensor)] { feedback.scalars }
 
   func prepare(_ rows: UnlabeledRows) throws {
-    guard let path else {
+    if let given = rows.teacherDistributions {
+      distributions = try TeacherDistributions(given, teachers: teachers, of: rows.count, classes: student.classes)
+    } else if paths.isEmpty {
       throw DidactError(
         .invalidArgument,
-        "\"teacher_distributions\" is not set: store those of a trained teacher with store_distributions, and give the file"
-      )
+        "\"teacher_distributions\" is not set: store those of a trained teacher with store_distributions, and give the file; "
+          + "or give distributions themselves to the fit")
+    } else {
+      distributions = try TeacherDistributions(paths, of: rows, classes: student.classes)
     }
-    stored = try StoredDistributions(path, of: rows, classes: student.classes)
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    guard let rows = batch.unlabeledRows, let stored else {
+    guard let rows = batch.unlabeledRows, let distributions else {
       throw DidactError(
         .unsupported, "reduced_meta_pseudo_labels must know which rows a batch has: train by fit, not by single steps")
     }
-    let p = try stored.rows(rows, student.kernels, in: memory)
+    let (p, mean) = try distributions.rows(rows, student.kernels, in: memory)
     let correction = try corrector.record(p, mode: .evaluation)
-    let logits = try objectives.logarithms(of: p, least: Self.leastProbability)
+    let logits = try objectives.logarithms(of: mean, least: Self.leastProbability)
     student.kernels.add(correction.logits, scaledBy: 1, to: logits)
 
     let optimizer = learners[0].optimizer

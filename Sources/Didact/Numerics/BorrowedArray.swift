@@ -128,6 +128,19 @@ public struct BorrowedArray {
     }
   }
 
+  /// x ← own · x + factor · values, for real numbers and as many values.
+  func mix(_ values: [Double], scaledBy factor: Double, own: Double) {
+    let isFloat = elementType == .float32
+    forEachElement { index, address in
+      let given = factor * values[index]
+      if isFloat {
+        address.storeBytes(of: Float(own * Double(address.loadUnaligned(as: Float.self)) + given), as: Float.self)
+      } else {
+        address.storeBytes(of: own * address.loadUnaligned(as: Double.self) + given, as: Double.self)
+      }
+    }
+  }
+
   /// - Throws: `DidactError.shape` or `.elementType`, naming the array, where it cannot take values of that shape and type.
   package func check(_ shape: Shape, _ elementType: ElementType, _ name: String) throws {
     guard self.shape == shape else {

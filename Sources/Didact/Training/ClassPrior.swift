@@ -2,7 +2,7 @@
 /// often drawn evenly from rows that are not even.
 ///
 /// Labelled rows are repeated until their classes are as frequent as the shares ask for, so that a method learns with the
-/// prior that the shares are, whichever method it is.
+/// prior that the shares are, whichever method it is: see `RowRepetition`.
 ///
 /// The shares of rows without labels are estimated by expectation maximisation (Saerens, Latinne and Decaestecker, Neural
 /// Computation 2002): p_i is what a network says of row i that has learned from the labels alone, r the labels' shares,
@@ -28,8 +28,6 @@ enum ClassPrior: Equatable {
   static let shrinkage = 0.1
   /// |π_c − r_c| of a class from which on an estimate is believed.
   static let leastDifference = 0.3
-  /// The most that a row is repeated.
-  static let mostRepetitions = 30
 
   init(_ configuration: FieldValues, _ student: Network) throws {
     switch try configuration.value("class_prior") {
@@ -73,33 +71,24 @@ enum ClassPrior: Equatable {
     }
     return shares
   }
-
-  /// Says how often a labelled row of each class counts, so that classes with these many labels get these shares; at least once.
-  static func repetitions(of counts: [Int], for shares: [Double]) -> [Int] {
-    // One label of the class stands for so much.
-    let wanted = zip(shares, counts).map { $1 > 0 ? $0 / Double($1) : 0 }, most = wanted.max() ?? 0
-    guard most > 0 else { return counts.map { _ in 1 } }
-    // Shares may be as small as numbers get.
-    let held = wanted.map { max($0 / most, 1 / Double(mostRepetitions)) }
-    let least = zip(held, counts).reduce(1) { $1.1 > 0 ? min($0, $1.0) : $0 }
-    return held.map { Int(($0 / least).rounded()) }
-  }
 }
 
 extension Trainer {
   /// The shares that a fit on these rows aims at; nil for those of the labels.
-  func classShares(_ features: BorrowedArray, _ labels: Labels, _ unlabeled: BorrowedArray?) throws -> [Double]? {
+  func classShares(_ arrays: FitArrays, _ labels: Labels, _ weights: [Double]?) throws -> [Double]? {
     switch classPrior {
     case .labels: return nil
     case .shares(let shares): return shares
     case .estimate:
       // A fit that goes on does so with the shares that it began with.
       if steps > 0 { return estimatedShares }
-      let counts = labels.counts(classes: student.classes), total = Double(max(1, counts.reduce(0, +)))
-      let own = counts.map { Double($0) / total }
+      var own = Array(repeating: 0.0, count: student.classes)
+      for (row, label) in labels.classes.enumerated() where label >= 0 { own[label] += weights?[row] ?? 1 }
+      let total = own.reduce(0, +)
+      if total > 0, total.isFinite { own = own.map { $0 / total } }
       let shares: [Double]
       do {
-        shares = try estimatedShares(features, labels, unlabeled, own)
+        shares = try estimatedShares(arrays, labels, weights, own)
       } catch let error as DidactError where error.code == .diverged {
         throw error.at("class_prior \"estimate\", a network of the labels alone")
       }
@@ -110,15 +99,16 @@ extension Trainer {
 
   /// A network like the student, which learns from the labels alone, estimates them.
   private func estimatedShares(
-    _ features: BorrowedArray, _ labels: Labels, _ unlabeled: BorrowedArray?, _ own: [Double]
+    _ arrays: FitArrays, _ labels: Labels, _ weights: [Double]?, _ own: [Double]
   ) throws -> [Double] {
     let keys = try Self.fields(method: "supervised").map(\.key)
     var object = JSONObject(configuration.object.members.filter { keys.contains($0.key) })
     (object["method"], object["members"], object["class_prior"]) = ("supervised", [], "none")
+    object["forest_trees"] = 0
     // Nobody can stop it, and a thousand steps on the labels are enough.
     object["steps"] = .integer(Int64(min(scheduledSteps, 1000)))
     let learner = try Trainer(configuration: object)
-    let data = try FitData(learner, features, labels, unlabeled)
+    let data = try FitData(learner, arrays, labels, weights: weights)
     let run = try FitRun(learner, data, rowsDigest: 0, dataDigest: 0, end: nil)
     let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity, start = secondsOfClock()
     while secondsOfClock() - start < timeLimit / 4, try run.step() {}

@@ -105,7 +105,10 @@ extension Preset {
   public func configuration(method: String) throws -> JSONObject {
     let keys = Set(try Trainer.fields(method: Self.method(named: method)).map(\.key))
     var result = JSONObject(values.members.filter { keys.contains($0.key) || $0.key.hasPrefix("network.") })
-    if method == Self.automaticMethod, !members.isEmpty { result["members"] = .array(members) }
+    if method == Self.automaticMethod, !members.isEmpty {
+      result["members"] = .array(members)
+      result["forest_trees"] = .integer(Int64(Self.tableTrees))
+    }
     return result
   }
 }

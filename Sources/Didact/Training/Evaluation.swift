@@ -31,10 +31,12 @@ public struct Evaluation: Sendable, Equatable {
 
 extension Trainer {
   /// What can predict: `student`, then `teacher`, `average`, `best` and `finetuned` where method, configuration and steps so
-  /// far made them, then `ensemble` where there are members.
+  /// far made them, then `forest` where there are trees, then
+  /// `ensemble` where several predict together.
   public var networkRoles: [String] {
     method.learners.map(\.role).filter { $0 != "corrector" }
-      + stages.filter(\.hasBegun).map { type(of: $0).role } + (members.isEmpty ? [] : [Self.ensembleRole])
+      + stages.filter(\.hasBegun).map { type(of: $0).role }
+      + ((forest?.trees ?? 0) > 0 ? [Self.forestRole] : []) + (isEnsemble ? [Self.ensembleRole] : [])
   }
 
   /// - Throws: `DidactError.unsupported` for a network that takes other rows.

@@ -11,23 +11,26 @@ struct FitData {
   /// Labelled rows set aside, scaled, with their labels (int64).
   let validation: LabeledBatch?
 
-  /// - Parameter shares: of the classes among the drawn rows; nil for those of the labels.
+  /// - Parameters:
+  ///   - weights: how much each row counts where it has a label; nil for all alike. One of 0 is as without its label.
+  ///   - shares: of the classes among the drawn rows; nil for those of the labels.
   init(
-    _ trainer: Trainer, _ features: BorrowedArray, _ labels: Labels, _ unlabeled: BorrowedArray?,
-    shares: [Double]? = nil
+    _ trainer: Trainer, _ arrays: FitArrays, _ labels: Labels, weights: [Double]?, shares: [Double]? = nil
   ) throws {
-    var labeledRows = (0..<labels.examples).filter { labels.hasAny($0) }
+    var labeledRows = (0..<labels.examples).filter { labels.hasAny($0) && weights?[$0] != 0 }
     if trainer.definition.learnsFromLabels {
+      let counted = weights == nil ? "" : " and a weight above 0"
       guard let first = labeledRows.first.flatMap({ labels.ofExample($0).first { $0 >= 0 } }) else {
         throw DidactError(
-          .data, "no row has a label; −1 means none, classes are 0..<\(trainer.student.classes)")
+          .data, "no row has a label\(counted); −1 means none, classes are 0..<\(trainer.student.classes)")
       }
       guard labeledRows.contains(where: { labels.ofExample($0).contains { $0 >= 0 && $0 != first } }) else {
-        throw DidactError(.data, "all labels are class \(first); training needs at least two classes")
+        throw DidactError(
+          .data, "all labels of rows with a label\(counted) are class \(first); training needs at least two classes")
       }
     }
-    let more = unlabeled.flatMap { $0.shape.rank > 1 && $0.rows == 0 ? nil : $0 }
-    let given = [(array: features, name: "X")] + (more.map { [(array: $0, name: "X_unlabeled")] } ?? [])
+    let more = arrays.unlabeled.flatMap { $0.shape.rank > 1 && $0.rows == 0 ? nil : $0 }
+    let given = [(array: arrays.features, name: "X")] + (more.map { [(array: $0, name: "X_unlabeled")] } ?? [])
     let parts = try given.map { (array: try trainer.checkedRows($0.array, $0.name), name: $0.name) }
     try FitData.scale(trainer, parts)
     let pool = RowSource(parts: parts.map(\.array))
@@ -47,16 +50,18 @@ struct FitData {
     }
     self.labeledRows = labeledRows
     self.labels = labels
-    drawnRows = shares.map { FitData.repeated(labeledRows, labels, for: $0) } ?? labeledRows
+    drawnRows = FitData.repeated(labeledRows, labels, weights, for: shares)
   }
 
-  /// Labelled rows, those of a class in a row for each time that they count.
-  private static func repeated(_ rows: [Int], _ labels: Labels, for shares: [Double]) -> [Int] {
-    func label(_ row: Int) -> Int { labels.ofExample(row).first { $0 >= 0 } ?? 0 }
-    var counts = Array(repeating: 0, count: shares.count)
-    for row in rows { counts[label(row)] += 1 }
-    let repetitions = ClassPrior.repetitions(of: counts, for: shares)
-    return rows.flatMap { Array(repeating: $0, count: repetitions[label($0)]) }
+  /// Labelled rows, each as often as it counts.
+  private static func repeated(_ rows: [Int], _ labels: Labels, _ weights: [Double]?, for shares: [Double]?) -> [Int] {
+    guard weights != nil || shares != nil else { return rows }
+    var counting = rows.map { weights?[$0] ?? 1 }
+    if let shares {
+      let classes = rows.map { row in labels.ofExample(row).first { $0 >= 0 } ?? 0 }
+      counting = RowRepetition.weights(counting, of: classes, for: shares)
+    }
+    return zip(rows, RowRepetition.counts(counting)).flatMap { Array(repeating: $0, count: $1) }
   }
 
   /// What validation takes may be all that there is of a class where an example has labels of several.

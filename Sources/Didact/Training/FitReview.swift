@@ -48,10 +48,12 @@ struct FitReview {
   }
 
   func warnings() throws -> [Warning] {
-    let ownPredictions = try predictions(of: labeled.given, by: trainer.predictorRole)
+    // By the networks: trees know the labels that they learned from by heart.
+    let members = trainer.indexedMembers
+    let ownPredictions = try predictions(of: labeled.given, by: members)
     var warnings = [fewLabels(), poorOnLabels(ownPredictions), stepsBeyondSchedule()]
     if trainer.everyMember.contains(where: \.method.needsUnlabeled) {
-      let predicted = try predictions(of: sample.given, by: trainer.predictorRole)
+      let predicted = try predictions(of: sample.given, by: members)
       warnings += [
         classNeverPredicted(predicted + ownPredictions), try classShares(predicted), try rowsFarFromLabels(),
         fewSteps(), try membersDisagree(),
@@ -182,26 +184,18 @@ struct FitReview {
 
   // MARK: - What they look at
 
-  private func predictions(of rows: Tensor, by role: String) throws -> [Int] {
-    try predictions(of: rows, by: "the \(role)") { try trainer.predict($0, BorrowedArray(rows), by: role) }
-  }
-
   /// By the mean of members' probabilities.
   private func predictions(of rows: Tensor, by members: [(index: Int?, trainer: Trainer)]) throws -> [Int] {
-    try predictions(of: rows, by: "a member") { try Trainer.predict($0, BorrowedArray(rows), byMeanOf: members) }
-  }
-
-  private func predictions(
-    of rows: Tensor, by name: String, _ predict: (BorrowedArray) throws -> Void
-  ) throws -> [Int] {
     let probabilities = try Tensor(trainer.student.logitsShape(examples: rows.rows), trainer.elementType)
     do {
-      try withExtendedLifetime((rows, probabilities)) { try predict(BorrowedArray(probabilities)) }
+      try withExtendedLifetime((rows, probabilities)) {
+        try Trainer.predict(BorrowedArray(probabilities), BorrowedArray(rows), byMeanOf: members)
+      }
     } catch let error as DidactError where error.code == .data {
       // The rows are finite, or the fit would not have begun.
       throw DidactError(
         .diverged,
-        "after step \(trainer.steps - 1): what \(name) says of the training rows is not finite; it cannot predict. Lower "
+        "after step \(trainer.steps - 1): what the \(trainer.predictorRole) says of the training rows is not finite; it cannot predict. Lower "
           + "the learning rate or set clip_norm")
     }
     return try trainer.mostProbable(probabilities)

@@ -7,15 +7,21 @@ final class FitRun {
   /// The step that the fit ends before, where it was asked for a number of steps.
   private let end: Int
   private let isAskedForNumber: Bool
+  /// Whether the trainer's last fit was on other data.
+  let isNewData: Bool
 
   /// - Parameters:
+  ///   - teachers: what teachers say of the rows, where the fit was given it; for as long as the fit lasts.
   ///   - rowsDigest: tells the rows from others.
   ///   - dataDigest: tells rows and labels from others.
   ///   - end: the step that the fit ends before; nil for what is left of the configured `steps` and `finetune_steps`.
-  init(_ trainer: Trainer, _ data: FitData, rowsDigest: UInt64, dataDigest: UInt64, end: Int?) throws {
+  init(
+    _ trainer: Trainer, _ data: FitData, teachers: BorrowedArray? = nil, rowsDigest: UInt64, dataDigest: UInt64,
+    end: Int?
+  ) throws {
     self.trainer = trainer
     self.data = data
-    let isNewData = trainer.dataDigest != dataDigest
+    isNewData = trainer.dataDigest != dataDigest
     source = try FitBatches(trainer, data)
     // What the next batch looks like may depend on this step where a policy learns.
     batches = BatchesAhead(
@@ -23,7 +29,8 @@ final class FitRun {
     if trainer.method.needsUnlabeled {
       try trainer.method.prepare(
         UnlabeledRows(
-          count: data.pool.count, isNew: isNewData, digest: rowsDigest, classNames: trainer.classNames))
+          count: data.pool.count, isNew: isNewData, digest: rowsDigest, classNames: trainer.classNames,
+          teacherDistributions: teachers))
     }
     try trainer.begin(rowsDigest: rowsDigest, dataDigest: dataDigest, validationRows: data.validation?.inputs.rows)
     self.end = end ?? .max

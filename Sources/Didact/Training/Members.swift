@@ -12,7 +12,9 @@ extension Trainer {
   static let ensembleRole = "ensemble"
 
   /// Keys that a member cannot have for itself: the fit's, and what makes it fit the others.
-  private static let sharedKeys = ["members", "steps", "time_limit", "dtype", "class_prior"]
+  private static let sharedKeys = [
+    "members", "steps", "time_limit", "dtype", "class_prior", "forest_trees", "forest_weight",
+  ]
 
   /// The configurations of the members: each the trainer's own, as far as the member's method knows its keys, with the
   /// member's changes. Their seeds follow the trainer's, so that no two begin alike.
@@ -42,7 +44,8 @@ extension Trainer {
         changes["method"] = name
         changes["seed"] = changes["seed"] ?? .integer(Int64((seed &+ index &+ 1) & Int.max))
         let keys = try fields(method: memberMethod).map(\.key)
-        let kept = own.members.filter { keys.contains($0.key) && $0.key != "members" }
+        let alone = ["members", "forest_trees", "forest_weight"]
+        let kept = own.members.filter { keys.contains($0.key) && !alone.contains($0.key) }
         return try mergedConfiguration([JSONObject(kept), changes], method: memberMethod)
       }
     }
@@ -104,11 +107,14 @@ extension Trainer {
     for member in members { try member.writing { member.keep(names, of: things) } }
   }
 
-  /// - Throws: `DidactError.unsupported` where there are members, which single steps would leave behind.
+  /// - Throws: `DidactError.unsupported` where there are members or trees, which single steps would leave behind.
   func checkHasNoMembers() throws {
-    guard members.isEmpty else {
+    guard !isEnsemble else {
+      let key = members.isEmpty ? "forest_trees" : "members"
       throw DidactError(
-        .unsupported, "a trainer with members trains all of them by fit; leave \"members\" out to make single steps")
+        .unsupported,
+        "a trainer with \(members.isEmpty ? "trees" : "members") trains all of them by fit; leave \"\(key)\" out to make single "
+          + "steps")
     }
   }
 

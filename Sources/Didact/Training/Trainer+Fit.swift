@@ -30,53 +30,67 @@ extension Trainer {
   ///   - features: [N, inputs] of any element type.
   ///   - labels: a class for each row, −1 for none; in segmentation, by the other call, for each pixel.
   ///   - unlabeled: more rows without labels [M, inputs].
+  ///   - sampleWeights: how much each row of `features` counts where it has a label, at least 0; nil for all alike. Batches have
+  ///     a row as often as it counts, up to 30 times as often as another; one of 0 is as without its label.
+  ///   - teacherDistributions: for `reduced_meta_pseudo_labels`, what teachers say of every row, those of `unlabeled` last:
+  ///     [N + M, classes], or [teachers, N + M, classes]; nil for those in files.
   ///   - steps: how many to make now; nil for what is left of the configured `steps` and `finetune_steps`.
   ///   - progress: called after every step; false stops.
   /// - Throws: `DidactError.data` where labels are missing, out of range or of a single class.
   ///
-  /// Members learn beside the trainer, a step of each after the other. At its end a fit looks at what it made: see
+  /// Members learn beside the trainer, a step of each at a time. At its end a fit looks at what it made: see
   /// `warnings`.
   @discardableResult
   public func fit(
-    _ features: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, steps: Int? = nil,
-    progress: ((Progress) throws -> Bool)? = nil
+    _ features: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, sampleWeights: [Double]? = nil,
+    teacherDistributions: Tensor? = nil, steps: Int? = nil, progress: ((Progress) throws -> Bool)? = nil
   ) throws -> Outcome {
-    try fit(features, labels: Tensor(labels), unlabeled: unlabeled, steps: steps, progress: progress)
+    try fit(
+      features, labels: Tensor(labels), unlabeled: unlabeled, sampleWeights: sampleWeights,
+      teacherDistributions: teacherDistributions, steps: steps, progress: progress)
   }
 
   /// The same with labels [N], of a network that segments [N, height, width] with 255 or −1 for none; int64 or uint8.
   @discardableResult
   public func fit(
-    _ features: Tensor, labels: Tensor, unlabeled: Tensor? = nil, steps: Int? = nil,
-    progress: ((Progress) throws -> Bool)? = nil
+    _ features: Tensor, labels: Tensor, unlabeled: Tensor? = nil, sampleWeights: [Double]? = nil,
+    teacherDistributions: Tensor? = nil, steps: Int? = nil, progress: ((Progress) throws -> Bool)? = nil
   ) throws -> Outcome {
-    try withExtendedLifetime((features, labels, unlabeled)) {
+    let weights = try sampleWeights.map { try Tensor($0, shape: Shape($0.count)) }
+    return try withExtendedLifetime((features, labels, unlabeled, weights, teacherDistributions)) {
       try fit(
-        BorrowedArray(features), BorrowedArray(labels), unlabeled: unlabeled.map { BorrowedArray($0) }, steps: steps,
-        progress: progress)
+        FitArrays(
+          BorrowedArray(features), labels: BorrowedArray(labels), unlabeled: unlabeled.map { BorrowedArray($0) },
+          sampleWeights: weights.map { BorrowedArray($0) },
+          teacherDistributions: teacherDistributions.map { BorrowedArray($0) }), steps: steps, progress: progress)
     }
   }
 
   /// The same on arrays of the caller's, which are read where they are; labels are copied.
-  /// - Parameter labels: nil for none, where the method needs none.
   @discardableResult
-  package func fit(
-    _ features: BorrowedArray, _ labels: BorrowedArray?, unlabeled: BorrowedArray?, steps count: Int?,
-    progress: ((Progress) throws -> Bool)?
-  ) throws -> Outcome {
+  package func fit(_ arrays: FitArrays, steps count: Int?, progress: ((Progress) throws -> Bool)?) throws -> Outcome {
     if let count, count < 0 || count > 100_000_000_000 {
       throw DidactError(.invalidArgument, "fit: steps must be in [0, 1e11]; got \(count)")
     }
+    let features = arrays.features
     _ = try checkedRows(features, "X")
-    if let unlabeled, unlabeled.shape.rank < 2 || unlabeled.rows > 0 { _ = try checkedRows(unlabeled, "X_unlabeled") }
+    if let unlabeled = arrays.unlabeled, unlabeled.shape.rank < 2 || unlabeled.rows > 0 {
+      _ = try checkedRows(unlabeled, "X_unlabeled")
+    }
     // Which rows have a label, their labels by class, and the order of rows in two epochs, for each member, while arrays grow.
     // Labelled rows may be repeated.
-    let bytesOfRow = classPrior == .labels ? 100 : 100 + 30 * ClassPrior.mostRepetitions
-    try Buffer.checkRoom(byteCount: bytesOfRow * (features.rows + (unlabeled?.rows ?? 0)) * everyMember.count)
-    guard labels.map({ $0.shape.rank != 1 || $0.rows == features.rows }) ?? true else {
-      throw DidactError(.shape, "\(labels?.rows ?? 0) labels for X of shape \(features.shape)")
+    let isRepeated = classPrior != .labels || arrays.sampleWeights != nil
+    let bytesOfRow = isRepeated ? 100 + 30 * RowRepetition.most : 100
+    try Buffer.checkRoom(byteCount: bytesOfRow * (features.rows + (arrays.unlabeled?.rows ?? 0)) * everyMember.count)
+    guard arrays.labels.map({ $0.shape.rank != 1 || $0.rows == features.rows }) ?? true else {
+      throw DidactError(.shape, "\(arrays.labels?.rows ?? 0) labels for X of shape \(features.shape)")
     }
-    let labels = try Labels(labels, of: features.rows, student.task)
+    guard arrays.teacherDistributions == nil || everyMember.contains(where: \.definition.takesTeacherDistributions)
+    else {
+      throw DidactError(
+        .unsupported, "method \"\(methodName)\" has no use for teacher_distributions; reduced_meta_pseudo_labels has")
+    }
+    let labels = try Labels(arrays.labels, of: features.rows, student.task), weights = try arrays.checkedWeights()
     return try Trainer.training(everyMember[...]) {
       try checkCanBeSaved()
       let unscaled = everyMember.filter { $0.scaling == nil }
@@ -85,30 +99,31 @@ extension Trainer {
         for member in unscaled where member.steps == 0 { try? member.writing { member.scaling = nil } }
         if self.steps == 0 { try? writing { estimatedShares = nil } }
       }
-      let shares = count == 0 ? nil : try classShares(features, labels, unlabeled)
+      let shares = count == 0 ? nil : try classShares(arrays, labels, weights)
       if classPrior == .estimate, self.steps == 0 { try writing { estimatedShares = shares } }
-      let data = try FitData(self, features, labels, unlabeled, shares: shares)
-      let rowsDigest = Trainer.digest(data.pool.parts), digest = Trainer.digest(rowsDigest, labels.given)
+      let data = try FitData(self, arrays, labels, weights: weights, shares: shares)
+      let rowsDigest = Trainer.digest(data.pool.parts)
+      let digest = Trainer.digest(rowsDigest, labels.given, weights ?? [])
       try data.pool.checkNoneLost()
       // The same for all: a fit that ended with an error, and a file that was written during one, may leave members behind.
       let end = count.map { self.steps + $0 }
       let runs = try indexedMembers.map { index, member in
         try Trainer.failing(asMember: index) {
-          let data = index == nil ? data : try FitData(member, features, labels, unlabeled, shares: shares)
-          let run = try FitRun(member, data, rowsDigest: rowsDigest.value, dataDigest: digest, end: end)
+          let data = index == nil ? data : try FitData(member, arrays, labels, weights: weights, shares: shares)
+          let run = try FitRun(
+            member, data, teachers: arrays.teacherDistributions, rowsDigest: rowsDigest.value, dataDigest: digest,
+            end: end)
           return (index: index, run: run)
         }
       }
+      let growth = ForestGrowth(self, data, isNew: runs[0].run.isNewData)
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity, start = secondsOfClock()
       func checkLastSteps() throws {
         for (index, member) in indexedMembers { try Trainer.failing(asMember: index) { try member.checkLastStep() } }
       }
       repeat {
-        // Each member makes its step, as long as it has one left.
-        var isOver = true
-        for (index, run) in runs {
-          if try Trainer.failing(asMember: index, { try run.step() }) { isOver = false }
-        }
+        let isOver = try Trainer.step(runs, threads: student.threads)
+        if self.steps > 0 { try growth?.grow() }
         guard !isOver else { break }
         if let progress {
           let report = Progress(
@@ -142,6 +157,24 @@ extension Trainer {
 
   /// Whether a fit needs labels.
   package var learnsFromLabels: Bool { definition.learnsFromLabels }
+
+  /// Each member makes its step, as long as it has one left, side by side on as many threads. Bits do not depend on which.
+  /// - Returns: whether none had one left.
+  private static func step(_ runs: [(index: Int?, run: FitRun)], threads: Int) throws -> Bool {
+    let failures = Locked<[(position: Int, error: any Error)]>([]), hasStepped = Locked(false)
+    parallelLoop(runs.count, parts: min(runs.count, threads)) { _, positions in
+      for position in positions {
+        let (index, run) = runs[position]
+        do {
+          if try failing(asMember: index, { try run.step() }) { hasStepped.withLock { $0 = true } }
+        } catch {
+          failures.withLock { $0.append((position, error)) }
+        }
+      }
+    }
+    if let first = failures.withLock({ $0.min { $0.position < $1.position } }) { throw first.error }
+    return !hasStepped.withLock { $0 }
+  }
 
   /// Runs `body` as the only training call on some trainers.
   private static func training<Result>(_ trainers: ArraySlice<Trainer>, _ body: () throws -> Result) throws -> Result {
@@ -206,10 +239,13 @@ extension Trainer {
     return hash
   }
 
-  private static func digest(_ rows: FowlerNollVoHash, _ labels: some Collection<Int>) -> UInt64 {
+  private static func digest(
+    _ rows: FowlerNollVoHash, _ labels: some Collection<Int>, _ weights: [Double] = []
+  ) -> UInt64 {
     var hash = rows
     hash.add(UInt64(labels.count))
     for label in labels { hash.add(UInt64(bitPattern: Int64(label))) }
+    for weight in weights { hash.add(weight.bitPattern) }
     return hash.value
   }
 }

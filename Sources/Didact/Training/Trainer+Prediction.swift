@@ -6,17 +6,28 @@ extension Trainer {
 
   /// The same into an array of the caller's, float32 or float64.
   package func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray) throws {
-    if members.isEmpty {
-      try predict(probabilities, inputs, with: predictor)
+    if isEnsemble {
+      try predictByEnsemble(probabilities, inputs)
     } else {
-      try Self.predict(probabilities, inputs, byMeanOf: indexedMembers)
+      try predict(probabilities, inputs, with: predictor)
     }
   }
 
-  /// By one network, or by the ensemble.
+  /// By the mean of the members' probabilities, of which the trees then take their part.
+  private func predictByEnsemble(_ probabilities: BorrowedArray, _ inputs: BorrowedArray) throws {
+    try Self.predict(probabilities, inputs, byMeanOf: indexedMembers)
+    guard let forest = reading({ forest }) else { return }
+    forest.mix(into: probabilities, try checkedRows(inputs, "X"), weight: weight(of: forest))
+  }
+
+  /// By one network, by the trees, or by the ensemble.
   package func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, by role: String) throws {
-    if role == Self.ensembleRole, !members.isEmpty {
-      try Self.predict(probabilities, inputs, byMeanOf: indexedMembers)
+    if role == Self.ensembleRole, isEnsemble {
+      try predictByEnsemble(probabilities, inputs)
+    } else if role == Self.forestRole, let forest = reading({ forest }), forest.trees > 0 {
+      // What is checked, and refused, is the same.
+      try predict(probabilities, inputs, with: student)
+      forest.mix(into: probabilities, try checkedRows(inputs, "X"), weight: 1)
     } else {
       try predict(probabilities, inputs, with: predictingNetwork(role))
     }

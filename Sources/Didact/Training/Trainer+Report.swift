@@ -25,6 +25,30 @@ extension Trainer {
     try Tensor(historyValues, shape: Shape(steps, metricNames.count))
   }
 
+  /// What predicts together, and what the last fit aimed at: `members`, of each its `method`, `steps` and `weight` in the
+  /// prediction; `forest`, null or its `trees` and `weight`; `class_shares`, null for those of the labels or one for each class;
+  /// `warnings`.
+  package func report() -> JSONObject {
+    reading {
+      let trees = forest?.trees ?? 0, forestPart = forest.map(weight(of:)) ?? 0
+      let part = (1 - forestPart) / Double(members.count + 1)
+      let described = everyMember.map { member in
+        JSON.object([
+          "method": .string(member.methodName), "steps": .integer(Int64(member.steps)), "weight": .number(part),
+        ])
+      }
+      var shares = estimatedShares
+      if case .shares(let given) = classPrior { shares = given }
+      let total = shares?.reduce(0, +) ?? 1
+      return [
+        "members": .array(described),
+        "forest": trees > 0 ? .object(["trees": .integer(Int64(trees)), "weight": .number(forestPart)]) : .null,
+        "class_shares": shares.map { .array($0.map { .number($0 / total) }) } ?? .null,
+        "warnings": .array(warnings.map(\.json)),
+      ]
+    }
+  }
+
   /// The names of classes or features.
   public func names(_ things: NamedThings) -> [String] { things == .classes ? classNames : featureNames }
 

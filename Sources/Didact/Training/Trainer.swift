@@ -19,6 +19,11 @@ public final class Trainer: @unchecked Sendable {
   let classPrior: ClassPrior
   /// The first fit found these for `class_prior` "estimate"; nil where it kept the shares of the labels.
   var estimatedShares: [Double]?
+  /// How many trees learn beside the networks, and the part of all of them in the prediction: see `ForestGrowth`.
+  let forestTrees: Int
+  let forestWeight: Double
+  /// The trees so far; nil where there are none.
+  var forest: Forest?
   /// Steps completed.
   public internal(set) var steps = 0
   /// The metrics of every completed step.
@@ -112,7 +117,7 @@ public final class Trainer: @unchecked Sendable {
           + "image; or all divided by the largest absolute value; or as they are"),
     ] + View.fields("weak", noise: 0.05, featureDropout: 0) + Finetuning.fields + Selection.fields + [
       ClassPrior.field, membersField,
-    ]
+    ] + forestFields
   }
 
   /// The names of all methods.
@@ -238,6 +243,11 @@ public final class Trainer: @unchecked Sendable {
       )
     }
     classPrior = try ClassPrior(configuration, student)
+    forestTrees = try configuration.integer("forest_trees")
+    forestWeight = try configuration.number("forest_weight")
+    guard forestTrees == 0 || definition.learnsFromLabels && student.labelsPerExample == 1 else {
+      throw DidactError(.unsupported, "trainer: \"forest_trees\" learn one label for each row, which there is not here")
+    }
     guard definition.learnsFromLabels || stages.allSatisfy({ $0 is MovingAverage }) else {
       throw DidactError(
         .invalidArgument, "trainer: method \"\(method)\" learns without labels, which validation and fine-tuning need")
@@ -263,8 +273,8 @@ public final class Trainer: @unchecked Sendable {
   /// The network that predicts, of this trainer itself: the fine-tuned one once there is one, else the best one where a fit
   /// chose one, else the student's average if one is kept, else the student.
   public var predictor: Network { predicting.withLock { $0.network } }
-  /// The role of what predicts: of that network, or `ensemble` where there are members.
-  public var predictorRole: String { members.isEmpty ? ownPredictorRole : Self.ensembleRole }
+  /// The role of what predicts: of that network, or `ensemble` where there are members or trees.
+  public var predictorRole: String { isEnsemble ? Self.ensembleRole : ownPredictorRole }
   /// The role of `predictor`.
   var ownPredictorRole: String { predicting.withLock { $0.role } }
 
@@ -282,8 +292,12 @@ public final class Trainer: @unchecked Sendable {
       throw DidactError(.unsupported, "there is no \(role) network\(kind.remedy)")
     }
     guard role != Self.ensembleRole else {
-      let remedy = members.isEmpty ? "; set \"members\"" : ": it is the mean of all members, each a network"
+      let remedy = isEnsemble ? ": it is the mean of several that predict" : "; set \"members\""
       throw DidactError(.unsupported, "there is no \(role) network\(remedy)")
+    }
+    guard role != Self.forestRole else {
+      throw DidactError(
+        .unsupported, "there is no \(role) network\(forestTrees > 0 ? ": it has trees" : "; set \"forest_trees\"")")
     }
     return try learner(role).network
   }

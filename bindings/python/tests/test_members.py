@@ -239,7 +239,7 @@ def test_single_steps_would_leave_members_behind():
             call()
     # A member by itself has none.
     trainer.members[0].step(x[labelled], y[labelled])
-    with pytest.raises(didact.DidactError, match="there is no ensemble network: it is the mean of all members"):
+    with pytest.raises(didact.DidactError, match="there is no ensemble network: it is the mean of several"):
         trainer._network("ensemble", didact._library.library.didact_trainer_network, b"ensemble")
     with pytest.raises(didact.DidactError, match="set \"members\""):
         didact.Trainer("supervised", NETWORK).predict_proba(x, role="ensemble")

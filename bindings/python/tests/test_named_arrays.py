@@ -106,7 +106,10 @@ def test_arrays_that_do_not_belong_together_are_refused():
     for arrays, error in (
         ({"y": y}, 'a fit needs the array "X"'), ({"X": x}, 'method "meta_pseudo_labels" needs the array "y"'),
         ({"X": x, "y": y, "u": u}, 'no use for "u"; it takes X, y, X_unlabeled'),
-        ({"X": x, "y": y, "sample_weight": y}, 'no use for "sample_weight"'),
+        ({"X": x, "y": y, "sample_weight": y}, "sample_weight, row 18"),
+        ({"X": x, "y": y, "sample_weight": x}, "sample_weight has shape"),
+        ({"X": x, "y": y, "X_trusted": x}, 'no use for "X_trusted"'),
+        ({"X": x, "y": y, "teacher_distributions": x}, "no use for teacher_distributions"),
         ({"X": x, "y": y[:-1]}, "labels for"), ({"X": x[:, :2], "y": y}, "expected"),
     ):  # fmt: skip
         with pytest.raises((ValueError, NotImplementedError, didact.DidactError), match=error):

@@ -119,6 +119,7 @@ extension Trainer {
     if let estimatedShares {
       file.tensors.append(("class_shares", try Tensor(estimatedShares, shape: Shape(estimatedShares.count))))
     }
+    if let forest, forest.trees > 0 { file.tensors += try forest.tensors() }
     file.tensors.append(("history", try historyTable()))
     file.add(members: try members.map { member in try member.reading { try member.modelFile(ofWholeState: isWhole) } })
     return file
@@ -188,6 +189,16 @@ extension Trainer {
         throw DidactError(.format, "tensor \"class_shares\" must have no negative numbers, and not only zeros")
       }
       estimatedShares = shares.values
+    }
+    if forestTrees > 0, file.tensors.contains(where: { $0.name == "forest.roots" }) {
+      let read = try Forest(inputs: student.inputs, classes: student.classes) { name in
+        file.tensors.first { $0.name == name }?.tensor
+      }
+      guard read.trees <= forestTrees else {
+        throw DidactError(
+          .format, "tensor \"forest.roots\" has \(read.trees) trees; \"forest_trees\" is \(forestTrees)")
+      }
+      forest = read
     }
     func names(_ key: String, count: Int) throws -> [String] {
       let list = try file.described(key, \.list), names = list.compactMap(\.text)

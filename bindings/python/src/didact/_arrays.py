@@ -15,6 +15,7 @@ import numpy as np
 from . import _ffi
 from ._errors import check
 from ._frames import plain, positional
+from ._library import library
 
 _CODES = {
     np.dtype(np.float32): _ffi.DIDACT_FLOAT32,
@@ -194,6 +195,16 @@ def make_handle(create: Callable, free: Callable, *arguments: Any) -> Handle:
     out = ctypes.c_void_p()
     check(create(ctypes.byref(out), *arguments))
     return Handle(out.value, free)
+
+
+class NamedArrays:
+    """Data of the C interface: arrays by name, which stay where they are. None for one that is not there."""
+
+    def __init__(self, **arrays: Any):
+        self.handle = make_handle(library.didact_dataset_create, library.didact_dataset_free)
+        self._kept = {name: Borrowed(array, name) for name, array in arrays.items() if array is not None}
+        for name, array in self._kept.items():
+            check(library.didact_dataset_set_array(self.handle.value, name.encode(), array.pointer))
 
 
 def view(fill: Callable, owner: Handle, *arguments: Any) -> np.ndarray:

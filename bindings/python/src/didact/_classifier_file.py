@@ -118,8 +118,8 @@ def read(text: str | None, trainer: Trainer, known_parameters: Sequence[str]) ->
         if name not in known_parameters:
             raise ValueError(f"{KEY}: there is no parameter {_shown(name)}; there are {', '.join(known_parameters)}")
     method = parameters.get("method", trainer.method)
-    # "auto" is the name of an ensemble, or of Meta Pseudo Labels, that begins with it.
-    if method not in (trainer.method, "auto") or method == "auto" and trainer.method != "meta_pseudo_labels":
+    # "auto" chooses one, or an ensemble that begins with it.
+    if method not in (trainer.method, "auto"):
         raise ValueError(f"{KEY}: the method is {_shown(method)}, but the trainer's is {trainer.method!r}")
     return Description(
         {name: _restored(value) for name, value in parameters.items()},

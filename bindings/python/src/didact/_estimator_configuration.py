@@ -8,7 +8,6 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from .trainer import preset
 
@@ -23,22 +22,35 @@ _PARAMETERS = {
     "threads": "n_jobs",
     "time_limit": "time_limit",
     "class_prior": "class_prior",
+    "members": "members",
+    "teachers": "teacher",
 }
 
 
 def configuration_of(
-    estimator: SemiSupervisedClassifier, X: np.ndarray, classes: np.ndarray, counts: np.ndarray
+    estimator: SemiSupervisedClassifier,
+    X: np.ndarray,
+    classes: np.ndarray,
+    counts: np.ndarray,
+    seed: int,
+    teachers: int,
 ) -> dict[str, Any]:
-    """What `Trainer` is made of for checked ``X``, with so many labels of each class."""
+    """What `Trainer` is made of for checked ``X``, with so many labels of each class, and so many teachers of scikit-learn's
+    kind."""
     given = _dotted(estimator.configuration or {})
     for key, parameter in _PARAMETERS.items():
         if key in given:
             raise ValueError(f"configuration: {key!r} is set by the parameter {parameter!r}")
+    method, members = estimator.method, _members(estimator.members)
+    if teachers:
+        method = "reduced_meta_pseudo_labels"
+    elif members:
+        method = members[0]["method"]
     if X.ndim == 2:
-        defaults = preset("table", estimator.method, X.shape[1], len(classes))
+        defaults = preset("table", method, X.shape[1], len(classes))
     else:
         lengths = (*X.shape[1:], 1)[:3]
-        defaults = preset("images", estimator.method, lengths, len(classes), augmented=X.dtype == np.uint8)
+        defaults = preset("images", method, lengths, len(classes), augmented=X.dtype == np.uint8)
         if estimator.hidden_layers is not None:
             raise ValueError("hidden_layers are a perceptron's; of images set configuration={'network': {...}}")
     for optimizer in ("student_optimizer.", "teacher_optimizer."):
@@ -59,16 +71,38 @@ def configuration_of(
     if changes:
         given["student_network"] = {**network, **changes}
     own = {
-        "seed": int(check_random_state(estimator.random_state).randint(2**31 - 1)),
+        "seed": seed,
         "threads": 0 if estimator.n_jobs in (None, -1) else estimator.n_jobs,
         "time_limit": estimator.time_limit,
     }
     if estimator.steps is not None:
         own["steps"] = estimator.steps
+    if teachers > 1:
+        own["teachers"] = teachers
+    if members:
+        own.update(members[0])
+        own["members"] = members[1:]
     prior = _class_prior(estimator, classes, counts)
     if prior is not None:
         own["class_prior"] = prior
     return {**defaults, **own, **given}
+
+
+def _members(members: Any) -> list[dict[str, Any]]:
+    """Keys of each member's configuration; the first ones are the trainer's own."""
+    if members is None:
+        return []
+    if isinstance(members, (str, Mapping)) or not isinstance(members, (list, tuple)) or not members:
+        raise TypeError(
+            f"members must be a list of methods or of dicts with a method, such as [\"supervised\"], got {members!r}"
+        )
+    found = []
+    for position, member in enumerate(members):
+        keys = {"method": member} if isinstance(member, str) else member
+        if not isinstance(keys, Mapping) or not isinstance(keys.get("method"), str):
+            raise TypeError(f"members[{position}] must be a method or a dict with a method, got {member!r}")
+        found.append(dict(keys))
+    return found
 
 
 def _class_prior(estimator: SemiSupervisedClassifier, classes: np.ndarray, counts: np.ndarray) -> str | list[float] | None:

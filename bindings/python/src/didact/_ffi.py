@@ -134,6 +134,7 @@ FUNCTIONS = {
     "didact_trainer_network": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p, ctypes.c_char_p]),
     "didact_trainer_roles": (didact_status, [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p]),
     "didact_trainer_warnings": (didact_status, [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p]),
+    "didact_trainer_report": (didact_status, [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p]),
     "didact_trainer_predictor_role": (didact_status, [ctypes.POINTER(ctypes.c_char_p), ctypes.c_void_p]),
     "didact_trainer_member_count": (didact_status, [ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p]),
     "didact_trainer_member": (didact_status, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p, ctypes.c_int64]),

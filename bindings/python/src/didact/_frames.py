@@ -147,6 +147,9 @@ def plain(X: Any, name: str, columns: Sequence[str] | None = None) -> np.ndarray
 
 def refuse_dates(X: Any, name: str, columns: Sequence[Any] | None) -> None:
     """Raises TypeError for a table with a column of dates or times, of which NumPy would make numbers in some unit."""
+    if getattr(X, "ndim", 2) == 1:
+        # A single column, whose values tell.
+        return
     if columns is None:
         # Of a table whose labels are no text, such as 0, 1, 2.
         columns = list(getattr(X, "columns", [])) if hasattr(X, "dtypes") else []

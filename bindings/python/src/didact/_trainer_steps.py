@@ -136,6 +136,14 @@ class TrainerSteps(TrainerNames):
                 return {name: table[:, column].copy() for column, name in enumerate(self._columns)}
 
     @property
+    def report(self) -> dict[str, Any]:
+        """What predicts together, and what the last `fit` aimed at: ``members``, of each its ``method``, ``steps`` and ``weight``
+        in the prediction; ``forest``, None or its ``trees`` and ``weight``; ``class_shares``, None for those of the labels or one
+        for each class; ``warnings``, of each its ``code`` and ``message``.
+        """
+        return json.loads(text(library.didact_trainer_report, self._handle.value))
+
+    @property
     def warnings(self) -> list[DidactWarning]:
         """What the last `fit` found that you should know; each has a ``code`` and says what can be done.
 

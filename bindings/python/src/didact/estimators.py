@@ -12,8 +12,8 @@ import numpy as np
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.metrics import accuracy_score
-    from sklearn.utils import check_consistent_length
-    from sklearn.utils.validation import check_is_fitted
+    from sklearn.utils import check_consistent_length, check_random_state
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 except ImportError as error:
     raise ImportError(
         f"didact.SemiSupervisedClassifier needs scikit-learn 1.3 or newer: pip install didact[sklearn] ({error})"
@@ -24,6 +24,7 @@ from ._errors import warn_caller
 from ._estimator_configuration import configuration_of
 from ._frames import positional
 from ._labels import Rule, class_name, describe, plain, rule_of, warn_of_marker, without_label
+from ._teachers import distributions_of, teachers_of
 from ._validation import check_are_classes, checked, label_array
 from .trainer import Trainer
 
@@ -37,8 +38,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     Two multilayer perceptrons, or two small convolutional networks: a teacher labels, a student learns from those labels, and the student's result on the
     labelled rows teaches the teacher (Meta Pseudo Labels: Pham, Dai, Xie, Luong and Le, CVPR 2021), beside what it
     learns from the labels themselves and from predicting alike for two noisy views of a row (UDA: Xie et al.,
-    NeurIPS 2020). Of rows three such pairs and two perceptrons that learn from labels alone give the mean of their
-    probabilities, which is near the best of them where unlabelled rows help and where they mislead.
+    NeurIPS 2020). Of rows three such pairs and two perceptrons that learn from labels alone give one half of the
+    probabilities, and a hundred trees that learn from labels alone the other: together they are near the best of them where
+    unlabelled rows help and where they mislead.
 
     Parameters
     ----------
@@ -68,6 +70,15 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     class_weight : "balanced", dict or None, default=None
         How much a labelled row of each class counts, as elsewhere in scikit-learn; missing ones 1. It is another way
         to give ``class_prior``, and one of the two must be None.
+    teacher : classifier or sequence of classifiers, default=None
+        Classifiers of scikit-learn's kind, with ``predict_proba``, that label the rows in place of a network of Didact's,
+        such as ``RandomForestClassifier()``. Each learns from the labelled rows alone; what it says of a labelled row comes
+        from one that learned without it. A small network corrects what they say, and learns from the student's result on the
+        labelled rows what, and of several teachers whom, to trust (Reduced Meta Pseudo Labels: Pham et al., appendix E). What is
+        fitted is a model of Didact's alone. ``method`` is then ``"auto"``.
+    members : sequence of str or dict, default=None
+        The members of the ensemble, in place of those of ``"auto"``: of each a method, or keys of its configuration, such as
+        ``["supervised", {"method": "fixmatch", "threshold_rule": "relative"}]``. ``method`` is then ``"auto"``.
     random_state : int, RandomState or None, default=None
         Of initial weights, batches, noise and samples. With an int, the same data, machine and ``n_jobs`` give the
         same bits.
@@ -98,13 +109,20 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         Height, width and channels, where ``X`` was images.
     feature_names_in_ : array [n_features_in_] of str
         Names of the columns, where ``X`` was a data frame with text as column names.
+    method_ : str
+        What was trained: a method, or ``"ensemble"``.
+    report_ : dict
+        What predicts together, and what training aimed at: ``members``, of each its ``method``, ``steps`` and ``weight`` in the
+        prediction; ``forest``, None or its ``trees`` and ``weight``; ``class_shares``, by label, or None for those of the labels;
+        ``warnings``, of each its ``code`` and ``message``.
     trainer_ : didact.Trainer
         Networks, optimisers and settings; of an ensemble the first member, and the others as its ``members``. Its classes are positions in ``classes_``. `save` writes a model file that
         later versions read; pickles are promised to be read only by the version that wrote them.
 
     Notes
     -----
-    After Ctrl-C, or an exception in the callback, the estimator is fitted as of the last whole step.
+    After Ctrl-C, or an exception in the callback, the estimator is fitted as of the last whole step. A ``teacher`` is not kept:
+    a file has None in its place.
 
     Examples
     --------
@@ -127,6 +145,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         configuration: Mapping[str, Any] | None = None,
         class_prior: Any = None,
         class_weight: Any = None,
+        teacher: Any = None,
+        members: Sequence[str | Mapping[str, Any]] | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         time_limit: float | None = None,
@@ -140,13 +160,15 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         self.configuration = configuration
         self.class_prior = class_prior
         self.class_weight = class_weight
+        self.teacher = teacher
+        self.members = members
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.time_limit = time_limit
         self.callback = callback
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, X_unlabeled: Any = None) -> SemiSupervisedClassifier:
+    def fit(self, X: Any, y: Any, X_unlabeled: Any = None, sample_weight: Any = None) -> SemiSupervisedClassifier:
         """Trains on rows with and without labels, from the beginning.
 
         Parameters
@@ -159,6 +181,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             label, and so do masked entries. Text beside -1 needs ``dtype=object``: NumPy would turn -1 into text.
         X_unlabeled : array [more rows, columns], or images, default=None
             More rows without labels.
+        sample_weight : array [rows] or float, default=None
+            How much each row of ``X`` counts where it has a label, at least 0; all alike by default. Batches have a row as
+            often as it counts, up to 30 times as often as another; one of 0 is as without its label.
 
         Returns
         -------
@@ -173,7 +198,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         """
         before = dict(vars(self))
         try:
-            return self._fit(X, y, X_unlabeled)
+            return self._fit(X, y, X_unlabeled, sample_weight)
         except BaseException:
             # What was fitted before stays as it was, unless there is a new trainer.
             if "trainer_" in before and self.trainer_ is before["trainer_"]:
@@ -181,13 +206,18 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
                 vars(self).update(before)
             raise
 
-    def _fit(self, X: Any, y: Any, X_unlabeled: Any) -> SemiSupervisedClassifier:
+    def _fit(self, X: Any, y: Any, X_unlabeled: Any, sample_weight: Any) -> SemiSupervisedClassifier:
         self._check_parameters()
+        teachers = [] if self.teacher is None else teachers_of(self.teacher)
         if y is None:
             raise ValueError("fit requires y to be passed, but the target y is None")
         X = checked(self, X)
         y = label_array(y)
         check_consistent_length(X, y)
+        if sample_weight is not None:
+            if not isinstance(sample_weight, Real):
+                sample_weight = positional(sample_weight, "sample_weight")
+            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         rule = rule_of(y, self.unlabeled)
         labelled = ~without_label(y, rule)
         if not labelled.any():
@@ -217,11 +247,18 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
                 f" ({describe(rule)} means none); {more} more without"
             )
 
-        trainer = Trainer(**configuration_of(self, X, classes, np.bincount(positions)))
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        trainer = Trainer(**configuration_of(self, X, classes, np.bincount(positions), seed, len(teachers)))
         trainer.class_names = [class_name(label) for label in classes.tolist()]
         trainer.feature_names = list(getattr(self, "feature_names_in_", []))
+        said = None
+        if teachers:
+            said = distributions_of(teachers, X, codes, len(classes), X_unlabeled, sample_weight, seed)
         try:
-            trainer._train(X, codes, X_unlabeled, callback=self.callback, verbose=self.verbose)
+            trainer._train(
+                X, codes, X_unlabeled, callback=self.callback, verbose=self.verbose, sample_weight=sample_weight,
+                teacher_distributions=said,
+            )  # fmt: skip
         finally:
             if trainer.steps > 0:
                 self._adopt(trainer, classes, rule, codes, [X] if X_unlabeled is None else [X, X_unlabeled])
@@ -318,7 +355,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         """Writes into the trainer what it does not know of its classifier."""
         check_is_fitted(self, "trainer_")
         parameters = self.get_params(deep=False)
-        parameters["callback"] = None
+        parameters["callback"] = parameters["teacher"] = None
         if not isinstance(parameters["random_state"], (type(None), Integral)):
             parameters["random_state"] = None
         names = getattr(self, "feature_names_in_", None)
@@ -391,6 +428,11 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"time_limit must be None or a positive number of seconds, got {self.time_limit!r}")
         if self.configuration is not None and not isinstance(self.configuration, Mapping):
             raise TypeError(f"configuration must be a dict or None, got {self.configuration!r}")
+        for name in ("teacher", "members"):
+            if getattr(self, name) is not None and self.method != "auto":
+                raise ValueError(f"{name} says what is trained; leave method at \"auto\", got {self.method!r}")
+        if self.teacher is not None and self.members is not None:
+            raise ValueError("teacher and members both say what is trained; give one of them")
 
     def _check_unlabeled(self, X_unlabeled: Any) -> np.ndarray | None:
         try:
@@ -412,6 +454,10 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = classes
         self.history_ = trainer.history
         self.n_iter_ = trainer.steps
+        self.report_ = report = trainer.report
+        self.method_ = trainer.method if report["forest"] is None and len(report["members"]) == 1 else "ensemble"
+        if report["class_shares"] is not None:
+            report["class_shares"] = dict(zip(classes.tolist(), report["class_shares"]))
         # `score` follows it: a real class may be what the marker would be elsewhere, as of the labels -1 and 1.
         self._rule = rule
 

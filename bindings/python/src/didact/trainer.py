@@ -13,8 +13,8 @@ import numpy as np
 
 from . import _ffi
 from ._arrays import (
-    Borrowed,
     Handle,
+    NamedArrays,
     borrow,
     encoded,
     make_handle,
@@ -155,6 +155,9 @@ class Trainer(TrainerSteps, TrainerMetaGradient, TrainerFiles):
         steps: int | None = None,
         callback: Callable[[dict[str, float]], Any] | Sequence[Callable[[dict[str, float]], Any]] | None = None,
         verbose: int = 0,
+        *,
+        sample_weight: Any = None,
+        teacher_distributions: Any = None,
     ) -> Trainer:
         """Trains on rows with and without labels. Weak and strong views are made by noise and
         feature dropout, as configured; inputs are scaled as ``input_scaling`` says.
@@ -184,27 +187,43 @@ class Trainer(TrainerSteps, TrainerMetaGradient, TrainerFiles):
         verbose : int
             0 is silent. 1 shows a bar on a terminal and in a notebook where tqdm is installed
             (``pip install didact[progress]``), else prints a table of about ten lines. 2 prints the table always.
+        sample_weight : array [N], optional
+            How much each row of ``X`` counts where it has a label, at least 0; all alike by default. Batches have a row as
+            often as it counts, up to 30 times as often as another; one of 0 is as without its label.
+        teacher_distributions : array [N + M, classes] or [teachers, N + M, classes], optional
+            For the method ``"reduced_meta_pseudo_labels"``, in place of files: what teachers say of every row, those of
+            ``X_unlabeled`` last.
 
         Returns
         -------
         Trainer
             This one.
         """
-        self._train(X, y, X_unlabeled, steps, callback, verbose)
+        self._train(X, y, X_unlabeled, steps, callback, verbose, sample_weight, teacher_distributions)
         for warning in self.warnings:
             warn_caller(warning)
         return self
 
     def _train(
-        self, X: Any, y: Any, X_unlabeled: Any, steps: int | None = None, callback: Any = None, verbose: int = 0
+        self,
+        X: Any,
+        y: Any,
+        X_unlabeled: Any,
+        steps: int | None = None,
+        callback: Any = None,
+        verbose: int = 0,
+        sample_weight: Any = None,
+        teacher_distributions: Any = None,
     ) -> None:
         """`fit` without a word."""
         (X, X_unlabeled), named = self._in_order(X=X, X_unlabeled=X_unlabeled)
         self._check_pixels(X, "X")
         self._check_pixels(X_unlabeled, "X_unlabeled")
-        y = borrow(positions(y, name="y", missing_allowed=True, class_names=self._class_names))
-        X, X_unlabeled = borrow(X, "X"), optional(X_unlabeled, "X_unlabeled")
-        steps = -1 if steps is None else whole_number(steps, "steps")
+        y = positions(y, name="y", missing_allowed=True, class_names=self._class_names)
+        data = NamedArrays(
+            X=X, y=y, X_unlabeled=X_unlabeled, sample_weight=sample_weight, teacher_distributions=teacher_distributions
+        )
+        steps = None if steps is None else whole_number(steps, "steps")
         callbacks = _callbacks(callback)
         report = reporter(verbose)
         if report is not None:
@@ -218,7 +237,7 @@ class Trainer(TrainerSteps, TrainerMetaGradient, TrainerFiles):
                 if isinstance(each, Callback):
                     each.begin(self)
                     ends.callback(each.end, self)
-            status = self._fit(X, y, X_unlabeled, steps, callbacks)
+            status = self._fit(data, steps, callbacks)
             # This comes before the ends, whose calls of the engine would replace the message.
             if status != _ffi.DIDACT_ECANCELLED:
                 check(status)
@@ -234,9 +253,7 @@ class Trainer(TrainerSteps, TrainerMetaGradient, TrainerFiles):
                     f"{name}.astype(np.uint8) * 255, or leave {key} out"
                 )
 
-    def _fit(
-        self, X: Borrowed, y: Borrowed, X_unlabeled: Borrowed | None, steps: int, callbacks: list[Callable]
-    ) -> int:
+    def _fit(self, data: NamedArrays, steps: int | None, callbacks: list[Callable]) -> int:
         raised: list[BaseException] = []
         signals = HeldSignals()
         arguments = StepArguments(len(self._columns))
@@ -257,8 +274,8 @@ class Trainer(TrainerSteps, TrainerMetaGradient, TrainerFiles):
 
         c_callback = _ffi.didact_progress_callback(report)
         with signals:
-            status = library.didact_trainer_fit(
-                self._handle.value, X.pointer, y.pointer, optional_pointer(X_unlabeled), steps, c_callback, None
+            status = library.didact_trainer_fit_dataset(
+                self._handle.value, data.handle.value, to_json({"steps": steps}), c_callback, None
             )
         if raised:
             raise raised[0]
