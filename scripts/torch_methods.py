@@ -215,10 +215,13 @@ class FixMatch(Method):
     def labels(self, xu):
         return softmax(self.student(xu)).detach()
 
+    def weights(self, q):
+        return confident(q, 0.6)
+
     def unlabeled(self, xu, xu_strong):
         q = self.labels(xu)
         values = cross_entropy(most_probable(q), self.student(xu_strong, updating=True))
-        return {"pseudo_label": ((confident(q, 0.6) * values).mean(), 1.5)}
+        return {"pseudo_label": ((self.weights(q) * values).mean(), 1.5)}
 
 
 class FixMatchEMAN(FixMatch):
@@ -242,10 +245,73 @@ class FixMatchAligned(FixMatch):
         return super().supervised(learner, xl, yl)
 
     def labels(self, xu):
-        q = super().labels(xu)
+        return self.aligned(super().labels(xu))
+
+    def aligned(self, q):
         self.predicted_share = self.predicted_share * (127 / 128) + q.mean(0) / 128
         aligned = q * self.labeled_share / self.predicted_share
         return aligned / aligned.sum(1, keepdim=True)
+
+
+class FixMatchRelative(FixMatch):
+    """The threshold of AdaMatch: Berthelot et al. 2022."""
+
+    configuration = {**FixMatch.configuration, "threshold_rule": "relative", "pseudo_label_threshold": 0.9}
+
+    def supervised(self, learner, xl, yl):
+        logits = learner(xl, updating=True)
+        self.labeled_confidence = softmax(logits).max(dim=1).values.mean().detach()
+        return cross_entropy(one_hot(yl, 3), logits).mean()
+
+    def weights(self, q):
+        return confident(q, 0.9 * self.labeled_confidence)
+
+
+class FixMatchAveraged(FixMatch):
+    """The averages over steps that the thresholds of FreeMatch and SoftMatch go by."""
+
+    decay = 0.7
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.updates, self.level = 1, torch.tensor(1 / 3, dtype=torch.float64)
+
+    def next_decay(self):
+        self.updates += 1
+        return min(self.decay, 1 - 1 / self.updates)
+
+
+class FixMatchAdaptive(FixMatchAveraged):
+    """The thresholds of FreeMatch: Wang et al. 2023."""
+
+    configuration = {**FixMatch.configuration, "threshold_rule": "adaptive", "threshold_decay": FixMatchAveraged.decay}
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.shares = torch.full((3,), 1 / 3, dtype=torch.float64)
+
+    def weights(self, q):
+        decay = self.next_decay()
+        self.level = decay * self.level + (1 - decay) * q.max(dim=1).values.mean()
+        self.shares = decay * self.shares + (1 - decay) * q.mean(0)
+        thresholds = (self.level * self.shares / self.shares.max())[q.argmax(dim=1)]
+        return confident(q, thresholds)
+
+
+class FixMatchSoft(FixMatchAveraged, FixMatchAligned):
+    """The weights of SoftMatch, with its uniform alignment to the labels' shares: Chen et al. 2023."""
+
+    configuration = {**FixMatch.configuration, "threshold_rule": "soft", "threshold_decay": FixMatchAveraged.decay}
+    variance = 1.0
+
+    def labels(self, xu):
+        return FixMatch.labels(self, xu)
+
+    def weights(self, q):
+        largest, decay = self.aligned(q).max(dim=1).values, self.next_decay()
+        self.level = decay * self.level + (1 - decay) * largest.mean()
+        self.variance = decay * self.variance + (1 - decay) * largest.var()
+        return torch.exp(-2 * (largest - self.level).clamp(max=0) ** 2 / self.variance)
 
 
 class MeanTeacher(Method):
@@ -440,6 +506,7 @@ SERIES = {
     "mean_teacher_eman": MeanTeacherEMAN, "pi_model": PiModel, "temporal_ensembling": TemporalEnsembling,
     "ict": InterpolationConsistency, "mixmatch": MixMatch, "vat": VirtualAdversarialTraining,
     "distillation": Distillation, "reduced": ReducedMetaPseudoLabels, "fixmatch_aligned": FixMatchAligned,
+    "fixmatch_relative": FixMatchRelative, "fixmatch_adaptive": FixMatchAdaptive, "fixmatch_soft": FixMatchSoft,
 }  # fmt: skip
 
 
