@@ -18,10 +18,11 @@ from .table_data import Task
 DEFAULT, SUPERVISED = "SemiSupervisedClassifier", "SemiSupervisedClassifier, supervised"
 ALONE = "SemiSupervisedClassifier, meta_pseudo_labels"
 CONTROL = "SemiSupervisedClassifier, meta_pseudo_labels, feedback weight 0 (control)"
+NETWORKS = "SemiSupervisedClassifier, without trees (control)"
 OLD_DEFAULT = "SemiSupervisedClassifier as of version 0.1"
-FOREST, EXTRA_TREES = "random forest", "extra trees"
+FOREST, EXTRA_TREES, VOTE = "random forest", "extra trees", "soft vote of random forest and extra trees"
 # Peers that take rows as they are, and peers that are also tried with standardised columns.
-_TREES = (FOREST, EXTRA_TREES, "LightGBM")
+_TREES = (FOREST, EXTRA_TREES, VOTE, "LightGBM")
 _SCALED = ("logistic regression", "SVC", "LabelSpreading")
 
 
@@ -65,6 +66,10 @@ def _peer(name: str, seed: int) -> Any:
         from sklearn.ensemble import ExtraTreesClassifier
 
         return ExtraTreesClassifier(random_state=seed)
+    if name == VOTE:
+        from sklearn.ensemble import VotingClassifier
+
+        return VotingClassifier([(each, _peer(each, seed)) for each in (FOREST, EXTRA_TREES)], voting="soft")
     if name == "LightGBM":
         from lightgbm import LGBMClassifier
 
@@ -115,6 +120,7 @@ def _of_scikit_learn(name: str, standardised: bool, self_training: bool) -> Call
 def _classifiers() -> dict[str, Callable[[Task, int], Any]]:
     found = {
         DEFAULT: _didact("auto"),
+        NETWORKS: _didact("auto", lambda columns: {"forest_trees": 0}),
         ALONE: _didact("meta_pseudo_labels"),
         OLD_DEFAULT: _didact("meta_pseudo_labels", _of_version_0_1, class_prior="none"),
         CONTROL: _didact("meta_pseudo_labels", lambda columns: {"feedback_weight": 0}),
@@ -122,7 +128,7 @@ def _classifiers() -> dict[str, Callable[[Task, int], Any]]:
     }
     for name in (*_TREES, *_SCALED):
         for standardised in (False, True) if name in _SCALED else (False,):
-            for self_training in (False, True) if name != "LabelSpreading" else (False,):
+            for self_training in (False, True) if name not in ("LabelSpreading", VOTE) else (False,):
                 words = [name, *(["standardised"] * standardised), *(["self-training"] * self_training)]
                 found[", ".join(words)] = _of_scikit_learn(name, standardised, self_training)
     return found
@@ -241,24 +247,25 @@ def _classifier_table(scheme: str, sets: dict[str, dict[str, dict[int, dict[str,
 
 def _set_table(sets: dict[str, dict[str, dict[int, dict[str, Any]]]]) -> str:
     lines = [
-        "| set | default | version 0.1 | supervised | forest | default − supervised | upper 95 % bound | default − forest "
-        "| default − meta_pseudo_labels | meta_pseudo_labels − control | warned |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| set | default | version 0.1 | supervised | forest | vote | default − supervised | upper 95 % bound | default − forest "
+        "| upper 95 % bound | default − vote | default − without trees | meta_pseudo_labels − control | warned |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for data, found in sets.items():
         if DEFAULT not in found:
             continue
         cells = [
             f"{100 * _mean(score['accuracy'] for score in found[name].values()):.1f}" if name in found else ""
-            for name in (DEFAULT, OLD_DEFAULT, SUPERVISED, FOREST)
+            for name in (DEFAULT, OLD_DEFAULT, SUPERVISED, FOREST, VOTE)
         ]
-        pairs = ((DEFAULT, SUPERVISED), (DEFAULT, FOREST), (DEFAULT, ALONE), (ALONE, CONTROL))
+        pairs = ((DEFAULT, SUPERVISED), (DEFAULT, FOREST), (DEFAULT, VOTE), (DEFAULT, NETWORKS), (ALONE, CONTROL))
         distances = [_differences(found.get(left, {}), found.get(right, {})) for left, right in pairs]
         texts = [f"{_mean(d):+.1f} ± {_standard_error(d):.1f}" if d else "" for d in distances]
-        bound = f"{_mean(distances[0]) + 1.96 * _standard_error(distances[0]):+.1f}" if distances[0] else ""
+        bounds = [f"{_mean(d) + 1.96 * _standard_error(d):+.1f}" if d else "" for d in distances[:2]]
+        texts = [texts[0], bounds[0], texts[1], bounds[1], *texts[2:]]
         warned = sum(bool(score["warnings"]) for score in found[DEFAULT].values())
         lines.append(
-            f"| {data} | {' | '.join([*cells, texts[0], bound, *texts[1:]])} | {warned} of {len(found[DEFAULT])} |"
+            f"| {data} | {' | '.join([*cells, *texts])} | {warned} of {len(found[DEFAULT])} |"
         )
     return "\n".join(lines) + "\n"
 
