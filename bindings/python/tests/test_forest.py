@@ -128,6 +128,17 @@ def test_a_weight_is_so_many_rows():
     np.testing.assert_array_equal(same.predict_proba(X), didact.SemiSupervisedClassifier("supervised", **settings).fit(X, y).predict_proba(X))
 
 
+def test_weights_of_classes_and_of_rows_go_together():
+    X, y, _ = blobs(rows=30, labelled=12)
+    weight = np.where(y == 0, 3.0, np.where(y == 1, 1.0, 2.0))
+    settings = {"steps": 20, "random_state": 0, "configuration": {"input_scaling": "none"}}
+    both = didact.SemiSupervisedClassifier("supervised", class_weight={0: 2, 2: 0.5}, **settings)
+    product = didact.SemiSupervisedClassifier("supervised", class_prior="labels", **settings)
+    both.fit(X, y, sample_weight=weight)
+    product.fit(X, y, sample_weight=np.where(y == 0, 6.0, 1.0))
+    np.testing.assert_array_equal(both.predict_proba(X), product.predict_proba(X))
+
+
 def test_rows_of_weight_0_do_not_mislead():
     X, y, truth = blobs(labelled=120)
     wrong = np.arange(120) % 2 == 0

@@ -35,7 +35,7 @@ def configuration_of(
     seed: int,
     teachers: int,
 ) -> dict[str, Any]:
-    """What `Trainer` is made of for checked ``X``, with so many labels of each class, and so many teachers of scikit-learn's
+    """What `Trainer` is made of for checked ``X``, with so many labels of each class, as they weigh, and so many teachers of scikit-learn's
     kind."""
     given = _dotted(estimator.configuration or {})
     for key, parameter in _PARAMETERS.items():

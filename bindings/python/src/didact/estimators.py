@@ -248,7 +248,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             )
 
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        trainer = Trainer(**configuration_of(self, X, classes, np.bincount(positions), seed, len(teachers)))
+        counts = np.bincount(positions, None if sample_weight is None else sample_weight[labelled])
+        trainer = Trainer(**configuration_of(self, X, classes, counts, seed, len(teachers)))
         trainer.class_names = [class_name(label) for label in classes.tolist()]
         trainer.feature_names = list(getattr(self, "feature_names_in_", []))
         said = None
