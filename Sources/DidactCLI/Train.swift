@@ -42,7 +42,7 @@ struct Train: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The method: see didact info. \"auto\" is meta_pseudo_labels, and of tables an ensemble of it and supervised. (default: auto)",
+      "The method: see didact info. \"auto\" is meta_pseudo_labels, and of tables an ensemble of it, supervised and trees. (default: auto)",
       valueName: "name"))
   var method: String?
 

@@ -109,6 +109,7 @@ import Testing
     let whole = try Trainer(configuration: configuration), first = try Trainer(configuration: configuration)
     try whole.fit(features, labels)
     try first.fit(features, labels, steps: 2)
+    // It has the trees of its steps, whatever comes after.
     #expect(first.forest?.trees == 2 && first.report()["forest"]?.members?["weight"] == 0.1)
     let second = try first.copy()
     #expect(try second.predictProbabilities(features).bytes == first.predictProbabilities(features).bytes)
@@ -126,6 +127,26 @@ import Testing
       try whole.predictProbabilities(others, by: "forest").bytes
         == fresh.predictProbabilities(others, by: "forest").bytes)
     #expect(try whole.predictProbabilities(others, by: "forest").bytes != before)
+  }
+
+  /// A fit on other data that is refused after it began leaves the trees as they were.
+  @Test func aFitThatDivergesTakesItsTreesBack() throws {
+    let (features, labels) = try Training.points()
+    let configuration = try Self.configuration(["dtype": "float32", "forest_trees": 20])
+    let whole = try Trainer(configuration: configuration), disturbed = try Trainer(configuration: configuration)
+    try whole.fit(features, labels)
+    try disturbed.fit(features, labels, steps: 4)
+    let large = try features.copy()
+    large.scale(by: 1e20)
+    let error = Training.error { try disturbed.fit(large, labels, steps: 3) }
+    #expect(error.code == .diverged && disturbed.steps == 4, "\(error)")
+    try disturbed.fit(features, labels)
+    #expect(Trainer.differences(whole, disturbed) == [])
+  }
+
+  @Test func treesAreAskedForOnceTheyAreThere() throws {
+    let trainer = try Trainer(configuration: Self.configuration()), (features, _) = try Training.points()
+    expectError(.state, containing: "no trees yet") { _ = try trainer.predictProbabilities(features, by: "forest") }
   }
 
   /// Weights count for trees too: rows of one class that weigh nothing are not learned.

@@ -128,15 +128,17 @@ public struct BorrowedArray {
     }
   }
 
-  /// x ← own · x + factor · values, for real numbers and as many values.
+  /// x ← own · x + factor · values, for real numbers and as many values; of own = 0 whatever x was.
   func mix(_ values: [Double], scaledBy factor: Double, own: Double) {
     let isFloat = elementType == .float32
     forEachElement { index, address in
       let given = factor * values[index]
+      let held = isFloat ? Double(address.loadUnaligned(as: Float.self)) : address.loadUnaligned(as: Double.self)
+      let result = own == 0 ? given : own * held + given
       if isFloat {
-        address.storeBytes(of: Float(own * Double(address.loadUnaligned(as: Float.self)) + given), as: Float.self)
+        address.storeBytes(of: Float(result), as: Float.self)
       } else {
-        address.storeBytes(of: own * address.loadUnaligned(as: Double.self) + given, as: Double.self)
+        address.storeBytes(of: result, as: Double.self)
       }
     }
   }

@@ -21,17 +21,19 @@ extension Trainer {
   var isEnsemble: Bool { !members.isEmpty || forestTrees > 0 }
 }
 
-/// Grows a trainer's trees beside the steps of a fit: one after each step, or some where there are fewer steps than trees, so
-/// that nothing waits for them. What a tree is depends on the data, the seed and its number alone.
+/// Grows a trainer's trees beside the steps of a fit: one with each step, or some where there are fewer steps than trees. What a
+/// tree is depends on the data, the seed and its number alone.
 final class ForestGrowth {
   /// A tree learns from no more rows than this, so that none takes long.
-  private static let mostRows = 10_000
+  private static let mostRows = 5_000
   private static let mostValues = 1 << 24
 
   private let trainer: Trainer
   private let data: FitData
   /// Whether the trees there are learned from other data.
   private var isNew: Bool
+  /// How many trees there are to be.
+  private var due = 0
   /// How much each of the labelled rows counts.
   private let weights: [Double]
   private let rowsOfTree: Int
@@ -52,16 +54,25 @@ final class ForestGrowth {
     stream = RandomStream(seed: trainer.seed, name: "forest")
   }
 
-  /// Grows the trees that are due after the last step.
-  func grow() throws {
+  /// Notes what the steps that are made ask for; before the next ones, beside which `grow` may be at work.
+  func plan() {
     let all = trainer.forestTrees, planned = max(1, trainer.scheduledSteps)
-    let due = trainer.isMethodDone ? all : min(all, trainer.steps * ((all + planned - 1) / planned))
-    while isNew || (trainer.forest?.trees ?? 0) < due {
-      let known = isNew ? nil : trainer.forest
-      var forest = known ?? Forest(inputs: trainer.student.inputs, classes: trainer.student.classes)
-      if forest.trees < due { forest.append(try tree(forest.trees)) }
-      try trainer.writing { trainer.forest = forest }
+    due = trainer.isMethodDone ? all : min(all, trainer.steps * ((all + planned - 1) / planned))
+  }
+
+  /// Grows the trees that are due.
+  /// - Parameter isTimeUp: whether the rest is left to the next fit.
+  func grow(_ isTimeUp: () -> Bool) throws {
+    guard due > 0 else { return }
+    if isNew || trainer.forest == nil {
+      let none = Forest(inputs: trainer.student.inputs, classes: trainer.student.classes)
+      try trainer.writing { trainer.forest = none }
       isNew = false
+    }
+    while let grown = trainer.forest?.trees, grown < due, !isTimeUp() {
+      let tree = try tree(grown)
+      // In place: all trees so far are not copied.
+      try trainer.writing { trainer.forest?.append(tree) }
     }
   }
 

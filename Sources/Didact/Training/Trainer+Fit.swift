@@ -116,14 +116,14 @@ extension Trainer {
           return (index: index, run: run)
         }
       }
-      let growth = ForestGrowth(self, data, isNew: runs[0].run.isNewData)
+      let growth = count == 0 ? nil : ForestGrowth(self, data, isNew: runs[0].run.isNewData)
       let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity, start = secondsOfClock()
       func checkLastSteps() throws {
         for (index, member) in indexedMembers { try Trainer.failing(asMember: index) { try member.checkLastStep() } }
       }
       repeat {
-        let isOver = try Trainer.step(runs, threads: student.threads)
-        if self.steps > 0 { try growth?.grow() }
+        growth?.plan()
+        let isOver = try Trainer.step(runs, growth, threads: student.threads) { secondsOfClock() - start >= timeLimit }
         guard !isOver else { break }
         if let progress {
           let report = Progress(
@@ -158,14 +158,22 @@ extension Trainer {
   /// Whether a fit needs labels.
   package var learnsFromLabels: Bool { definition.learnsFromLabels }
 
-  /// Each member makes its step, as long as it has one left, side by side on as many threads. Bits do not depend on which.
+  /// Each member makes its step, as long as it has one left, and the trees that are due grow, side by side on as many threads.
+  /// Bits do not depend on which.
   /// - Returns: whether none had one left.
-  private static func step(_ runs: [(index: Int?, run: FitRun)], threads: Int) throws -> Bool {
+  private static func step(
+    _ runs: [(index: Int?, run: FitRun)], _ growth: ForestGrowth?, threads: Int, isTimeUp: () -> Bool
+  ) throws -> Bool {
     let failures = Locked<[(position: Int, error: any Error)]>([]), hasStepped = Locked(false)
-    parallelLoop(runs.count, parts: min(runs.count, threads)) { _, positions in
+    let count = runs.count + (growth == nil ? 0 : 1)
+    parallelLoop(count, parts: min(count, threads)) { _, positions in
       for position in positions {
-        let (index, run) = runs[position]
         do {
+          guard position < runs.count else {
+            try growth?.grow(isTimeUp)
+            continue
+          }
+          let (index, run) = runs[position]
           if try failing(asMember: index, { try run.step() }) { hasStepped.withLock { $0 = true } }
         } catch {
           failures.withLock { $0.append((position, error)) }

@@ -24,10 +24,14 @@ extension Trainer {
   package func predict(_ probabilities: BorrowedArray, _ inputs: BorrowedArray, by role: String) throws {
     if role == Self.ensembleRole, isEnsemble {
       try predictByEnsemble(probabilities, inputs)
-    } else if role == Self.forestRole, let forest = reading({ forest }), forest.trees > 0 {
-      // What is checked, and refused, is the same.
-      try predict(probabilities, inputs, with: student)
-      forest.mix(into: probabilities, try checkedRows(inputs, "X"), weight: 1)
+    } else if role == Self.forestRole, forestTrees > 0 {
+      guard let forest = reading({ forest }), forest.trees > 0 else {
+        throw DidactError(.state, "there are no trees yet: a fit grows them")
+      }
+      let inputs = try checkedRows(inputs, "X")
+      try probabilities.check(student.task.logitsShape(examples: inputs.rows), elementType, "probabilities")
+      try student.lock.reading { try checkFinite(inputs, "X") }
+      forest.mix(into: probabilities, inputs, weight: 1)
     } else {
       try predict(probabilities, inputs, with: predictingNetwork(role))
     }

@@ -321,13 +321,14 @@ public final class Trainer: @unchecked Sendable {
     let validationRowCount: Int?
     let warnings: [Warning]
     let rows: [Tensor?]
+    let forest: Forest?
   }
 
   /// Runs a fit. Where it ends with an error before one of its steps is kept, what was known of the rows of the last fit is kept.
   func fitting<Result>(_ body: () throws -> Result) throws -> Result {
     let before = FitState(
       steps: steps, rowsDigest: rowsDigest, dataDigest: dataDigest, validationRowCount: validationRowCount,
-      warnings: warnings, rows: method.rowStates.map(\.values))
+      warnings: warnings, rows: method.rowStates.map(\.values), forest: forest)
     do {
       return try body()
     } catch  where steps <= before.steps {
@@ -337,6 +338,7 @@ public final class Trainer: @unchecked Sendable {
         validationRowCount = before.validationRowCount
         warnings = before.warnings
         for (state, values) in zip(method.rowStates, before.rows) { state.values = values }
+        forest = before.forest
       }
       throw error
     }

@@ -13,6 +13,8 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier  # noq
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.naive_bayes import GaussianNB  # noqa: E402
 from sklearn.neighbors import KNeighborsClassifier  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.svm import SVC  # noqa: E402
 
 import didact  # noqa: E402
@@ -95,6 +97,24 @@ def test_members_in_place_of_the_defaults():
     one = quick(members=["supervised"]).fit(X, y)
     assert one.method_ == "supervised"
     np.testing.assert_array_equal(one.predict_proba(X), quick(method="supervised").fit(X, y).predict_proba(X))
+    # Each has the preset of its method, wherever it stands, then the configuration, then its own keys.
+    mixed = {"configuration": {"strong_noise": 0.1, "network.dropout": 0.2}}
+    names = ["supervised", {"method": "meta_pseudo_labels", "strong_noise": 0.4, "network": {"activation": "tanh"}}]
+    for members in (names, names[::-1]):
+        trainer = quick(members=members, **mixed).fit(X, y).trainer_
+        both = {each.method: each.configuration for each in (trainer, *trainer.members)}
+        meta, plain = both["meta_pseudo_labels"], both["supervised"]
+        preset = didact.preset("table", "meta_pseudo_labels", 4, 3)
+        assert (meta["strong_noise"], meta["uda_weight"], meta["uda_wait_steps"]) == (0.4, preset["uda_weight"], 100)
+        assert (meta["network"]["activation"], meta["network"]["dropout"]) == ("tanh", 0.2)
+        assert (plain["network"]["activation"], plain["network"]["dropout"]) == ("swish", 0.2)
+        assert plain["student_optimizer.learning_rate"] == meta["student_optimizer.learning_rate"] == 0.1
+    for keys, words in (({"steps": 3}, "'steps' is the same for all"), ({"forest_trees": 3}, "forest_trees"), ({"seed": 3}, "seed")):
+        for members in (["supervised", {"method": "supervised", **keys}], [{"method": "supervised", **keys}]):
+            with pytest.raises(ValueError, match=words):
+                quick(members=members).fit(X, y)
+    with pytest.raises(ValueError, match="strong_nose"):
+        quick(members=names, configuration={"strong_nose": 0.1}).fit(X, y)
     for members, words in (
         ("supervised", "must be a list"), ([], "must be a list"), ([{"strong_noise": 1}], r"members\[0\] must be"),
         ([3], r"members\[0\]"), (["supervised", "fixmtch"], "fixmatch"),
@@ -204,6 +224,22 @@ def test_a_teacher_labels_and_the_student_is_a_model_of_its_own(tmp_path):
     assert quick(teacher=RandomForestClassifier(20)).set_params(teacher__n_estimators=3).teacher.n_estimators == 3
 
 
+def test_teachers_know_labels_and_leave_rows_as_they_are():
+    X, y, _ = blobs(classes=2)
+    labels = np.where(y < 0, None, np.array(["b", "c", "a"], dtype=object)[y])
+    heavy = LogisticRegression(class_weight={"b": 1, "c": 1000})
+    classifier = quick(teacher=heavy, configuration={"feedback_weight": 0}).fit(X, labels)
+    alone = heavy.fit(X[:24], list(labels[:24]))
+    assert (classifier.predict(X) == alone.predict(X)).mean() > 0.9
+    before, more = X.copy(), X[:7].copy()
+    quick(teacher=make_pipeline(StandardScaler(copy=False), LogisticRegression())).fit(X, labels, more)
+    np.testing.assert_array_equal(X, before)
+    np.testing.assert_array_equal(more, before[:7])
+    for parameters in ({"class_prior": [1, 2]}, {"class_weight": "balanced"}):
+        with pytest.raises(ValueError, match="give the teacher a class_weight"):
+            quick(teacher=GaussianNB(), **parameters).fit(X, labels)
+
+
 def test_more_rows_and_weights_reach_the_teacher():
     X, y, truth = blobs(rows=90, labelled=30)
     more, _, _ = blobs(rows=40, seed=9)
@@ -222,7 +258,8 @@ def test_a_labelled_row_has_what_teachers_of_the_others_say():
     y[:12] = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 1]
     # What it was told, a nearest neighbour knows by heart.
     y[0] = 2
-    said = distributions_of([KNeighborsClassifier(1)], X, y, 3, X[:5], None, 0)
+    classes = np.arange(3)
+    said = distributions_of([KNeighborsClassifier(1)], X, y, classes, X[:5], None, 0)
     assert said.shape == (1, 65, 3)
     np.testing.assert_array_equal(said[0].sum(axis=1), 1)
     for row in range(12):
@@ -233,7 +270,7 @@ def test_a_labelled_row_has_what_teachers_of_the_others_say():
     np.testing.assert_array_equal(said[0, 12:60], full.predict_proba(X[12:]))
     # The only row of its class is left in.
     y[:12] = [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2]
-    assert distributions_of([KNeighborsClassifier(1)], X, y, 3, None, None, 0)[0, 11].argmax() == 2
+    assert distributions_of([KNeighborsClassifier(1)], X, y, classes, None, None, 0)[0, 11].argmax() == 2
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,15 @@
-"""`configuration_of` makes the configuration of an estimator's trainer: a preset, changed by the estimator's parameters and
-by its ``configuration``."""
+"""`check_parameters` checks an estimator's parameters; `configuration_of` makes of them the configuration of its trainer: a
+preset, changed by the parameters and by their ``configuration``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from numbers import Real
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .trainer import preset
+from .trainer import configuration_fields, preset
 
 if TYPE_CHECKING:
     from .estimators import SemiSupervisedClassifier
@@ -25,6 +25,34 @@ _PARAMETERS = {
     "members": "members",
     "teachers": "teacher",
 }
+# Keys that no member has for itself.
+_OF_ALL = ("members", "steps", "time_limit", "dtype", "class_prior", "forest_trees", "forest_weight", "seed", "threads")
+
+
+def check_parameters(estimator: SemiSupervisedClassifier) -> None:
+    """Raises TypeError and ValueError for parameters that no data could make right."""
+    if estimator.steps is not None and not (isinstance(estimator.steps, Integral) and estimator.steps >= 1):
+        raise ValueError(f"steps must be None or a whole number of at least 1, got {estimator.steps!r}")
+    lengths = estimator.hidden_layers
+    if lengths is not None and (isinstance(lengths, str) or not isinstance(lengths, (Sequence, np.ndarray))):
+        raise TypeError(f"hidden_layers must be None or a sequence of lengths, such as (64, 64), got {lengths!r}")
+    threads = estimator.n_jobs
+    if threads is not None and not (isinstance(threads, Integral) and (threads > 0 or threads == -1)):
+        raise ValueError(f"n_jobs must be None, -1 or a positive whole number, got {estimator.n_jobs!r}")
+    if estimator.time_limit is not None and not (isinstance(estimator.time_limit, Real) and estimator.time_limit > 0):
+        raise ValueError(f"time_limit must be None or a positive number of seconds, got {estimator.time_limit!r}")
+    if estimator.configuration is not None and not isinstance(estimator.configuration, Mapping):
+        raise TypeError(f"configuration must be a dict or None, got {estimator.configuration!r}")
+    for name in ("teacher", "members"):
+        if getattr(estimator, name) is not None and estimator.method != "auto":
+            raise ValueError(f"{name} says what is trained; leave method at \"auto\", got {estimator.method!r}")
+    if estimator.teacher is not None and estimator.members is not None:
+        raise ValueError("teacher and members both say what is trained; give one of them")
+    if estimator.teacher is not None and not (estimator.class_prior is None and estimator.class_weight is None):
+        raise ValueError(
+            "class_prior and class_weight say how often labelled rows are learned from, and a teacher's student learns from its "
+            "labels alone; leave them out, or give the teacher a class_weight"
+        )
 
 
 def configuration_of(
@@ -35,17 +63,47 @@ def configuration_of(
     seed: int,
     teachers: int,
 ) -> dict[str, Any]:
-    """What `Trainer` is made of for checked ``X``, with so many labels of each class, as they weigh, and so many teachers of scikit-learn's
-    kind."""
+    """What `Trainer` is made of for checked ``X``, with so many labels of each class, as they weigh, and so many teachers of
+    scikit-learn's kind."""
     given = _dotted(estimator.configuration or {})
     for key, parameter in _PARAMETERS.items():
         if key in given:
             raise ValueError(f"configuration: {key!r} is set by the parameter {parameter!r}")
-    method, members = estimator.method, _members(estimator.members)
+    members = _members(estimator.members)
     if teachers:
         method = "reduced_meta_pseudo_labels"
-    elif members:
-        method = members[0]["method"]
+    else:
+        method = members[0][0] if members else estimator.method
+    if members:
+        each = [_known(_changed(given, keys), name, keys) for name, keys in members]
+        # What no member knows is the first one's, which refuses it.
+        first = {**{key: value for key, value in given.items() if not any(key in changes for changes in each)}, **each[0]}
+    configuration = _of_method(estimator, method, X, classes, first if members else given)
+    own = {
+        "seed": seed,
+        "threads": 0 if estimator.n_jobs in (None, -1) else estimator.n_jobs,
+        "time_limit": estimator.time_limit,
+    }
+    if estimator.steps is not None:
+        own["steps"] = estimator.steps
+    if teachers > 1:
+        own["teachers"] = teachers
+    if members:
+        own["members"] = [
+            _of_member(_of_method(estimator, name, X, classes, changes), configuration)
+            for (name, _), changes in zip(members[1:], each[1:])
+        ]
+    prior = _class_prior(estimator, classes, counts)
+    if prior is not None:
+        own["class_prior"] = prior
+    return {**configuration, **own}
+
+
+def _of_method(
+    estimator: SemiSupervisedClassifier, method: str, X: np.ndarray, classes: np.ndarray, given: dict[str, Any]
+) -> dict[str, Any]:
+    """The preset of a method with changes, dotted keys all of them."""
+    given = dict(given)
     if X.ndim == 2:
         defaults = preset("table", method, X.shape[1], len(classes))
     else:
@@ -70,26 +128,38 @@ def configuration_of(
     changes = _network_changes(given, "student_network")
     if changes:
         given["student_network"] = {**network, **changes}
-    own = {
-        "seed": seed,
-        "threads": 0 if estimator.n_jobs in (None, -1) else estimator.n_jobs,
-        "time_limit": estimator.time_limit,
+    return {**defaults, **given}
+
+
+def _changed(given: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
+    """Changes with others in their place; those of a network go together."""
+    networks = {
+        name: {**given[name], **keys[name]}
+        for name in ("network", "student_network")
+        if isinstance(given.get(name), Mapping) and isinstance(keys.get(name), Mapping)
     }
-    if estimator.steps is not None:
-        own["steps"] = estimator.steps
-    if teachers > 1:
-        own["teachers"] = teachers
-    if members:
-        own.update(members[0])
-        own["members"] = members[1:]
-    prior = _class_prior(estimator, classes, counts)
-    if prior is not None:
-        own["class_prior"] = prior
-    return {**defaults, **own, **given}
+    return {**given, **keys, **networks}
 
 
-def _members(members: Any) -> list[dict[str, Any]]:
-    """Keys of each member's configuration; the first ones are the trainer's own."""
+def _known(given: dict[str, Any], method: str, own: dict[str, Any]) -> dict[str, Any]:
+    """The changes that a method has keys for, and its own, which may be wrong and then are refused."""
+    keys = {field["key"] for field in configuration_fields(method)}
+    return {
+        key: value for key, value in given.items() if key in keys or key in own or key.startswith(("network", "student_network"))
+    }
+
+
+def _of_member(configuration: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
+    """What a member has for itself: not the keys of all, nor a network that is the first one's."""
+    own = {key: value for key, value in configuration.items() if key not in _OF_ALL}
+    for name in ("network", "student_network"):
+        if own.get(name) == first.get(name):
+            own.pop(name, None)
+    return own
+
+
+def _members(members: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The method of each member, and keys of its configuration."""
     if members is None:
         return []
     if isinstance(members, (str, Mapping)) or not isinstance(members, (list, tuple)) or not members:
@@ -101,7 +171,11 @@ def _members(members: Any) -> list[dict[str, Any]]:
         keys = {"method": member} if isinstance(member, str) else member
         if not isinstance(keys, Mapping) or not isinstance(keys.get("method"), str):
             raise TypeError(f"members[{position}] must be a method or a dict with a method, got {member!r}")
-        found.append(dict(keys))
+        keys = _dotted(keys)
+        shared = [key for key in keys if key in _OF_ALL or key in _PARAMETERS and key != "method"]
+        if shared:
+            raise ValueError(f"members[{position}]: {shared[0]!r} is the same for all members; it is no member's own")
+        found.append((keys.pop("method"), keys))
     return found
 
 

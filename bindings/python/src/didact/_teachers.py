@@ -38,14 +38,14 @@ def distributions_of(
     teachers: Sequence[Any],
     X: np.ndarray,
     codes: np.ndarray,
-    classes: int,
+    classes: np.ndarray,
     X_unlabeled: np.ndarray | None,
     sample_weight: np.ndarray | None,
     seed: int,
 ) -> np.ndarray:
     """float64 [teachers, rows of X and of X_unlabeled, classes].
 
-    A labelled row has what a teacher says that did not learn from it, unless it is the only one of its class: of its own
+    Teachers are given labels, those of ``classes`` that ``codes`` are the positions of, and copies of rows. A labelled row has what a teacher says that did not learn from it, unless it is the only one of its class: of its own
     rows a forest would say what it was told.
     """
     rows = X.reshape(len(X), -1)
@@ -58,7 +58,7 @@ def distributions_of(
         asked = _Teacher(teacher, f"teacher{place} ({type(teacher).__name__})", classes, seed)
 
         def learned(kept: np.ndarray) -> _Teacher:
-            return asked.fitted(rows[kept], codes[kept], None if sample_weight is None else sample_weight[kept])
+            return asked.fitted(rows[kept], classes[codes[kept]], None if sample_weight is None else sample_weight[kept])
 
         everything = learned(labelled)
         parts = [everything.says(rows)]
@@ -84,10 +84,10 @@ def _folds(codes: np.ndarray, random: np.random.Generator) -> np.ndarray:
 class _Teacher:
     """A classifier, and how errors name it."""
 
-    def __init__(self, model: Any, name: str, classes: int, seed: int):
+    def __init__(self, model: Any, name: str, classes: np.ndarray, seed: int):
         self.model, self.name, self.classes, self.seed = model, name, classes, seed
 
-    def fitted(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) -> _Teacher:
+    def fitted(self, rows: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> _Teacher:
         model = clone(self.model)
         free = {name: self.seed for name, value in model.get_params().items() if name.endswith("random_state") and value is None}
         model.set_params(**free)
@@ -97,7 +97,7 @@ class _Teacher:
                 raise TypeError(f"{self.name} does not take sample_weight")
             options["sample_weight"] = weights
         try:
-            model.fit(rows, codes, **options)
+            model.fit(rows, labels, **options)
         except Exception as error:
             raise ValueError(f"{self.name} failed to learn from {len(rows)} labelled rows: {error}") from error
         return _Teacher(model, self.name, self.classes, self.seed)
@@ -105,18 +105,20 @@ class _Teacher:
     def says(self, rows: np.ndarray) -> np.ndarray:
         """float64 [rows, classes]."""
         try:
-            said = np.asarray(self.model.predict_proba(rows), np.float64)
+            # A copy: some work in place.
+            said = np.asarray(self.model.predict_proba(rows.copy()), np.float64)
         except Exception as error:
             raise ValueError(f"{self.name}: predict_proba failed: {error}") from error
-        labels = np.asarray(getattr(self.model, "classes_", np.arange(self.classes)))
-        if labels.dtype.kind not in "iu" or not np.isin(labels, np.arange(self.classes)).all():
-            raise ValueError(f"{self.name} has the classes {labels[:10].tolist()}, which are not those it was given")
+        labels = np.asarray(getattr(self.model, "classes_", self.classes)).tolist()
+        positions = {label: position for position, label in enumerate(self.classes.tolist())}
+        if not set(labels) <= set(positions):
+            raise ValueError(f"{self.name} has the classes {labels[:10]}, which are not those it was given")
         if said.shape != (len(rows), len(labels)):
             raise ValueError(
                 f"{self.name}: predict_proba gave an array of shape {said.shape} for {len(rows)} rows and {len(labels)} classes"
             )
-        all_classes = np.zeros((len(rows), self.classes))
-        all_classes[:, labels] = said
+        all_classes = np.zeros((len(rows), len(self.classes)))
+        all_classes[:, [positions[label] for label in labels]] = said
         sums = all_classes.sum(axis=1, keepdims=True)
         is_wrong = ~(np.isfinite(sums[:, 0]) & (abs(sums[:, 0] - 1) < 1e-3) & (all_classes >= 0).all(axis=1))
         if is_wrong.any():

@@ -21,7 +21,7 @@ except ImportError as error:
 
 from . import _classifier_file
 from ._errors import warn_caller
-from ._estimator_configuration import configuration_of
+from ._estimator_configuration import check_parameters, configuration_of
 from ._frames import positional
 from ._labels import Rule, class_name, describe, plain, rule_of, warn_of_marker, without_label
 from ._teachers import distributions_of, teachers_of
@@ -73,12 +73,14 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     teacher : classifier or sequence of classifiers, default=None
         Classifiers of scikit-learn's kind, with ``predict_proba``, that label the rows in place of a network of Didact's,
         such as ``RandomForestClassifier()``. Each learns from the labelled rows alone; what it says of a labelled row comes
-        from one that learned without it. A small network corrects what they say, and learns from the student's result on the
+        from one that learned without it. Each is given an array [rows, columns] and labels as ``y`` has them. A small network corrects what they say, and learns from the student's result on the
         labelled rows what, and of several teachers whom, to trust (Reduced Meta Pseudo Labels: Pham et al., appendix E). What is
         fitted is a model of Didact's alone. ``method`` is then ``"auto"``.
     members : sequence of str or dict, default=None
-        The members of the ensemble, in place of those of ``"auto"``: of each a method, or keys of its configuration, such as
-        ``["supervised", {"method": "fixmatch", "threshold_rule": "relative"}]``. ``method`` is then ``"auto"``.
+        The ensemble, in place of that of ``"auto"``: of each member a method, or keys of its configuration, such as
+        ``["supervised", {"method": "fixmatch", "threshold_rule": "relative"}]``. Each has its method's preset, then
+        ``configuration``, then its own keys. There are trees where ``configuration`` has ``forest_trees``. ``method`` is then
+        ``"auto"``.
     random_state : int, RandomState or None, default=None
         Of initial weights, batches, noise and samples. With an int, the same data, machine and ``n_jobs`` give the
         same bits.
@@ -207,7 +209,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             raise
 
     def _fit(self, X: Any, y: Any, X_unlabeled: Any, sample_weight: Any) -> SemiSupervisedClassifier:
-        self._check_parameters()
+        check_parameters(self)
         teachers = [] if self.teacher is None else teachers_of(self.teacher)
         if y is None:
             raise ValueError("fit requires y to be passed, but the target y is None")
@@ -254,7 +256,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         trainer.feature_names = list(getattr(self, "feature_names_in_", []))
         said = None
         if teachers:
-            said = distributions_of(teachers, X, codes, len(classes), X_unlabeled, sample_weight, seed)
+            said = distributions_of(teachers, X, codes, classes, X_unlabeled, sample_weight, seed)
         try:
             trainer._train(
                 X, codes, X_unlabeled, callback=self.callback, verbose=self.verbose, sample_weight=sample_weight,
@@ -415,25 +417,6 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             self.image_shape_ = found.image_shape
         self._take(trainer, found.classes, found.rule)
         return self
-
-    def _check_parameters(self) -> None:
-        if self.steps is not None and not (isinstance(self.steps, Integral) and self.steps >= 1):
-            raise ValueError(f"steps must be None or a whole number of at least 1, got {self.steps!r}")
-        lengths = self.hidden_layers
-        if lengths is not None and (isinstance(lengths, str) or not isinstance(lengths, (Sequence, np.ndarray))):
-            raise TypeError(f"hidden_layers must be None or a sequence of lengths, such as (64, 64), got {lengths!r}")
-        threads = self.n_jobs
-        if threads is not None and not (isinstance(threads, Integral) and (threads > 0 or threads == -1)):
-            raise ValueError(f"n_jobs must be None, -1 or a positive whole number, got {self.n_jobs!r}")
-        if self.time_limit is not None and not (isinstance(self.time_limit, Real) and self.time_limit > 0):
-            raise ValueError(f"time_limit must be None or a positive number of seconds, got {self.time_limit!r}")
-        if self.configuration is not None and not isinstance(self.configuration, Mapping):
-            raise TypeError(f"configuration must be a dict or None, got {self.configuration!r}")
-        for name in ("teacher", "members"):
-            if getattr(self, name) is not None and self.method != "auto":
-                raise ValueError(f"{name} says what is trained; leave method at \"auto\", got {self.method!r}")
-        if self.teacher is not None and self.members is not None:
-            raise ValueError("teacher and members both say what is trained; give one of them")
 
     def _check_unlabeled(self, X_unlabeled: Any) -> np.ndarray | None:
         try:
