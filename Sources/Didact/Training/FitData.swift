@@ -21,13 +21,15 @@ struct FitData {
     if trainer.definition.learnsFromLabels {
       guard let first = labeledRows.first.flatMap({ labels.ofExample($0).first { $0 >= 0 } }) else {
         throw DidactError(
-          .data, "no row has a label\(weights == nil ? "" : " and a weight above 0"); −1 means none, classes are 0..<\(trainer.student.classes)")
+          .data,
+          "no row has a label\(weights == nil ? "" : " and a weight above 0"); −1 means none, classes are 0..<"
+            + "\(trainer.student.classes)")
       }
       guard labeledRows.contains(where: { labels.ofExample($0).contains { $0 >= 0 && $0 != first } }) else {
         throw DidactError(
           .data,
-          "all labels\(weights == nil ? "" : " of rows with a weight above 0") are class \(first); training needs at least two classes"
-        )
+          "all labels\(weights == nil ? "" : " of rows with a weight above 0") are class \(first); training needs at least two "
+            + "classes")
       }
     }
     let more = arrays.unlabeled.flatMap { $0.shape.rank > 1 && $0.rows == 0 ? nil : $0 }
