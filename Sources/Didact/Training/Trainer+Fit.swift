@@ -165,9 +165,16 @@ extension Trainer {
     _ runs: [(index: Int?, run: FitRun)], _ growth: ForestGrowth?, threads: Int, isTimeUp: () -> Bool
   ) throws -> Bool {
     let failures = Locked<[(position: Int, error: any Error)]>([]), hasStepped = Locked(false)
-    let count = runs.count + (growth == nil ? 0 : 1)
-    parallelLoop(count, parts: min(count, threads)) { _, positions in
-      for position in positions {
+    let count = runs.count + (growth == nil ? 0 : 1), parts = min(count, threads), next = Locked(0)
+    func takeNext() -> Int? {
+      next.withLock { position in
+        defer { position += 1 }
+        return position < count ? position : nil
+      }
+    }
+    // Some take longer than others: each thread takes the next one that nobody has begun.
+    parallelLoop(parts, parts: parts) { _, _ in
+      while let position = takeNext() {
         do {
           guard position < runs.count else {
             try growth?.grow(isTimeUp)
