@@ -1,5 +1,5 @@
-/// What one or several teachers say of all rows that a student learns from: a distribution over the classes from each of
-/// them for each row.
+/// One or several teachers say for each row that a student learns from how probable each class is: a distribution from each
+/// of them.
 struct TeacherDistributions {
   static let mostTeachers = 64
 
@@ -8,7 +8,7 @@ struct TeacherDistributions {
   /// Keep files mapped for as long as this lives.
   private let owners: [Tensor]
 
-  /// Of files, one for each teacher.
+  /// Reads files, one for each teacher.
   init(_ paths: [String], of rows: UnlabeledRows, classes: Int) throws {
     owners = try paths.map { try StoredDistributions.matrix($0, of: rows, classes: classes) }
     matrices = owners.map { BorrowedArray($0) }
@@ -60,7 +60,7 @@ struct TeacherDistributions {
     }
   }
 
-  /// The distributions of these rows: of all teachers side by side [N, teachers · classes], and their mean [N, classes].
+  /// Returns the distributions of these rows: of all teachers side by side [N, teachers · classes], and their mean [N, classes].
   func rows(
     _ indices: [Int], _ kernels: any Kernels, in memory: TensorPool
   ) throws -> (sideBySide: Tensor, mean: Tensor) {

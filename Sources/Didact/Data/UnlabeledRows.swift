@@ -7,7 +7,7 @@ struct UnlabeledRows {
   let digest: UInt64
   /// The names of the labelled rows' classes; empty if they have none.
   let classNames: [String]
-  /// What teachers say of them, where a fit was given it and not files: [rows, classes], or [teachers, rows, classes]; for as
+  /// Teachers say this of them, where a fit was given it and not files: [rows, classes], or [teachers, rows, classes]; for as
   /// long as the fit lasts.
   var teacherDistributions: BorrowedArray?
 }

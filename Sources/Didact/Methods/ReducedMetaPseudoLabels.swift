@@ -10,7 +10,8 @@
 ///     θ′ = θ − update(g)                                 the student steps
 ///     φ′ = φ − update(feedback_weight · ∇_φ L_l(θ′(φ)))  by `StudentFeedback`
 ///
-/// The corrector learns from the student's result alone what, and of several teachers whom, to trust. Only a fit knows which rows a batch has.
+/// The corrector learns from the student's result alone what, and of several teachers whom, to trust. Only a fit knows which
+/// rows a batch has.
 final class ReducedMetaPseudoLabels: Method {
   static let definition = MethodDefinition(
     name: "reduced_meta_pseudo_labels", fields: unlabeledFields + strongViewFields + fields,

@@ -1,4 +1,4 @@
-/// What a fit is given: arrays of the caller's, which are read where they are for as long as it lasts.
+/// A fit is given these arrays of the caller's, which are read where they are for as long as it lasts.
 package struct FitArrays {
   /// [N, inputs] of any element type.
   package let features: BorrowedArray
@@ -6,9 +6,9 @@ package struct FitArrays {
   package var labels: BorrowedArray?
   /// More rows without labels [M, inputs].
   package var unlabeled: BorrowedArray?
-  /// How much each row of `features` that has a label counts [N], at least 0; nil for all alike.
+  /// Each row of `features` that has a label counts so much [N], at least 0; nil for all alike.
   package var sampleWeights: BorrowedArray?
-  /// What teachers say of every row, those of `unlabeled` last: [N + M, classes], or [teachers, N + M, classes].
+  /// Teachers say this of every row, those of `unlabeled` last: [N + M, classes], or [teachers, N + M, classes].
   package var teacherDistributions: BorrowedArray?
 
   package init(

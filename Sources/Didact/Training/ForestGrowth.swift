@@ -32,9 +32,9 @@ final class ForestGrowth {
   private let data: FitData
   /// Whether the trees there are learned from other data.
   private var isNew: Bool
-  /// How many trees there are to be.
+  /// So many trees there are to be.
   private var due = 0
-  /// How much each of the labelled rows counts.
+  /// Each of the labelled rows counts so much.
   private let weights: [Double]
   private let rowsOfTree: Int
   private let stream: RandomStream

@@ -1,4 +1,4 @@
-/// How often a fit draws each labelled row in an epoch, so that rows count as their weights say and classes have the shares
+/// A fit draws labelled rows several times in an epoch, so that rows count as their weights say and classes have the shares
 /// that they are to have, whichever method learns from them.
 enum RowRepetition {
   /// The most that a row is repeated.
@@ -6,7 +6,7 @@ enum RowRepetition {
   /// Whole numbers are as few as follow the weights so far, in parts of each.
   static let tolerance = 0.02
 
-  /// Of rows that count so much, at least 0 and finite; one of 0 is never drawn, every other at least once.
+  /// Says how often rows are drawn that count so much, at least 0 and finite; one of 0 is never drawn, every other at least once.
   static func counts(_ weights: [Double]) -> [Int] {
     guard let largest = weights.max(), largest > 0 else { return weights.map { _ in 0 } }
     // Weights may be as small as numbers get.
@@ -17,7 +17,7 @@ enum RowRepetition {
     return parts.map { Int((Double(scale ?? most) * $0).rounded()) }
   }
 
-  /// How much each row counts, so that those of a class together count as its share.
+  /// Changes weights so that the rows of a class together count as its share.
   /// - Parameters:
   ///   - classes: one for each row.
   ///   - shares: of every class; a class of share 0 keeps a little.

@@ -19,7 +19,7 @@ public final class Trainer: @unchecked Sendable {
   let classPrior: ClassPrior
   /// The first fit found these for `class_prior` "estimate"; nil where it kept the shares of the labels.
   var estimatedShares: [Double]?
-  /// How many trees learn beside the networks, and the part of all of them in the prediction: see `ForestGrowth`.
+  /// So many trees learn beside the networks, and this is the part of all of them in the prediction: see `ForestGrowth`.
   let forestTrees: Int
   let forestWeight: Double
   /// The trees so far; nil where there are none.

@@ -1,8 +1,8 @@
 /// A tree of classes: each node but the leaves sends a row on by one of its columns. Grown until the rows of a leaf are of one
 /// class, or alike.
 struct DecisionTree {
-  /// How a node finds the column and the threshold that divide its rows best, by the impurity of Gini, among √columns columns
-  /// drawn for it.
+  /// A node takes the column and the threshold that divide its rows best, by the impurity of Gini, among √columns columns drawn
+  /// for it, and finds them in one of two ways.
   enum Splits {
     /// All thresholds between two rows are looked at (Breiman, Machine Learning 2001).
     case best

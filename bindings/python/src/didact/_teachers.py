@@ -45,8 +45,9 @@ def distributions_of(
 ) -> np.ndarray:
     """float64 [teachers, rows of X and of X_unlabeled, classes].
 
-    Teachers are given labels, those of ``classes`` that ``codes`` are the positions of, and copies of rows. A labelled row has what a teacher says that did not learn from it, unless it is the only one of its class: of its own
-    rows a forest would say what it was told.
+    Teachers are given labels, those of ``classes`` that ``codes`` are the positions of, and copies of rows. A labelled row
+    has what a teacher says that did not learn from it, unless it is the only one of its class: of its own rows a forest
+    would say what it was told.
     """
     rows = X.reshape(len(X), -1)
     known = codes >= 0 if sample_weight is None else (codes >= 0) & (sample_weight > 0)
