@@ -238,7 +238,8 @@ class FixMatchAligned(FixMatch):
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self.labeled_share = self.predicted_share = torch.full((3,), 1 / 3, dtype=torch.float64)
+        # Equal shares that count as one batch.
+        self.labeled_share = self.predicted_share = torch.full((3,), 1 / 3 / 128, dtype=torch.float64)
 
     def supervised(self, learner, xl, yl):
         self.labeled_share = self.labeled_share * (127 / 128) + one_hot(yl, 3).mean(0) / 128

@@ -368,6 +368,21 @@ import Testing
     for index in expected.indices { #expect(abs(aligned[index] - expected[index]) < 1e-6) }
   }
 
+  /// The averages do not lag behind while there are few batches.
+  @Test func alignmentGoesByTheBatchesThereAre() throws {
+    let objectives = Objectives(try makeKernels(.float64))
+    let alignment = try DistributionAlignment(classes: 2, objectives)
+    let targets = LabelTargets(rows: try Tensor(rows: [[1, 0], [0, 1]]), count: 2)
+    let predicted = try Tensor(rows: [[0.8, 0.2]])
+    for batches in 1...3 {
+      let aligned = try alignment.aligned(predicted, labels: targets)
+      // p̄ is near the mean of so many batches of 0.8 and one of 0.5; older ones count for 1/128 less a batch.
+      let mean = (0.5 + 0.8 * Double(batches)) / Double(batches + 1)
+      let expected = 0.8 / mean / (0.8 / mean + 0.2 / (1 - mean))
+      #expect(abs(aligned[0] - expected) < 0.005)
+    }
+  }
+
   /// Within the limit nothing changes; beyond it predictions of a class that runs away count for less.
   @Test func shareGuardHoldsWhatRunsAway() throws {
     let objectives = Objectives(try makeKernels(.float64))

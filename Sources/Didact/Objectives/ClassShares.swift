@@ -5,8 +5,10 @@ struct ClassShares {
   let decay: Double
   private let objectives: Objectives
 
-  init(classes: Int, decay: Double, _ objectives: Objectives) throws {
-    values = try Tensor(Array(repeating: 1 / Double(classes), count: classes), shape: Shape(classes))
+  /// - Parameter sum: of the shares that it begins with. With 1 − decay the equal ones count as one batch: what sums to less
+  ///   than 1 has the same ratios.
+  init(classes: Int, decay: Double, sum: Double = 1, _ objectives: Objectives) throws {
+    values = try Tensor(Array(repeating: sum / Double(classes), count: classes), shape: Shape(classes))
     self.decay = decay
     self.objectives = objectives
   }

@@ -4,15 +4,16 @@
 ///     q̃ ∝ q ⊙ p / p̄
 ///
 /// p is the share of each class among the labels and p̄ the mean prediction on unlabelled rows, both moving averages over
-/// about 128 batches, as in the paper, from equal shares on. A class that is hardly predicted any more is so brought back.
+/// about 128 batches, as in the paper; before there are so many, over those there are, and one of equal shares. A class that
+/// is hardly predicted any more is so brought back.
 final class DistributionAlignment {
   /// p and p̄.
   private let labeled, predicted: ClassShares
   private let objectives: Objectives
 
   init(classes: Int, _ objectives: Objectives) throws {
-    labeled = try ClassShares(classes: classes, decay: 1 - 1 / 128.0, objectives)
-    predicted = try ClassShares(classes: classes, decay: 1 - 1 / 128.0, objectives)
+    labeled = try ClassShares(classes: classes, decay: 1 - 1 / 128.0, sum: 1 / 128.0, objectives)
+    predicted = try ClassShares(classes: classes, decay: 1 - 1 / 128.0, sum: 1 / 128.0, objectives)
     self.objectives = objectives
   }
 

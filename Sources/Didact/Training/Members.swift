@@ -125,20 +125,21 @@ extension Trainer {
     // The first checks both arrays, and every row.
     let first = members[0].trainer, inputs = try first.checkedRows(inputs, "X")
     try first.predict(probabilities, inputs, with: first.predictor)
-    let block = max(1, 4096 / first.student.labelsPerExample)
+    guard members.count > 1 else { return }
+    let block = min(inputs.rows, max(1, 4096 / first.student.labelsPerExample)), shape = first.student.task.logitsShape
+    let memory = try members.dropFirst().map { _ in try Tensor(shape(block), .float64) }
     for start in stride(from: 0, to: inputs.rows, by: block) {
       let rows = start..<min(inputs.rows, start + block)
-      let others = try members.dropFirst().map { index, member in
+      let others = memory.map { rows.count == block ? $0 : $0.view(shape(rows.count)) }
+      for ((index, member), other) in zip(members.dropFirst(), others) {
         try failing(asMember: index) {
-          let one = try Tensor(member.student.task.logitsShape(examples: rows.count), .float64)
           do {
-            try withExtendedLifetime(one) {
-              try member.predict(BorrowedArray(one), inputs.rows(rows), with: member.predictor)
+            try withExtendedLifetime(other) {
+              try member.predict(BorrowedArray(other), inputs.rows(rows), with: member.predictor)
             }
           } catch let error as DidactError where start > 0 {
             throw error.at("in the rows from \(start) on")
           }
-          return one
         }
       }
       probabilities.rows(rows).average(with: others)

@@ -59,6 +59,7 @@ public final class Trainer: @unchecked Sendable {
   /// Trainers beside this one that a fit trains too; what predicts then is the mean of all: see `membersField`.
   public let members: [Trainer]
   let method: any Method
+  public let student: Network
   let movingAverage: MovingAverage?
   /// The stage after the method's own steps, if one is configured.
   let finetuning: Finetuning?
@@ -186,6 +187,7 @@ public final class Trainer: @unchecked Sendable {
     let student = try Network(
       studentSpecification, elementType: elementType, seed: seed, threads: threads, arithmetic: arithmetic,
       stream: "initialization/student")
+    self.student = student
     // EMAN: a teacher that is an average normalises with averaged statistics.
     let isEMAN = try definition.labelsByAverage && configuration.has("eman") && configuration.boolean("eman")
     let averagesStatistics = try configuration.boolean("average_statistics") || isEMAN
@@ -267,7 +269,6 @@ public final class Trainer: @unchecked Sendable {
 
   // MARK: - Networks and optimisers
 
-  public var student: Network { method.learners[0].network }
   /// The student's moving average, if one is kept.
   public var average: Network? { movingAverage?.network }
   /// The network that predicts, of this trainer itself: the fine-tuned one once there is one, else the best one where a fit

@@ -3,15 +3,20 @@
 ///
 /// The nodes of all trees are side by side, so that a file is a few arrays.
 struct Forest: Sendable {
+  /// Side by side in memory: a way to a leaf waits for little else.
+  private struct Node {
+    /// Rows with a value of at most this go to the first child.
+    let threshold: Double
+    /// The column that it compares, or −1 for a leaf.
+    let column: Int32
+    /// Its first child, which the second one follows; of a leaf its row of `distributions`.
+    let child: Int32
+  }
+
   let inputs, classes: Int
   /// Of each tree its first node.
   private(set) var roots: [Int] = []
-  /// Of each node the column that it compares, or −1 for a leaf.
-  private(set) var columns: [Int] = []
-  /// Of each node its first child, which the second one follows; of a leaf its row of `distributions`.
-  private(set) var children: [Int] = []
-  /// Rows with a value of at most this go to the first child.
-  private(set) var thresholds: [Double] = []
+  private var nodes: [Node] = []
   /// [rows, classes]: first one for each class, which has that class alone; then those of leaves of several.
   private(set) var distributions: [Double]
 
@@ -24,13 +29,14 @@ struct Forest: Sendable {
   }
 
   mutating func append(_ tree: DecisionTree) {
-    let first = columns.count, mixtures = distributions.count / classes - classes
+    let first = nodes.count, mixtures = distributions.count / classes - classes
     roots.append(first)
     for node in tree.columns.indices {
-      let child = tree.children[node]
-      columns.append(tree.columns[node])
-      thresholds.append(tree.thresholds[node])
-      children.append(tree.columns[node] >= 0 ? first + child : child < classes ? child : child + mixtures)
+      let column = tree.columns[node], child = tree.children[node]
+      nodes.append(
+        Node(
+          threshold: tree.thresholds[node], column: Int32(column),
+          child: Int32(column >= 0 ? first + child : child < classes ? child : child + mixtures)))
     }
     distributions += tree.mixtures.joined()
   }
@@ -44,7 +50,7 @@ struct Forest: Sendable {
       for column in row.indices { row[column] = inputs[index * row.count + column] }
       for label in sums.indices { sums[label] = 0 }
       for root in roots {
-        let leaf = children[self.leaf(of: row, from: root)] * classes
+        let leaf = self.leaf(of: row, from: root) * classes
         for label in sums.indices { sums[label] += distributions[leaf + label] }
       }
       let factor = weight / Double(trees)
@@ -52,10 +58,13 @@ struct Forest: Sendable {
     }
   }
 
+  /// - Returns: its row of `distributions`.
   private func leaf(of row: [Double], from root: Int) -> Int {
-    var node = root
-    while columns[node] >= 0 { node = children[node] + (row[columns[node]] <= thresholds[node] ? 0 : 1) }
-    return node
+    var node = nodes[root]
+    while node.column >= 0 {
+      node = nodes[Int(node.child) + (row[Int(node.column)] <= node.threshold ? 0 : 1)]
+    }
+    return Int(node.child)
   }
 }
 
@@ -65,8 +74,9 @@ extension Forest {
   /// What a model file holds of it, by name.
   func tensors() throws -> [(name: String, tensor: Tensor)] {
     try [
-      ("forest.roots", Tensor(roots)), ("forest.columns", Tensor(columns)), ("forest.children", Tensor(children)),
-      ("forest.thresholds", Tensor(thresholds, shape: Shape(thresholds.count))),
+      ("forest.roots", Tensor(roots)), ("forest.columns", Tensor(nodes.map { Int($0.column) })),
+      ("forest.children", Tensor(nodes.map { Int($0.child) })),
+      ("forest.thresholds", Tensor(nodes.map(\.threshold), shape: Shape(nodes.count))),
       ("forest.distributions", Tensor(distributions, shape: Shape(distributions.count / classes, classes))),
     ]
   }
@@ -87,12 +97,10 @@ extension Forest {
     self.inputs = inputs
     self.classes = classes
     roots = try integers("roots")
-    columns = try integers("columns")
-    children = try integers("children", count: columns.count)
-    guard let found = tensor("forest.thresholds"), found.elementType == .float64, found.shape == Shape(columns.count),
-      found.isFinite
+    let columns = try integers("columns"), children = try integers("children", count: columns.count)
+    guard let thresholds = tensor("forest.thresholds"), thresholds.elementType == .float64,
+      thresholds.shape == Shape(columns.count), thresholds.isFinite
     else { throw refusal("thresholds", "is missing, or not finite float64 [\(columns.count)]") }
-    thresholds = found.values
     guard let found = tensor("forest.distributions"), found.elementType == .float64, found.shape.rank == 2,
       found.columns == classes, found.rows >= classes
     else { throw refusal("distributions", "is missing, or not float64 [N, \(classes)]") }
@@ -113,7 +121,10 @@ extension Forest {
         columns[node] < 0
         ? (0..<found.rows).contains(children[node])
         : children[node] > node && children[node] < columns.count - 1
-      guard isInPlace else { throw refusal("children", "sends node \(node) to \(children[node])") }
+      guard isInPlace, let column = Int32(exactly: columns[node]), let child = Int32(exactly: children[node]) else {
+        throw refusal("children", "sends node \(node) to \(children[node])")
+      }
+      nodes.append(Node(threshold: thresholds[node], column: column, child: child))
     }
   }
 }
