@@ -922,7 +922,7 @@ didact_status didact_dataset_create(didact_dataset **out);
  * the data are freed, or the array is set again. Its shape and strides may go.
  *
  * @param dataset the data.
- * @param name for a fit "X" (rows [N, inputs], or images), "y" (a class for each row [N], int64 or uint8, -1 for none; of a network that segments for each pixel [N, height, width], 255 or -1 for none), "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "teacher_distributions", "X_validation", "y_validation", "X_test" or "y_test"; for a step "x", "y", "u", "u_strong", "x_trusted", "y_trusted", or "view.0", "view.1" and so on.
+ * @param name for a fit "X" (rows [N, inputs], or images), "y" (a class for each row [N], int64 or uint8, -1 for none; of a network that segments for each pixel [N, height, width], 255 or -1 for none), "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "teacher_distributions", "X_validation", "y_validation", "X_test" or "y_test"; for a step "x", "y", "u", "u_strong", "x_trusted", "y_trusted", "pseudo_labels", or "view.0", "view.1" and so on.
  * @param array the array.
  * @return `DIDACT_OK`, or `DIDACT_EINVALID` for another name.
  */
@@ -972,7 +972,8 @@ void didact_dataset_free(didact_dataset *dataset);
  * "sample_weight" [N] says how much each row of "X" counts where it has a label, at least 0: batches have a row as often as
  * it counts, up to 30 times as often as another; one of 0 is as without its label. "teacher_distributions" says for
  * `reduced_meta_pseudo_labels` what teachers say of every row, those of "X_unlabeled" last: [N + M, classes], or
- * [teachers, N + M, classes]; it is read where it is.
+ * [teachers, N + M, classes]; it is read where it is. "X_trusted" [T, inputs] and "y_trusted" [T] are rows, with a label each, that
+ * the feedback is measured on, in place of the labelled rows, whose labels may be wrong; they are not learned from.
  *
  * @param trainer the trainer.
  * @param dataset the data; "X_test" and "y_test" are not looked at. `DIDACT_EUNSUPPORTED` for an array that the method has no use for.
@@ -985,12 +986,43 @@ didact_status didact_trainer_fit_dataset(didact_trainer *trainer, didact_dataset
 
 /**
  * One step on the data's arrays: "x" and "y", the labelled rows, and the unlabelled ones, as "u" and "u_strong" or as
- * "view.0", "view.1" and so on, row by row the same examples: see `didact_trainer_step`.
+ * "view.0", "view.1" and so on, row by row the same examples: see `didact_trainer_step`. The feedback of methods that have one is
+ * measured on "x_trusted" and "y_trusted" where they are there, else on the labelled rows.
  *
  * @param trainer the trainer.
  * @param dataset the data. `DIDACT_EUNSUPPORTED` for an array that the method has no use for.
  */
 didact_status didact_trainer_step_dataset(didact_trainer *trainer, didact_dataset *dataset);
+
+/**
+ * The teacher's half of a step on the data's arrays "x" and "y", and on "x_trusted" and "y_trusted" where they are there: see
+ * `didact_trainer_teacher_step` and `didact_trainer_step_dataset`.
+ *
+ * @param trainer the trainer.
+ * @param dataset the data. `DIDACT_EUNSUPPORTED` for an array that the method has no use for.
+ */
+didact_status didact_trainer_teacher_step_dataset(didact_trainer *trainer, didact_dataset *dataset);
+
+/**
+ * `didact_trainer_meta_gradient` on the data's arrays "x", "y", "u", and where they are there "u_strong" and "pseudo_labels", with
+ * the student's loss on "x_trusted" and "y_trusted" where they are there.
+ *
+ * @param out takes a vector over all parameters of the teacher in public order.
+ * @param trainer the trainer.
+ * @param dataset the data.
+ * @param draw which dropout masks and samples.
+ */
+didact_status didact_trainer_meta_gradient_dataset(didact_array *out, didact_trainer *trainer, didact_dataset *dataset, uint64_t draw);
+
+/**
+ * The student's labelled loss after its step, of which `didact_trainer_meta_gradient_dataset` is the gradient. Changes nothing.
+ *
+ * @param out takes the loss.
+ * @param trainer the trainer.
+ * @param dataset the data.
+ * @param draw which dropout masks and samples.
+ */
+didact_status didact_trainer_meta_objective_dataset(double *out, didact_trainer *trainer, didact_dataset *dataset, uint64_t draw);
 
 #ifdef __cplusplus
 }

@@ -48,9 +48,12 @@ func borrowOptional(_ array: UnsafePointer<didact_array>?, _ name: String) throw
 /// A copy of a caller's array.
 /// - Throws: `DidactError` naming the argument for null pointers, an unknown dtype or a shape that is none.
 func importArray(_ array: UnsafePointer<didact_array>?, _ name: String) throws -> Tensor {
-  let borrowed = try borrow(array, name)
-  let tensor = try Tensor(borrowed.shape, borrowed.elementType)
-  borrowed.copyElements(to: tensor)
+  try imported(borrow(array, name))
+}
+
+func imported(_ array: BorrowedArray) throws -> Tensor {
+  let tensor = try Tensor(array.shape, array.elementType)
+  array.copyElements(to: tensor)
   return tensor
 }
 
@@ -64,7 +67,11 @@ func importOptional(_ array: UnsafePointer<didact_array>?, _ name: String) throw
 func importLabels(
   _ array: UnsafePointer<didact_array>?, _ name: String, of network: Network? = nil
 ) throws -> [Int] {
-  let tensor = try importArray(array, name), logits = network?.logitsShape(examples: max(1, tensor.rows)) ?? Shape(1, 1)
+  try importLabels(borrow(array, name), name, of: network)
+}
+
+func importLabels(_ array: BorrowedArray, _ name: String, of network: Network?) throws -> [Int] {
+  let tensor = try imported(array), logits = network?.logitsShape(examples: max(1, tensor.rows)) ?? Shape(1, 1)
   let expected = logits.dimensions.dropLast()
   // Of one label a row, the engine checks the number.
   guard tensor.shape.rank == expected.count, expected.count == 1 || tensor.shape.dimensions == Array(expected) else {

@@ -147,7 +147,7 @@ private let fitNames = [
   "X", "y", "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "teacher_distributions", "X_validation",
   "y_validation", "X_test", "y_test",
 ]
-private let stepNames = ["x", "y", "u", "u_strong", "x_trusted", "y_trusted"]
+private let stepNames = ["x", "y", "u", "u_strong", "x_trusted", "y_trusted", "pseudo_labels"]
 private let viewPrefix = "view."
 
 /// The number of a view, such as 2 for "view.2".
@@ -176,7 +176,7 @@ public func didact_dataset_create(_ out: UnsafeMutablePointer<didact_dataset?>?)
 ///   - dataset: the data.
 ///   - name: for a fit "X" (rows [N, inputs], or images), "y" (a class for each row [N], int64 or uint8, -1 for none; of a network that segments for each pixel [N, height, width], 255 or -1 for none),
 ///     "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "teacher_distributions", "X_validation", "y_validation", "X_test" or "y_test"; for a
-///     step "x", "y", "u", "u_strong", "x_trusted", "y_trusted", or "view.0", "view.1" and so on.
+///     step "x", "y", "u", "u_strong", "x_trusted", "y_trusted", "pseudo_labels", or "view.0", "view.1" and so on.
 ///   - array: the array.
 /// - Returns: `DIDACT_OK`, or `DIDACT_EINVALID` for another name.
 @_cdecl("didact_dataset_set_array")
@@ -269,7 +269,8 @@ public func didact_dataset_free(_ dataset: didact_dataset?) { freeHandle(dataset
 /// "sample_weight" [N] says how much each row of "X" counts where it has a label, at least 0: batches have a row as often as
 /// it counts, up to 30 times as often as another; one of 0 is as without its label. "teacher_distributions" says for
 /// `reduced_meta_pseudo_labels` what teachers say of every row, those of "X_unlabeled" last: [N + M, classes], or
-/// [teachers, N + M, classes]; it is read where it is.
+/// [teachers, N + M, classes]; it is read where it is. "X_trusted" [T, inputs] and "y_trusted" [T] are rows, with a label each, that
+/// the feedback is measured on, in place of the labelled rows, whose labels may be wrong; they are not learned from.
 ///
 /// - Parameters:
 ///   - trainer: the trainer.
@@ -290,8 +291,8 @@ public func didact_trainer_fit_dataset(
     let arrays = data.arrays
     try withExtendedLifetime(arrays) {
       let named = try arrays.byName(
-        of: ["X", "y", "X_unlabeled", "sample_weight", "teacher_distributions"], ignoring: ["X_test", "y_test"],
-        call: "a fit")
+        of: ["X", "y", "X_unlabeled", "X_trusted", "y_trusted", "sample_weight", "teacher_distributions"],
+        ignoring: ["X_test", "y_test"], call: "a fit")
       guard let x = named["X"] else { throw DidactError(.invalidArgument, "a fit needs the array \"X\"") }
       guard named["y"] != nil || !trainer.learnsFromLabels else {
         throw DidactError(.invalidArgument, "method \"\(trainer.methodName)\" needs the array \"y\"")
@@ -300,13 +301,15 @@ public func didact_trainer_fit_dataset(
         trainer,
         FitArrays(
           x, labels: named["y"], unlabeled: named["X_unlabeled"], sampleWeights: named["sample_weight"],
-          teacherDistributions: named["teacher_distributions"]), steps: steps, callback, payload)
+          teacherDistributions: named["teacher_distributions"], trusted: pair("X_trusted", "y_trusted", of: named)),
+        steps: steps, callback, payload)
     }
   }
 }
 
 /// One step on the data's arrays: "x" and "y", the labelled rows, and the unlabelled ones, as "u" and "u_strong" or as
-/// "view.0", "view.1" and so on, row by row the same examples: see `didact_trainer_step`.
+/// "view.0", "view.1" and so on, row by row the same examples: see `didact_trainer_step`. The feedback of methods that have one is
+/// measured on "x_trusted" and "y_trusted" where they are there, else on the labelled rows.
 ///
 /// - Parameters:
 ///   - trainer: the trainer.
@@ -319,7 +322,7 @@ public func didact_trainer_step_dataset(_ trainer: didact_trainer?, _ dataset: d
     try withExtendedLifetime(arrays) {
       let numbered = arrays.compactMap { array in viewNumber(array.name).map { (number: $0, array: array) } }
       let views = numbered.sorted { $0.number < $1.number }
-      let names = ["x", "y", "u", "u_strong"] + views.map(\.array.name)
+      let names = ["x", "y", "u", "u_strong", "x_trusted", "y_trusted"] + views.map(\.array.name)
       let named = try arrays.byName(of: names, ignoring: [], call: "a step")
       guard views.map(\.number) == Array(views.indices), views.isEmpty || named["u"] == nil && named["u_strong"] == nil
       else {
@@ -329,14 +332,114 @@ public func didact_trainer_step_dataset(_ trainer: didact_trainer?, _ dataset: d
       guard named["u_strong"] == nil || named["u"] != nil else {
         throw DidactError(.invalidArgument, "a strong view needs the unlabelled rows \"u\" that it is a view of")
       }
-      guard (named["x"] == nil) == (named["y"] == nil) else {
-        throw DidactError(.invalidArgument, "labelled rows are \"x\" and \"y\", both or none")
-      }
-      let labeled = named["x"].flatMap { x in named["y"].map { (inputs: x, labels: $0) } }
       let unlabeled = ["u", "u_strong"].compactMap { name in named[name].map { (name, $0) } }
-      try trainer.step(labeled, views: unlabeled + views.map { ($0.array.name, $0.array.array) })
+      try trainer.step(
+        pair("x", "y", of: named), views: unlabeled + views.map { ($0.array.name, $0.array.array) },
+        trusted: pair("x_trusted", "y_trusted", of: named))
     }
   }
+}
+
+/// The teacher's half of a step on the data's arrays "x" and "y", and on "x_trusted" and "y_trusted" where they are there: see
+/// `didact_trainer_teacher_step` and `didact_trainer_step_dataset`.
+///
+/// - Parameters:
+///   - trainer: the trainer.
+///   - dataset: the data. `DIDACT_EUNSUPPORTED` for an array that the method has no use for.
+@_cdecl("didact_trainer_teacher_step_dataset")
+public func didact_trainer_teacher_step_dataset(_ trainer: didact_trainer?, _ dataset: didact_dataset?) -> didact_status
+{
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer), data: NamedArrays = try resolve(dataset, .dataset)
+    let arrays = data.arrays
+    try withExtendedLifetime(arrays) {
+      let named = try arrays.byName(of: ["x", "y", "x_trusted", "y_trusted"], ignoring: [], call: "a teacher's step")
+      guard let labeled = try pair("x", "y", of: named) else {
+        throw DidactError(.invalidArgument, "a teacher's step needs the arrays \"x\" and \"y\"")
+      }
+      try trainer.teacherStep(labeled.inputs, labeled.labels, trusted: pair("x_trusted", "y_trusted", of: named))
+    }
+  }
+}
+
+/// `didact_trainer_meta_gradient` on the data's arrays "x", "y", "u", and where they are there "u_strong" and "pseudo_labels", with
+/// the student's loss on "x_trusted" and "y_trusted" where they are there.
+///
+/// - Parameters:
+///   - out: takes a vector over all parameters of the teacher in public order.
+///   - trainer: the trainer.
+///   - dataset: the data.
+///   - draw: which dropout masks and samples.
+@_cdecl("didact_trainer_meta_gradient_dataset")
+public func didact_trainer_meta_gradient_dataset(
+  _ out: UnsafeMutablePointer<didact_array>?, _ trainer: didact_trainer?, _ dataset: didact_dataset?, _ draw: UInt64
+) -> didact_status {
+  call {
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    let rows = try MetaRows(resolve(dataset, .dataset), of: trainer)
+    let gradient = try trainer.metaGradient(
+      rows.inputs, rows.labels, unlabeled: rows.unlabeled, strong: rows.strong, trusted: rows.trusted,
+      pseudoLabels: rows.pseudoLabels, draw: draw)
+    try exportArray(gradient, to: UnsafePointer(out), "out")
+  }
+}
+
+/// The student's labelled loss after its step, of which `didact_trainer_meta_gradient_dataset` is the gradient. Changes nothing.
+///
+/// - Parameters:
+///   - out: takes the loss.
+///   - trainer: the trainer.
+///   - dataset: the data.
+///   - draw: which dropout masks and samples.
+@_cdecl("didact_trainer_meta_objective_dataset")
+public func didact_trainer_meta_objective_dataset(
+  _ out: UnsafeMutablePointer<Double>?, _ trainer: didact_trainer?, _ dataset: didact_dataset?, _ draw: UInt64
+) -> didact_status {
+  call {
+    let out = try required(out, "out")
+    let trainer: Trainer = try resolve(trainer, .trainer)
+    let rows = try MetaRows(resolve(dataset, .dataset), of: trainer)
+    out.pointee = try trainer.metaObjective(
+      rows.inputs, rows.labels, unlabeled: rows.unlabeled, strong: rows.strong, trusted: rows.trusted,
+      pseudoLabels: rows.pseudoLabels, draw: draw)
+  }
+}
+
+/// What the meta-gradient is about, copied from named arrays.
+private struct MetaRows {
+  let inputs, unlabeled: Tensor
+  let labels: [Int]
+  let strong: Tensor?
+  let trusted: (inputs: Tensor, labels: [Int])?
+  let pseudoLabels: [Int]?
+
+  init(_ data: NamedArrays, of trainer: Trainer) throws {
+    let arrays = data.arrays
+    defer { withExtendedLifetime(arrays) {} }
+    let named = try arrays.byName(
+      of: ["x", "y", "u", "u_strong", "x_trusted", "y_trusted", "pseudo_labels"], ignoring: [],
+      call: "the meta-gradient")
+    guard let labeled = try pair("x", "y", of: named), let unlabeled = named["u"] else {
+      throw DidactError(.invalidArgument, "the meta-gradient needs the arrays \"x\", \"y\" and \"u\"")
+    }
+    inputs = try imported(labeled.inputs)
+    labels = try importLabels(labeled.labels, "y", of: trainer.student)
+    self.unlabeled = try imported(unlabeled)
+    strong = try named["u_strong"].map { try imported($0) }
+    trusted = try pair("x_trusted", "y_trusted", of: named).map {
+      (try imported($0.inputs), try importLabels($0.labels, "y_trusted", of: trainer.student))
+    }
+    pseudoLabels = try named["pseudo_labels"].map { try importLabels($0, "pseudo_labels", of: trainer.student) }
+  }
+}
+
+/// Rows and their labels.
+/// - Throws: `DidactError.invalidArgument` where one of both is missing.
+private func pair(_ rows: String, _ labels: String, of named: [String: BorrowedArray]) throws -> LabeledArrays? {
+  guard (named[rows] == nil) == (named[labels] == nil) else {
+    throw DidactError(.invalidArgument, "\"\(rows)\" and \"\(labels)\" are rows and their labels; give both or none")
+  }
+  return named[rows].flatMap { rows in named[labels].map { (inputs: rows, labels: $0) } }
 }
 
 extension [NamedArray] {

@@ -14,14 +14,20 @@ struct MetaCase: CustomTestStringConvertible, Sendable {
   let configuration: JSONObject
   /// Real steps before the check, which fill momenta, moments and running statistics.
   let warmUp: Int
+  /// Whether the student's loss is measured on other rows than the labelled ones.
+  let isTrusted: Bool
   var testDescription: String { name }
 
   /// - Parameters:
   ///   - network: keys of the `mlp` specification that differ from the tests' own.
   ///   - configuration: keys of the trainer that differ from the tests' own.
-  init(_ name: String, network: JSONObject = [:], warmUp: Int = 3, _ configuration: JSONObject = [:]) {
+  init(
+    _ name: String, network: JSONObject = [:], warmUp: Int = 3, isTrusted: Bool = false,
+    _ configuration: JSONObject = [:]
+  ) {
     self.name = name
     self.warmUp = warmUp
+    self.isTrusted = isTrusted
     self.configuration = MetaProblem.configuration(network: network).setting(configuration)
   }
 }
@@ -31,6 +37,7 @@ struct MetaProblem {
   let trainer: Trainer
   let inputs, weak, strong: Tensor
   let labels: [Int]
+  let trusted: (inputs: Tensor, labels: [Int])?
 
   static let specification: JSONObject = [
     "type": "mlp", "inputs": 3, "hidden": [6, 5], "classes": 3, "activation": "tanh",
@@ -43,7 +50,8 @@ struct MetaProblem {
     ]
   }
 
-  init(_ configuration: JSONObject, unlabeledRows: Int = 7, warmUp: Int = 0) throws {
+  init(_ configuration: JSONObject, unlabeledRows: Int = 7, warmUp: Int = 0, isTrusted: Bool = false) throws {
+    trusted = isTrusted ? (try randomTensor(Shape(4, 3), seed: 85), [2, 0, 1, 1]) : nil
     trainer = try Trainer(configuration: configuration)
     inputs = try randomTensor(Shape(5, 3), seed: 80)
     labels = [0, 1, 2, 1, 0]
@@ -57,21 +65,25 @@ struct MetaProblem {
     for _ in 0..<warmUp { try step() }
   }
 
-  init(_ metaCase: MetaCase) throws { try self.init(metaCase.configuration, warmUp: metaCase.warmUp) }
+  init(_ metaCase: MetaCase) throws {
+    try self.init(metaCase.configuration, warmUp: metaCase.warmUp, isTrusted: metaCase.isTrusted)
+  }
 
   var phi: Tensor { get throws { try trainer.network("teacher").parameters } }
 
   @discardableResult
-  func step() throws -> Metrics { try trainer.step(inputs, labels, unlabeled: weak, strong: strong) }
+  func step() throws -> Metrics {
+    try trainer.step(inputs, labels, unlabeled: weak, strong: strong, trusted: trusted)
+  }
 
   func gradient(pseudoLabels: [Int]? = nil, draw: UInt64 = 11) throws -> Tensor {
     try trainer.metaGradient(
-      inputs, labels, unlabeled: weak, strong: strong, pseudoLabels: pseudoLabels, draw: draw)
+      inputs, labels, unlabeled: weak, strong: strong, trusted: trusted, pseudoLabels: pseudoLabels, draw: draw)
   }
 
   func objective(pseudoLabels: [Int]? = nil, draw: UInt64 = 11) throws -> Double {
     try trainer.metaObjective(
-      inputs, labels, unlabeled: weak, strong: strong, pseudoLabels: pseudoLabels, draw: draw)
+      inputs, labels, unlabeled: weak, strong: strong, trusted: trusted, pseudoLabels: pseudoLabels, draw: draw)
   }
 }
 
@@ -116,6 +128,8 @@ struct MetaProblem {
     MetaCase("label smoothing", ["label_smoothing": 0.2]),
     MetaCase("teacher temperature 2", ["teacher_temperature": 2]),
     MetaCase("teacher temperature 0.5", ["teacher_temperature": 0.5]),
+    MetaCase("trusted rows", isTrusted: true),
+    MetaCase("trusted rows, joint, dropout", network: everything, isTrusted: true, ["batch_composition": "joint"]),
     MetaCase("mask", ["pseudo_label_threshold": 0.6]),
     MetaCase("weak view", ["pseudo_label_view": "weak"]),
     MetaCase("weak view, batch norm, dropout", network: everything, ["pseudo_label_view": "weak"]),
@@ -265,14 +279,15 @@ struct MetaProblem {
   // MARK: The feedback that training applies
 
   /// With no other term and plain SGD, the teacher moves by −η times the gradient of the step's own draw.
-  @Test(arguments: ["exact", "gradient_dot", "loss_difference"], ["separate", "joint", "eman", "weak view"])
+  @Test(
+    arguments: ["exact", "gradient_dot", "loss_difference"], ["separate", "joint", "eman", "weak view", "trusted"])
   func trainingAppliesTheMetaGradient(feedback: String, option: String) throws {
     let options: [String: JSONObject] = [
       "joint": ["batch_composition": "joint"], "eman": ["eman": true], "weak view": ["pseudo_label_view": "weak"],
     ]
     let problem = try MetaProblem(
       MetaCase(
-        "", network: Self.everything,
+        "", network: Self.everything, isTrusted: option == "trusted",
         options[option, default: [:]].setting([
           "feedback": .string(feedback), "supervised_weight": 0, "uda_weight": 0, "feedback_weight": 1.5,
           "label_smoothing": 0.1, "student_optimizer.clip_norm": 0.05, "teacher_optimizer.momentum": 0,
@@ -286,7 +301,7 @@ struct MetaProblem {
         try problem.step()
       } else {
         try problem.trainer.studentStep(problem.weak, strong: problem.strong)
-        try problem.trainer.teacherStep(problem.inputs, problem.labels)
+        try problem.trainer.teacherStep(problem.inputs, problem.labels, trusted: problem.trusted)
       }
       let moved = zip(phi.values, before).map { ($0 - $1) / (-0.1 * 1.5) }
       #expect(relativeError(moved, gradient.values) < 1e-10)

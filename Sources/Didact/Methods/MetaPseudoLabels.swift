@@ -7,7 +7,7 @@
 ///     θ′  = θ − update(g)                                 the student steps
 ///     φ′  = φ − update(∇_φ [ feedback_weight · L_l(θ′(φ)) + supervised_weight · CE(y, T(x)) + uda_weight · L_UDA ])
 ///
-/// with L_l(θ′) the cross-entropy of the moved student on (x, y). `StudentFeedback` has the student's step and the gradient
+/// with L_l(θ′) the cross-entropy of the moved student on (x, y), or on trusted rows in their place. `StudentFeedback` has the student's step and the gradient
 /// of L_l with respect to the logits that labelled. The student never sees a label.
 final class MetaPseudoLabels: TwoStepMethod {
   static let definition = MethodDefinition(
@@ -174,7 +174,8 @@ final class MetaPseudoLabels: TwoStepMethod {
   }
 
   func teacherStep(
-    _ labeled: LabeledBatch, answering step: StudentMove, draw: UInt64, into metrics: inout Metrics
+    _ labeled: LabeledBatch, trusted: LabeledBatch?, answering step: StudentMove, draw: UInt64,
+    into metrics: inout Metrics
   ) throws {
     let views = try auxiliaryViews(step.views, step, labeled, draw: draw)
     terms.begin()
@@ -199,7 +200,8 @@ final class MetaPseudoLabels: TwoStepMethod {
       metrics["gradient_norm/uda"] = try terms.add(term, "uda", weight: udaWeight, through: strong, draw: draw)
     }
     if feedback.weight != 0, let move = step.move, let labeling = step.labeling {
-      let term = try feedback.answer(move, student, studentOptimizer, labeled, draw: draw, into: &metrics)
+      let term = try feedback.answer(
+        move, student, studentOptimizer, trusted ?? labeled, draw: draw, into: &metrics)
       metrics["loss/feedback"] = term.loss
       metrics["gradient_norm/feedback"] = try terms.add(
         term, "feedback", weight: feedback.weight, through: labeling, draw: draw)
@@ -219,7 +221,8 @@ final class MetaPseudoLabels: TwoStepMethod {
   /// the student's step is made on a copy.
   /// - Parameter pseudoLabels: ŷ, in place of sampled ones.
   func metaGradient(
-    _ labeled: LabeledBatch, weak: Tensor, strong: Tensor, pseudoLabels: Tensor?, draw: UInt64, into gradient: Tensor?
+    _ labeled: LabeledBatch, trusted: LabeledBatch?, weak: Tensor, strong: Tensor, pseudoLabels: Tensor?, draw: UInt64,
+    into gradient: Tensor?
   ) throws -> Double {
     if let pseudoLabels {
       guard feedback.kind.samplesLabels else {
@@ -238,7 +241,7 @@ final class MetaPseudoLabels: TwoStepMethod {
     let move = try feedback.move(
       student, optimizer, on: strong, logits: labeling.logits, pseudoLabels: pseudoLabels, draw: draw,
       statistics: .batch)
-    let answer = try feedback.answer(move, student, optimizer, labeled, baseline: 0, draw: draw)
+    let answer = try feedback.answer(move, student, optimizer, trusted ?? labeled, baseline: 0, draw: draw)
     try checkFinite(answer.objective, term: "feedback", draw: draw)
     if let gradient {
       try labeling.backward(answer.term.cotangent, into: gradient, objectives)

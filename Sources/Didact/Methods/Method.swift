@@ -52,8 +52,10 @@ protocol TwoStepMethod: Method {
   func studentStep(weak: Tensor, strong: Tensor, labeled: LabeledBatch?, draw: UInt64, into metrics: inout Metrics)
     throws -> StudentMove
   /// The teacher learns from the student's result on labelled data.
-  func teacherStep(_ labeled: LabeledBatch, answering move: StudentMove, draw: UInt64, into metrics: inout Metrics)
-    throws
+  /// - Parameter trusted: rows for that result where they are not the labelled ones.
+  func teacherStep(
+    _ labeled: LabeledBatch, trusted: LabeledBatch?, answering move: StudentMove, draw: UInt64,
+    into metrics: inout Metrics) throws
 }
 
 extension TwoStepMethod {
@@ -61,13 +63,15 @@ extension TwoStepMethod {
     let views = try batch.unlabeledViews()
     let move = try studentStep(
       weak: views.weak, strong: views.strong, labeled: batch.labeled, draw: draw, into: &metrics)
-    try teacherStep(batch.labeled, answering: move, draw: draw, into: &metrics)
+    try teacherStep(batch.labeled, trusted: batch.trusted, answering: move, draw: draw, into: &metrics)
   }
 
   /// For a caller that keeps moves of any method.
-  func teacherStep(_ labeled: LabeledBatch, answering move: Any, draw: UInt64, into metrics: inout Metrics) throws {
+  func teacherStep(
+    _ labeled: LabeledBatch, trusted: LabeledBatch?, answering move: Any, draw: UInt64, into metrics: inout Metrics
+  ) throws {
     guard let move = move as? StudentMove else { throw DidactError(.internalError, "a move of another method") }
-    try teacherStep(labeled, answering: move, draw: draw, into: &metrics)
+    try teacherStep(labeled, trusted: trusted, answering: move, draw: draw, into: &metrics)
   }
 }
 
@@ -138,6 +142,8 @@ struct Batch {
   private let others: ArraySlice<Tensor>
   /// Which of the fit's rows they are, where that is known.
   let unlabeledRows: [Int]?
+  /// Rows that the feedback is measured on, where those are not the labelled ones: see `TrustedRows`.
+  var trusted: LabeledBatch?
 
   init(labeled: LabeledBatch?, weak: Tensor? = nil, strong: Tensor? = nil) {
     labeledRows = labeled

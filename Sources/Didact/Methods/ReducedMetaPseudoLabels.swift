@@ -2,7 +2,7 @@
 /// stored before, and a small perceptron that corrects it is all of the teacher that is trained and in memory.
 ///
 /// Student θ, corrector φ, unlabelled batch u of N rows with stored distributions p₁, …, p_K of K teachers, labelled batch
-/// (x, y):
+/// (x, y), or trusted rows in its place:
 ///
 ///     z  = log (1/K) Σ_k p_k + f(p₁, …, p_K; φ)          f = 0 at the start
 ///     q  = softmax(z / τ)
@@ -139,7 +139,8 @@ final class ReducedMetaPseudoLabels: Method {
 
     terms.begin()
     if feedback.weight != 0 {
-      let term = try feedback.answer(move, student, optimizer, batch.labeled, draw: draw, into: &metrics)
+      let term = try feedback.answer(
+        move, student, optimizer, batch.trusted ?? batch.labeled, draw: draw, into: &metrics)
       metrics["loss/feedback"] = term.loss
       metrics["gradient_norm/feedback"] = try terms.add(
         term, "feedback", weight: feedback.weight, through: correction, draw: draw)

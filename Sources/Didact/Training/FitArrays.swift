@@ -11,15 +11,20 @@ package struct FitArrays {
   /// Teachers say this of every row, those of `unlabeled` last: [N + M, classes], or [teachers, N + M, classes].
   package var teacherDistributions: BorrowedArray?
 
+  /// Rows [T, inputs] with a label each that the feedback is measured on; nil for the labelled rows of `features`. Labels are
+  /// copied.
+  package var trusted: LabeledArrays?
+
   package init(
     _ features: BorrowedArray, labels: BorrowedArray? = nil, unlabeled: BorrowedArray? = nil,
-    sampleWeights: BorrowedArray? = nil, teacherDistributions: BorrowedArray? = nil
+    sampleWeights: BorrowedArray? = nil, teacherDistributions: BorrowedArray? = nil, trusted: LabeledArrays? = nil
   ) {
     self.features = features
     self.labels = labels
     self.unlabeled = unlabeled
     self.sampleWeights = sampleWeights
     self.teacherDistributions = teacherDistributions
+    self.trusted = trusted
   }
 
   /// - Throws: `DidactError.shape`, or `.data` naming the row of a weight that is none.

@@ -10,6 +10,8 @@ struct FitData {
   let labels: Labels
   /// Labelled rows set aside, scaled, with their labels (int64).
   let validation: LabeledBatch?
+  /// What the feedback is measured on, where that is not the labelled rows.
+  let trusted: TrustedRows?
 
   /// - Parameters:
   ///   - weights: how much each row counts where it has a label; nil for all alike. One of 0 is as without its label.
@@ -53,6 +55,10 @@ struct FitData {
     }
     self.labeledRows = labeledRows
     self.labels = labels
+    trusted = try arrays.trusted.map { try TrustedRows($0, of: trainer, beside: labels) }
+    try FitData.forEachBlock(of: trusted?.rows.parts ?? []) { rows, firstRow in
+      _ = try trainer.prepared(rows, "X_trusted", in: TensorPool(), firstRow: firstRow)
+    }
     drawnRows = FitData.repeated(labeledRows, labels, weights, for: shares)
   }
 
@@ -86,10 +92,7 @@ struct FitData {
     let memory = TensorPool()
     func forEachBlock(_ body: (_ rows: BorrowedArray, _ name: String, _ firstRow: Int) throws -> Void) throws {
       for (array, name) in parts {
-        let most = max(1, min(4096, (1 << 22) / max(1, array.columns)))
-        for start in stride(from: 0, to: array.rows, by: most) {
-          try body(array.rows(start..<min(array.rows, start + most)), name, start)
-        }
+        try FitData.forEachBlock(of: [array]) { rows, firstRow in try body(rows, name, firstRow) }
       }
     }
     if trainer.scaling == nil, trainer.steps == 0 {
@@ -110,6 +113,17 @@ struct FitData {
       _ = try trainer.prepared(rows, name, in: memory, firstRow: firstRow)
     }
   }
+
+  private static func forEachBlock(
+    of parts: [BorrowedArray], _ body: (_ rows: BorrowedArray, _ firstRow: Int) throws -> Void
+  ) throws {
+    for array in parts {
+      let most = max(1, min(4096, (1 << 22) / max(1, array.columns)))
+      for start in stride(from: 0, to: array.rows, by: most) {
+        try body(array.rows(start..<min(array.rows, start + most)), start)
+      }
+    }
+  }
 }
 
 /// The batches of a fit, each a function of seed and step. For one thread at a time.
@@ -117,8 +131,8 @@ final class FitBatches {
   private let trainer: Trainer
   private let data: FitData
   private let memory = TensorPool()
-  private var labeledSampler, unlabeledSampler, finetuningSampler: BatchSampler
-  private let labeledView: View
+  private var labeledSampler, unlabeledSampler, finetuningSampler, trustedSampler: BatchSampler
+  private let labeledView, trustedView: View
   private let unlabeledViews: [View]
   private let probeStream: RandomStream
 
@@ -129,10 +143,12 @@ final class FitBatches {
     }
     func view(_ strength: String, of rows: String) throws -> View {
       let augmentation = trainer.augmentations[strength]
-      if augmentation != nil, data.pool.elementType != .uint8 {
+      let parts = data.pool.parts + (data.trusted?.rows.parts ?? [])
+      if augmentation != nil, RowSource(parts: parts).elementType != .uint8 {
         throw DidactError(
           .elementType,
-          "\(strength)_augmentation changes uint8 images, pixels of 0 to 255; give X and X_unlabeled as uint8")
+          "\(strength)_augmentation changes uint8 images, pixels of 0 to 255; give X, X_unlabeled and X_trusted as uint8"
+        )
       }
       return try View(configuration, strength, augmentation, of: rows, seed: seed)
     }
@@ -143,7 +159,10 @@ final class FitBatches {
     unlabeledSampler = sampler(
       data.pool.count, isUnlabeled ? try configuration.integer("unlabeled_batch_size") : 1, "unlabeled")
     finetuningSampler = sampler(max(1, data.drawnRows.count), trainer.finetuning?.batchSize ?? 1, "finetuning")
+    trustedSampler = sampler(
+      data.trusted?.rows.count ?? 1, try configuration.integer("labeled_batch_size"), "trusted")
     labeledView = try view("weak", of: "labeled")
+    trustedView = try view("weak", of: "trusted")
     unlabeledViews = try trainer.definition.views.map { try view($0, of: "unlabeled") }
     probeStream = RandomStream(seed: seed, name: "augmentation/probes")
   }
@@ -154,8 +173,16 @@ final class FitBatches {
       trainer.definition.learnsFromLabels ? try labeledBatch(labeledSampler.rows(step: step), draw: UInt64(step)) : nil
     guard method.needsUnlabeled else { return Batch(labeled: labeled) }
     let indices = unlabeledSampler.rows(step: step)
-    return Batch(
-      labeled: labeled, views: try views(unlabeledViews, of: indices, draw: UInt64(step)), unlabeledRows: indices)
+    var batch = Batch(
+      labeled: labeled, views: try views(unlabeledViews, of: indices, in: data.pool, draw: UInt64(step)),
+      unlabeledRows: indices)
+    if trainer.definition.takesTrustedRows, let trusted = data.trusted {
+      let rows = trustedSampler.rows(step: step)
+      batch.trusted = LabeledBatch(
+        inputs: try views([trustedView], of: rows, in: trusted.rows, draw: UInt64(step))[0],
+        labels: try trusted.labels.batch(rows))
+    }
+    return batch
   }
 
   /// The labelled rows of a fine-tuning step.
@@ -176,7 +203,7 @@ final class FitBatches {
 
   /// - Parameter positions: among the drawn rows.
   private func labeledBatch(_ positions: [Int], draw: UInt64) throws -> LabeledBatch {
-    let rows = try views([labeledView], of: positions.map { data.drawnRows[$0] }, draw: draw)
+    let rows = try views([labeledView], of: positions.map { data.drawnRows[$0] }, in: data.pool, draw: draw)
     return LabeledBatch(inputs: rows[0], labels: try labels(of: positions))
   }
 
@@ -185,17 +212,16 @@ final class FitBatches {
   }
 
   /// The same rows in several views. What no policy changes is read and scaled once.
-  private func views(_ views: [View], of indices: [Int], draw: UInt64) throws -> [Tensor] {
+  private func views(_ views: [View], of indices: [Int], in source: RowSource, draw: UInt64) throws -> [Tensor] {
     let kernels = trainer.student.kernels
-    let images =
-      views.contains { $0.augmentation != nil } ? try data.pool.raw(indices, .uint8, in: memory) : nil
+    let images = views.contains { $0.augmentation != nil } ? try source.raw(indices, .uint8, in: memory) : nil
     var unchanged: Tensor?
     return try views.map { view in
       var rows: Tensor
       if let images, view.augmentation != nil {
         rows = try scaled(try view.changed(images, draw: draw, threads: trainer.student.threads, in: memory))
       } else {
-        rows = try unchanged ?? images.map { try scaled($0) } ?? gather(indices)
+        rows = try unchanged ?? images.map { try scaled($0) } ?? gather(indices, in: source)
         unchanged = rows
       }
       return try view.vectors(kernels, rows, draw: draw)
@@ -206,7 +232,7 @@ final class FitBatches {
     try RowSource.scaled(raw, trainer.elementType, trainer.student.kernels, trainer.scaling, in: memory)
   }
 
-  private func gather(_ rows: [Int]) throws -> Tensor {
-    try data.pool.rows(rows, trainer.elementType, trainer.student.kernels, trainer.scaling, in: memory)
+  private func gather(_ rows: [Int], in source: RowSource) throws -> Tensor {
+    try source.rows(rows, trainer.elementType, trainer.student.kernels, trainer.scaling, in: memory)
   }
 }

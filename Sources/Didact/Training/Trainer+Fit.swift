@@ -34,6 +34,8 @@ extension Trainer {
   ///     a row as often as it counts, up to 30 times as often as another; one of 0 is as without its label.
   ///   - teacherDistributions: for `reduced_meta_pseudo_labels`, what teachers say of every row, those of `unlabeled` last:
   ///     [N + M, classes], or [teachers, N + M, classes]; nil for those in files.
+  ///   - trusted: rows and a label of each that the feedback is measured on, for methods that have one, where labels of
+  ///     `features` may be wrong; nil for the labelled rows. They are not learned from.
   ///   - steps: how many to make now; nil for what is left of the configured `steps` and `finetune_steps`.
   ///   - progress: called after every step; false stops.
   /// - Throws: `DidactError.data` where labels are missing, out of range or of a single class.
@@ -43,26 +45,31 @@ extension Trainer {
   @discardableResult
   public func fit(
     _ features: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, sampleWeights: [Double]? = nil,
-    teacherDistributions: Tensor? = nil, steps: Int? = nil, progress: ((Progress) throws -> Bool)? = nil
+    teacherDistributions: Tensor? = nil, trusted: (inputs: Tensor, labels: [Int])? = nil, steps: Int? = nil,
+    progress: ((Progress) throws -> Bool)? = nil
   ) throws -> Outcome {
     try fit(
       features, labels: Tensor(labels), unlabeled: unlabeled, sampleWeights: sampleWeights,
-      teacherDistributions: teacherDistributions, steps: steps, progress: progress)
+      teacherDistributions: teacherDistributions, trusted: trusted.map { ($0.inputs, try Tensor($0.labels)) },
+      steps: steps, progress: progress)
   }
 
   /// The same with labels [N], of a network that segments [N, height, width] with 255 or −1 for none; int64 or uint8.
   @discardableResult
   public func fit(
     _ features: Tensor, labels: Tensor, unlabeled: Tensor? = nil, sampleWeights: [Double]? = nil,
-    teacherDistributions: Tensor? = nil, steps: Int? = nil, progress: ((Progress) throws -> Bool)? = nil
+    teacherDistributions: Tensor? = nil, trusted: (inputs: Tensor, labels: Tensor)? = nil, steps: Int? = nil,
+    progress: ((Progress) throws -> Bool)? = nil
   ) throws -> Outcome {
     let weights = try sampleWeights.map { try Tensor($0, shape: Shape($0.count)) }
-    return try withExtendedLifetime((features, labels, unlabeled, weights, teacherDistributions)) {
+    return try withExtendedLifetime((features, labels, unlabeled, weights, teacherDistributions, trusted)) {
       try fit(
         FitArrays(
           BorrowedArray(features), labels: BorrowedArray(labels), unlabeled: unlabeled.map { BorrowedArray($0) },
           sampleWeights: weights.map { BorrowedArray($0) },
-          teacherDistributions: teacherDistributions.map { BorrowedArray($0) }), steps: steps, progress: progress)
+          teacherDistributions: teacherDistributions.map { BorrowedArray($0) },
+          trusted: trusted.map { (BorrowedArray($0.inputs), BorrowedArray($0.labels)) }), steps: steps,
+        progress: progress)
     }
   }
 
@@ -90,6 +97,9 @@ extension Trainer {
       throw DidactError(
         .unsupported, "method \"\(methodName)\" has no use for teacher_distributions; reduced_meta_pseudo_labels has")
     }
+    if arrays.trusted != nil, !members.contains(where: \.definition.takesTrustedRows) {
+      try definition.checkTakesTrustedRows()
+    }
     let labels = try Labels(arrays.labels, of: features.rows, student.task), weights = try arrays.checkedWeights()
     return try Trainer.training(everyMember[...]) {
       try checkCanBeSaved()
@@ -103,7 +113,7 @@ extension Trainer {
       if classPrior == .estimate, self.steps == 0 { try writing { estimatedShares = shares } }
       let data = try FitData(self, arrays, labels, weights: weights, shares: shares)
       let rowsDigest = Trainer.digest(data.pool.parts)
-      let digest = Trainer.digest(rowsDigest, labels.given, weights ?? [])
+      let digest = Trainer.digest(rowsDigest, labels.given, weights ?? [], data.trusted)
       try data.pool.checkNoneLost()
       // The same for all: a fit that ended with an error, and a file that was written during one, may leave members behind.
       let end = count.map { self.steps + $0 }
@@ -255,12 +265,16 @@ extension Trainer {
   }
 
   private static func digest(
-    _ rows: FowlerNollVoHash, _ labels: some Collection<Int>, _ weights: [Double] = []
+    _ rows: FowlerNollVoHash, _ labels: some Collection<Int>, _ weights: [Double] = [], _ trusted: TrustedRows? = nil
   ) -> UInt64 {
     var hash = rows
     hash.add(UInt64(labels.count))
     for label in labels { hash.add(UInt64(bitPattern: Int64(label))) }
     for weight in weights { hash.add(weight.bitPattern) }
+    if let trusted {
+      hash.add(Trainer.digest(trusted.rows.parts).value)
+      for label in trusted.labels.given { hash.add(UInt64(bitPattern: Int64(label))) }
+    }
     return hash.value
   }
 }

@@ -60,9 +60,19 @@ extension Trainer {
     }
   }
 
-  func labeledBatch(_ inputs: BorrowedArray, _ labels: BorrowedArray) throws -> LabeledBatch {
-    let rows = try prepared(inputs, "X", in: batchMemory)
-    return LabeledBatch(inputs: rows, labels: try checkedLabels(labels, "y", rows: rows.rows))
+  /// - Parameter names: what errors call rows and labels.
+  func labeledBatch(
+    _ inputs: BorrowedArray, _ labels: BorrowedArray, _ names: (rows: String, labels: String) = ("X", "y")
+  ) throws -> LabeledBatch {
+    let rows = try prepared(inputs, names.rows, in: batchMemory)
+    return LabeledBatch(inputs: rows, labels: try checkedLabels(labels, names.labels, rows: rows.rows))
+  }
+
+  /// Those that a step's feedback is measured on, where they are not the labelled ones.
+  func trustedBatch(_ trusted: LabeledArrays?) throws -> LabeledBatch? {
+    guard let trusted else { return nil }
+    try definition.checkTakesTrustedRows()
+    return try labeledBatch(trusted.inputs, trusted.labels, ("X_trusted", "y_trusted"))
   }
 
   /// The labels of a step [rows · labels of one], int64; −1 for a pixel without one.

@@ -6,40 +6,51 @@ extension Trainer {
   ///   - labels: a class for each row; in segmentation, by the other call, for each pixel.
   ///   - unlabeled: [M, inputs]; nil only for methods that use none.
   ///   - strong: another view of the same rows; nil for `unlabeled` itself. Nothing is augmented here.
+  ///   - trusted: rows and labels that the feedback is measured on, for methods that have one; nil for the labelled rows.
   /// - Throws: `DidactError`; where a step diverges, the state is that before the last step whose losses were finite.
   @discardableResult
-  public func step(_ inputs: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, strong: Tensor? = nil) throws -> Metrics
-  {
-    try step(inputs, labels: Tensor(labels), unlabeled: unlabeled, strong: strong)
+  public func step(
+    _ inputs: Tensor, _ labels: [Int], unlabeled: Tensor? = nil, strong: Tensor? = nil,
+    trusted: (inputs: Tensor, labels: [Int])? = nil
+  ) throws -> Metrics {
+    try step(
+      inputs, labels: Tensor(labels), unlabeled: unlabeled, strong: strong,
+      trusted: trusted.map { ($0.inputs, try Tensor($0.labels)) })
   }
 
   /// The same with labels [N], of a network that segments [N, height, width] with 255 or −1 for none; int64 or uint8.
   @discardableResult
-  public func step(_ inputs: Tensor, labels: Tensor, unlabeled: Tensor? = nil, strong: Tensor? = nil) throws -> Metrics
-  {
-    try withExtendedLifetime((inputs, labels, unlabeled, strong)) {
+  public func step(
+    _ inputs: Tensor, labels: Tensor, unlabeled: Tensor? = nil, strong: Tensor? = nil,
+    trusted: (inputs: Tensor, labels: Tensor)? = nil
+  ) throws -> Metrics {
+    try withExtendedLifetime((inputs, labels, unlabeled, strong, trusted)) {
       try step(
         BorrowedArray(inputs), BorrowedArray(labels), unlabeled: unlabeled.map { BorrowedArray($0) },
-        strong: strong.map { BorrowedArray($0) })
+        strong: strong.map { BorrowedArray($0) },
+        trusted: trusted.map { (BorrowedArray($0.inputs), BorrowedArray($0.labels)) })
       return lastMetrics
     }
   }
 
   /// The same on arrays of the caller's; labels are int64 or uint8.
   package func step(
-    _ inputs: BorrowedArray, _ labels: BorrowedArray, unlabeled: BorrowedArray?, strong: BorrowedArray?
+    _ inputs: BorrowedArray, _ labels: BorrowedArray, unlabeled: BorrowedArray?, strong: BorrowedArray?,
+    trusted: LabeledArrays? = nil
   ) throws {
     try checkHasNoMembers()
     try training {
       let weak = try unlabeled.map { try prepared($0, "unlabeled", in: batchMemory) }
       let strong = try strongView(strong, of: weak)
-      try step(Batch(labeled: try labeledBatch(inputs, labels), weak: weak, strong: strong))
+      var batch = Batch(labeled: try labeledBatch(inputs, labels), weak: weak, strong: strong)
+      batch.trusted = try trustedBatch(trusted)
+      try step(batch)
     }
   }
 
   /// The same with any views of the unlabelled rows, row by row the same examples, by the names that errors call them.
   package func step(
-    _ labeled: (inputs: BorrowedArray, labels: BorrowedArray)?, views: [(name: String, rows: BorrowedArray)]
+    _ labeled: LabeledArrays?, views: [(name: String, rows: BorrowedArray)], trusted: LabeledArrays? = nil
   ) throws {
     try checkHasNoMembers()
     // Any method may be given the two views of a semi-supervised step.
@@ -51,7 +62,9 @@ extension Trainer {
     try training {
       let rows = try views.map { try prepared($0.rows, $0.name, in: batchMemory) }
       for view in rows.dropFirst() { try checkStrong(view, of: rows[0]) }
-      try step(Batch(labeled: try labeled.map { try labeledBatch($0.inputs, $0.labels) }, views: rows))
+      var batch = Batch(labeled: try labeled.map { try labeledBatch($0.inputs, $0.labels) }, views: rows)
+      batch.trusted = try trustedBatch(trusted)
+      try step(batch)
     }
   }
 
@@ -81,30 +94,40 @@ extension Trainer {
 
   /// The teacher's half of a step; completes the step that `studentStep` began.
   @discardableResult
-  public func teacherStep(_ inputs: Tensor, _ labels: [Int]) throws -> Metrics {
-    try teacherStep(inputs, labels: Tensor(labels))
+  public func teacherStep(
+    _ inputs: Tensor, _ labels: [Int], trusted: (inputs: Tensor, labels: [Int])? = nil
+  ) throws -> Metrics {
+    try teacherStep(
+      inputs, labels: Tensor(labels), trusted: trusted.map { ($0.inputs, try Tensor($0.labels)) })
   }
 
   /// The same with labels as `step` takes them.
   @discardableResult
-  public func teacherStep(_ inputs: Tensor, labels: Tensor) throws -> Metrics {
-    try withExtendedLifetime((inputs, labels)) {
-      try teacherStep(BorrowedArray(inputs), BorrowedArray(labels))
+  public func teacherStep(
+    _ inputs: Tensor, labels: Tensor, trusted: (inputs: Tensor, labels: Tensor)? = nil
+  ) throws -> Metrics {
+    try withExtendedLifetime((inputs, labels, trusted)) {
+      try teacherStep(
+        BorrowedArray(inputs), BorrowedArray(labels),
+        trusted: trusted.map { (BorrowedArray($0.inputs), BorrowedArray($0.labels)) })
       return lastMetrics
     }
   }
 
-  package func teacherStep(_ inputs: BorrowedArray, _ labels: BorrowedArray) throws {
+  package func teacherStep(
+    _ inputs: BorrowedArray, _ labels: BorrowedArray, trusted: LabeledArrays? = nil
+  ) throws {
     try checkHasNoMembers()
     try training {
-      let labeled = try labeledBatch(inputs, labels)
+      let labeled = try labeledBatch(inputs, labels), trusted = try trustedBatch(trusted)
       try stepping(begins: false) {
         let method = try twoStepMethod()
         guard let move = studentMove else {
           throw DidactError(.state, "teacher_step needs a student_step before it: it answers the student's last move")
         }
         workingMetrics.take(lastMetrics)
-        try method.teacherStep(labeled, answering: move, draw: UInt64(steps), into: &workingMetrics)
+        try method.teacherStep(
+          labeled, trusted: trusted, answering: move, draw: UInt64(steps), into: &workingMetrics)
         try checkStatistics()
         studentMove = nil
         completeStep()

@@ -162,6 +162,9 @@ FUNCTIONS = {
     "didact_dataset_free": (None, [ctypes.c_void_p]),
     "didact_trainer_fit_dataset": (didact_status, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, didact_progress_callback, ctypes.c_void_p]),
     "didact_trainer_step_dataset": (didact_status, [ctypes.c_void_p, ctypes.c_void_p]),
+    "didact_trainer_teacher_step_dataset": (didact_status, [ctypes.c_void_p, ctypes.c_void_p]),
+    "didact_trainer_meta_gradient_dataset": (didact_status, [ctypes.POINTER(didact_array), ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64]),
+    "didact_trainer_meta_objective_dataset": (didact_status, [ctypes.POINTER(ctypes.c_double), ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64]),
 }
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import encoded, text, to_json
+from ._arrays import NamedArrays, encoded, text, to_json
 from ._errors import check
 from ._frames import column_names, ordered
+from ._labels import positions
 from ._library import library
 from ._trainer_networks import TrainerNetworks
 
@@ -62,6 +63,31 @@ class TrainerNames(TrainerNetworks):
                 X = ordered(X, expected, name)
             arrays.append(X)
         return arrays, expected
+
+    def _named_arrays(
+        self, trusted: tuple[Any, Any] | None, yl: Any, pseudo_labels: Any = None, **rows: Any
+    ) -> tuple[NamedArrays, list[str] | None]:
+        """Rows and labels of a step by the names that C has for them, and the names that training on them would set.
+
+        Parameters
+        ----------
+        trusted, yl, pseudo_labels
+            As in `Trainer.step` and `Trainer.meta_gradient`.
+        **rows
+            ``xl``, ``xu`` and ``xu_strong``.
+        """
+        labels = {"y": yl, "pseudo_labels": pseudo_labels}
+        if trusted is not None:
+            if not isinstance(trusted, (tuple, list)) or len(trusted) != 2:
+                raise TypeError("trusted: expected a pair of rows and their labels, such as (xt, yt)")
+            rows["x_trusted"], labels["y_trusted"] = trusted
+        arrays, names = self._in_order(**rows)
+        called = {"xl": "x", "xu": "u", "xu_strong": "u_strong"}
+        found = {called.get(name, name): array for name, array in zip(rows, arrays)}
+        for name, values in labels.items():
+            if name == "y" or values is not None:
+                found[name] = positions(values, name="yl" if name == "y" else name, class_names=self._class_names)
+        return NamedArrays(**found), names
 
     def _keep_names(self, names: list[str] | None) -> bool:
         """Sets the names of the features where there are none yet. Returns whether it did."""

@@ -21,7 +21,9 @@ class TrainerSteps(TrainerNames):
     _columns: list[str]
     _idle_arguments: list[StepArguments]
 
-    def step(self, xl: Any, yl: Any, xu: Any = None, xu_strong: Any = None) -> dict[str, float]:
+    def step(
+        self, xl: Any, yl: Any, xu: Any = None, xu_strong: Any = None, *, trusted: tuple[Any, Any] | None = None
+    ) -> dict[str, float]:
         """One step. Of Meta Pseudo Labels it is `student_step`, `teacher_step` and `update_average`, bit for bit; other
         methods have no such parts.
 
@@ -37,6 +39,8 @@ class TrainerSteps(TrainerNames):
             Unlabelled rows, for methods that use them.
         xu_strong : array [M, inputs], optional
             Another view of the same rows; ``xu`` itself by default. Nothing is augmented here.
+        trusted : (array [T, inputs], array [T]), optional
+            Rows and labels that the feedback is measured on, for methods that have one; the labelled rows by default.
 
         Returns
         -------
@@ -46,6 +50,8 @@ class TrainerSteps(TrainerNames):
             labelled loss), ``mask_rate``, ``learning_rate/<student|teacher>``. A term of weight 0 is
             not computed and reads 0.
         """
+        if trusted is not None:
+            return self._step(library.didact_trainer_step_dataset, trusted, yl, xl=xl, xu=xu, xu_strong=xu_strong)
         named = None
         if (
             type(xl) is not np.ndarray
@@ -88,14 +94,23 @@ class TrainerSteps(TrainerNames):
         self._keep_names(named)
         return self.metrics
 
-    def teacher_step(self, xl: Any, yl: Any) -> dict[str, float]:
-        """The teacher's half of a step, after a `student_step`. Returns the metrics of both.
+    def teacher_step(self, xl: Any, yl: Any, *, trusted: tuple[Any, Any] | None = None) -> dict[str, float]:
+        """The teacher's half of a step, after a `student_step`. Returns the metrics of both. Takes what `step` takes.
 
         Where it fails, but by divergence, nothing has changed, and it can be called again.
         """
+        if trusted is not None:
+            return self._step(library.didact_trainer_teacher_step_dataset, trusted, yl, xl=xl)
         (xl,), named = self._in_order(xl=xl)
         xl, yl = borrow(xl, "xl"), borrow(positions(yl, name="yl", class_names=self._class_names))
         check(library.didact_trainer_teacher_step(self._handle.value, xl.pointer, yl.pointer))
+        self._keep_names(named)
+        return self.metrics
+
+    def _step(self, call: Any, trusted: tuple[Any, Any], yl: Any, **rows: Any) -> dict[str, float]:
+        """A step, or its half, on named arrays."""
+        data, named = self._named_arrays(trusted, yl, **rows)
+        check(call(self._handle.value, data.handle.value))
         self._keep_names(named)
         return self.metrics
 

@@ -25,6 +25,7 @@ from ._estimator_configuration import check_parameters, configuration_of
 from ._frames import positional
 from ._labels import Rule, class_name, describe, plain, rule_of, warn_of_marker, without_label
 from ._teachers import distributions_of, teachers_of
+from ._trusted import trusted_rows
 from ._validation import check_are_classes, checked, label_array
 from .trainer import Trainer
 
@@ -170,7 +171,16 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         self.callback = callback
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, X_unlabeled: Any = None, sample_weight: Any = None) -> SemiSupervisedClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        X_unlabeled: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_trusted: Any = None,
+        y_trusted: Any = None,
+    ) -> SemiSupervisedClassifier:
         """Trains on rows with and without labels, from the beginning.
 
         Parameters
@@ -186,6 +196,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         sample_weight : array [rows] or float, default=None
             How much each row of ``X`` counts where it has a label, at least 0; all alike by default. Batches have a row as
             often as it counts, up to 30 times as often as another; one of 0 is as without its label.
+        X_trusted, y_trusted : array [trusted rows, columns], or images, and array [trusted rows], default=None
+            Rows, with a label each, that the feedback is measured on, in place of the labelled rows, whose labels may be
+            wrong. They are not learned from. Labels are among those of ``y``.
 
         Returns
         -------
@@ -200,7 +213,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         """
         before = dict(vars(self))
         try:
-            return self._fit(X, y, X_unlabeled, sample_weight)
+            return self._fit(X, y, X_unlabeled, sample_weight, X_trusted, y_trusted)
         except BaseException:
             # What was fitted before stays as it was, unless there is a new trainer.
             if "trainer_" in before and self.trainer_ is before["trainer_"]:
@@ -208,7 +221,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
                 vars(self).update(before)
             raise
 
-    def _fit(self, X: Any, y: Any, X_unlabeled: Any, sample_weight: Any) -> SemiSupervisedClassifier:
+    def _fit(
+        self, X: Any, y: Any, X_unlabeled: Any, sample_weight: Any, X_trusted: Any, y_trusted: Any
+    ) -> SemiSupervisedClassifier:
         check_parameters(self)
         teachers = [] if self.teacher is None else teachers_of(self.teacher)
         if y is None:
@@ -242,6 +257,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         codes[labelled] = positions
         if X_unlabeled is not None:
             X_unlabeled = self._check_unlabeled(X_unlabeled)
+        X_trusted, y_trusted = trusted_rows(self, X_trusted, y_trusted, classes, rule)
         if self.verbose:
             more = 0 if X_unlabeled is None else len(X_unlabeled)
             print(
@@ -260,7 +276,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         try:
             trainer._train(
                 X, codes, X_unlabeled, callback=self.callback, verbose=self.verbose, sample_weight=sample_weight,
-                teacher_distributions=said,
+                X_trusted=X_trusted, y_trusted=y_trusted, teacher_distributions=said,
             )  # fmt: skip
         finally:
             if trainer.steps > 0:

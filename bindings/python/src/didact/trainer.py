@@ -156,6 +156,8 @@ class Trainer(TrainerSteps, TrainerMetaGradient, TrainerFiles):
         callback: Callable[[dict[str, float]], Any] | Sequence[Callable[[dict[str, float]], Any]] | None = None,
         verbose: int = 0,
         *,
+        X_trusted: Any = None,
+        y_trusted: Any = None,
         sample_weight: Any = None,
         teacher_distributions: Any = None,
     ) -> Trainer:
@@ -187,6 +189,9 @@ class Trainer(TrainerSteps, TrainerMetaGradient, TrainerFiles):
         verbose : int
             0 is silent. 1 shows a bar on a terminal and in a notebook where tqdm is installed
             (``pip install didact[progress]``), else prints a table of about ten lines. 2 prints the table always.
+        X_trusted, y_trusted : array [T, inputs] and array [T], optional
+            Rows, with a label each, that the feedback is measured on, in place of the labelled rows, whose labels may be
+            wrong. They are not learned from. For methods that have a feedback.
         sample_weight : array [N], optional
             How much each row of ``X`` counts where it has a label, at least 0; all alike by default. Batches have a row as
             often as it counts, up to 30 times as often as another; one of 0 is as without its label.
@@ -199,7 +204,10 @@ class Trainer(TrainerSteps, TrainerMetaGradient, TrainerFiles):
         Trainer
             This one.
         """
-        self._train(X, y, X_unlabeled, steps, callback, verbose, sample_weight, teacher_distributions)
+        self._train(
+            X, y, X_unlabeled, steps, callback, verbose, sample_weight=sample_weight, X_trusted=X_trusted,
+            y_trusted=y_trusted, teacher_distributions=teacher_distributions,
+        )  # fmt: skip
         for warning in self.warnings:
             warn_caller(warning)
         return self
@@ -212,17 +220,24 @@ class Trainer(TrainerSteps, TrainerMetaGradient, TrainerFiles):
         steps: int | None = None,
         callback: Any = None,
         verbose: int = 0,
-        sample_weight: Any = None,
-        teacher_distributions: Any = None,
+        X_trusted: Any = None,
+        y_trusted: Any = None,
+        **more: Any,
     ) -> None:
-        """`fit` without a word."""
-        (X, X_unlabeled), named = self._in_order(X=X, X_unlabeled=X_unlabeled)
-        self._check_pixels(X, "X")
-        self._check_pixels(X_unlabeled, "X_unlabeled")
+        """`fit` without a word.
+
+        Parameters
+        ----------
+        **more
+            What else C takes of a fit by the same names.
+        """
+        (X, X_unlabeled, X_trusted), named = self._in_order(X=X, X_unlabeled=X_unlabeled, X_trusted=X_trusted)
+        for name, rows in (("X", X), ("X_unlabeled", X_unlabeled), ("X_trusted", X_trusted)):
+            self._check_pixels(rows, name)
         y = positions(y, name="y", missing_allowed=True, class_names=self._class_names)
-        data = NamedArrays(
-            X=X, y=y, X_unlabeled=X_unlabeled, sample_weight=sample_weight, teacher_distributions=teacher_distributions
-        )
+        if y_trusted is not None:
+            y_trusted = positions(y_trusted, name="y_trusted", class_names=self._class_names)
+        data = NamedArrays(X=X, y=y, X_unlabeled=X_unlabeled, X_trusted=X_trusted, y_trusted=y_trusted, **more)
         steps = None if steps is None else whole_number(steps, "steps")
         callbacks = _callbacks(callback)
         report = reporter(verbose)

@@ -1,0 +1,60 @@
+/// Labelled rows that only feed back: the teacher is corrected by the student's result on them, in place of its result on the
+/// labelled rows, whose labels may be wrong (after Pham et al., CVPR 2021, section 2, where both are the same rows).
+struct TrustedRows {
+  let rows: RowSource
+  let labels: Labels
+
+  /// - Parameters:
+  ///   - arrays: of a fit by the trainer, which has scaled its rows.
+  ///   - labels: of the fit's labelled rows.
+  /// - Throws: `DidactError`, before time is spent, where the labels are no better than those of the labelled rows could be.
+  init(_ arrays: LabeledArrays, of trainer: Trainer, beside labels: Labels) throws {
+    let inputs = try trainer.checkedRows(arrays.inputs, "X_trusted")
+    let own: Labels
+    do {
+      own = try Labels(arrays.labels, of: inputs.rows, trainer.student.task, "y_trusted")
+    } catch let error as DidactError where error.code == .shape {
+      throw error.at("y_trusted")
+    }
+    if let row = (0..<own.examples).first(where: { !own.hasAny($0) }) {
+      throw DidactError(.data, "y_trusted, row \(row) has no label; trusted rows need one each")
+    }
+    let known = labels.counts(classes: trainer.student.classes), counts = own.counts(classes: trainer.student.classes)
+    if let label = counts.indices.first(where: { counts[$0] > 0 && known[$0] == 0 }) {
+      throw DidactError(
+        .data,
+        "y_trusted has class \(label), which no row of y has: the teacher could not learn it. Put such rows into X and y"
+      )
+    }
+    guard counts.count(where: { $0 > 0 }) > 1 else {
+      throw DidactError(
+        .data, "all trusted labels are class \(counts.firstIndex { $0 > 0 } ?? 0); feedback needs at least two classes")
+    }
+    let labeled = (0..<labels.examples).count { labels.hasAny($0) }
+    guard own.examples <= labeled else {
+      throw DidactError(
+        .data,
+        "\(own.examples) trusted rows and \(labeled) labelled ones: with so many that can be trusted, train on them as X and y"
+      )
+    }
+    rows = RowSource(parts: [inputs])
+    self.labels = own
+  }
+}
+
+/// Rows of the caller's with the labels of each.
+package typealias LabeledArrays = (inputs: BorrowedArray, labels: BorrowedArray)
+
+extension MethodDefinition {
+  /// Whether it has a feedback, which trusted rows can have in place of the labelled ones.
+  var takesTrustedRows: Bool { fields.contains { $0.key == "feedback_weight" } }
+
+  /// - Throws: `DidactError.unsupported` where there is no feedback.
+  func checkTakesTrustedRows() throws {
+    guard !takesTrustedRows else { return }
+    let others = MethodDefinition.all.filter(\.takesTrustedRows).map(\.name)
+    throw DidactError(
+      .unsupported,
+      "method \"\(name)\" has no feedback, which trusted rows are for; these have: \(others.joined(separator: ", "))")
+  }
+}

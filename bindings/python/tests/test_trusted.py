@@ -1,0 +1,142 @@
+"""Trusted rows: what the feedback is measured on, in place of labelled rows whose labels may be wrong."""
+
+import numpy as np
+import pytest
+
+import didact
+
+NETWORK = {"type": "mlp", "inputs": 3, "hidden": [6], "classes": 3, "activation": "tanh"}
+
+
+@pytest.fixture
+def batch():
+    random = np.random.default_rng(0)
+    return {
+        "xl": random.normal(size=(5, 3)), "yl": np.array([0, 1, 2, 1, 0]), "xu": random.normal(size=(7, 3)),
+        "xu_strong": random.normal(size=(7, 3)),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def trusted():
+    return np.random.default_rng(1).normal(size=(4, 3)), np.array([2, 0, 1, 1])
+
+
+def make(method="meta_pseudo_labels", **changes):
+    keys = {"dtype": "float64", "seed": 3, "student_optimizer.learning_rate": 0.3}
+    return didact.Trainer(method, NETWORK, **{**keys, **changes})
+
+
+def test_meta_gradient_is_that_of_the_trusted_rows(batch, trusted):
+    trainer = make()
+    gradient = trainer.meta_gradient(**batch, trusted=trusted)
+    flat = np.concatenate([value.ravel() for value in gradient.values()])
+    assert np.linalg.norm(flat) > 1e-3
+    plain = trainer.meta_gradient(**batch)
+    assert any((plain[name] != gradient[name]).any() for name in plain)
+    random, before = np.random.default_rng(2), {name: value.copy() for name, value in trainer.teacher.parameters.items()}
+    for _ in range(3):
+        direction = {name: random.normal(size=value.shape) for name, value in before.items()}
+        slope = sum((gradient[name] * direction[name]).sum() for name in before)
+        losses = []
+        for step in (1e-5, -1e-5):
+            for name, value in before.items():
+                trainer.teacher.parameters[name][...] = value + step * direction[name]
+            losses.append(trainer.meta_objective(**batch, trusted=trusted))
+        for name, value in before.items():
+            trainer.teacher.parameters[name][...] = value
+        assert abs((losses[0] - losses[1]) / 2e-5 - slope) < 1e-6 * np.linalg.norm(flat)
+
+
+def test_a_step_is_its_parts(batch, trusted):
+    whole, parts = make(), make()
+    for _ in range(3):
+        found = whole.step(**batch, trusted=trusted)
+        parts.student_step(batch["xu"], batch["xu_strong"])
+        assert parts.teacher_step(batch["xl"], batch["yl"], trusted=trusted) == found
+        parts.update_average()
+    for name, value in whole.teacher.parameters.items():
+        np.testing.assert_array_equal(value, parts.teacher.parameters[name])
+    other = make()
+    other.step(**batch)
+    assert other.metrics["feedback"] != make().step(**batch, trusted=trusted)["feedback"]
+
+
+def test_fits_go_on(tmp_path):
+    random = np.random.default_rng(4)
+    X, y = random.normal(size=(60, 3)), np.arange(60) % 3
+    X[np.arange(60), y] += 2
+    noisy = np.where(np.arange(60) < 30, (y + np.arange(60) // 3 % 2) % 3, -1)
+    kept = {"X_trusted": X[50:56], "y_trusted": y[50:56]}
+    whole, half = make(steps=10), make(steps=10)
+    whole.fit(X, noisy, **kept)
+    half.fit(X, noisy, **kept, steps=4)
+    half.save(tmp_path / "half.safetensors")
+    resumed = didact.Trainer.load(tmp_path / "half.safetensors")
+    resumed.fit(X, noisy, **kept)
+    without = make(steps=10).fit(X, noisy)
+    for name, value in whole.student.parameters.items():
+        np.testing.assert_array_equal(value, resumed.student.parameters[name])
+    assert any((value != without.student.parameters[name]).any() for name, value in whole.student.parameters.items())
+
+
+def test_estimator():
+    """With labels of which many are wrong, a few that are right help."""
+    random = np.random.default_rng(5)
+    X, y = random.normal(size=(400, 4)), np.arange(400) % 2
+    X[:, 0] += 3 * y
+    given = y.copy()
+    given[:200][random.random(200) < 0.45] ^= 1
+    given[200:] = -1
+    names = np.array(["no", "yes"], object)
+    labels = np.array([None if label < 0 else names[label] for label in given], object)
+    kept = {"X_trusted": X[300:320], "y_trusted": names[y[300:320]]}
+    configuration = {"feedback_weight": 20, "student_optimizer.learning_rate": 0.3}
+
+    def accuracy(**more):
+        found = []
+        for seed in range(3):
+            model = didact.SemiSupervisedClassifier(
+                "meta_pseudo_labels", random_state=seed, configuration=configuration, steps=300
+            )
+            model.fit(X, labels, **more)
+            found.append((model.predict(X[320:]) == names[y[320:]]).mean())
+        return np.mean(found)
+
+    assert accuracy(**kept) > accuracy()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y_trusted": None}, "give both or none"),
+        ({"y_trusted": ["yes", "no", "maybe"]}, "row 2: no row of y has the label 'maybe'"),
+        ({"y_trusted": ["yes", None, "no"]}, "row 1 has no label"),
+        ({"y_trusted": ["yes", "yes", "yes"]}, "all trusted labels are class"),
+        ({"y_trusted": ["yes", "no"]}, "inconsistent numbers of samples"),
+        ({"X_trusted": np.ones((3, 2))}, "X_trusted: "),
+        ({"X_trusted": np.full((3, 3), np.nan)}, "X_trusted: "),
+    ],
+)
+def test_estimator_refuses(changes, message):
+    X, y = np.random.default_rng(6).normal(size=(20, 3)), np.array((["yes", "no"] * 10), object)
+    given = {"X_trusted": X[:3], "y_trusted": ["yes", "no", "yes"], **changes}
+    model = didact.SemiSupervisedClassifier("meta_pseudo_labels", random_state=0)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y, **given)
+    assert not hasattr(model, "trainer_")
+
+
+def test_refusals(batch, trusted):
+    with pytest.raises(didact.DidactError, match="no feedback"):
+        make("fixmatch").step(**batch, trusted=trusted)
+    trainer = make()
+    with pytest.raises(TypeError, match="pair of rows and their labels"):
+        trainer.step(**batch, trusted=np.ones((4, 3)))
+    with pytest.raises(ValueError, match="X_trusted"):
+        trainer.step(**batch, trusted=(np.ones((4, 2)), [0, 1, 2, 0]))
+    with pytest.raises(ValueError, match="y_trusted"):
+        trainer.step(**batch, trusted=(np.ones((4, 3)), [0, 1, 2, 7]))
+    with pytest.raises(ValueError, match="both or none"):
+        trainer.fit(np.ones((5, 3)), batch["yl"], X_trusted=np.ones((4, 3)))
+    assert trainer.steps == 0
