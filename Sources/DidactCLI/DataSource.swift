@@ -162,6 +162,13 @@ enum DataSource {
     if let features = dataset.testFeatures, let labels = dataset.testLabels {
       return try EvaluationRows(features, labels, of: dataset, .test, for: trainer, self)
     }
+    return try labeledRows(of: dataset, part(of: dataset, for: trainer), for: trainer, options)
+  }
+
+  /// All rows with a label, the test part aside.
+  private func labeledRows(
+    of dataset: Dataset, _ part: EvaluationRows.Part, for trainer: Trainer, _ options: TableOptions
+  ) throws -> EvaluationRows {
     let rows = dataset.labels.indices.filter { dataset.labels[$0] >= 0 }
     guard !rows.isEmpty else {
       var hint = ""
@@ -170,9 +177,37 @@ enum DataSource {
       throw DidactError(.data, "\(name): no row has a label to compare with\(hint)")
     }
     return try EvaluationRows(
-      dataset.features.selectingRows(rows), rows.map { dataset.labels[$0] }, of: dataset,
-      part(of: dataset, for: trainer),
-      for: trainer, self)
+      dataset.features.selectingRows(rows), rows.map { dataset.labels[$0] }, of: dataset, part, for: trainer, self)
+  }
+
+  /// Rows with labels that the feedback is measured on.
+  typealias Trusted = (inputs: Tensor, labels: [Int])
+
+  /// - Parameter name: as given by `--trusted`.
+  /// - Throws: `DidactError.data` where none has a label; `.invalidArgument` for data without rows and labels of their own.
+  static func trusted(
+    named name: String?, _ images: ImageFileOptions, for trainer: Trainer, _ options: TableOptions
+  ) throws -> Trusted? {
+    try name.map { try DataSource(named: $0, images).trusted(for: trainer, options) }
+  }
+
+  private func trusted(for trainer: Trainer, _ options: TableOptions) throws -> Trusted {
+    switch self {
+    case .twoMoons, .digits, .npy:
+      throw DidactError(
+        .invalidArgument, "--trusted \(name): give a .csv or .npz file, or images, that have rows and their labels")
+    case .csv, .npz, .images: break
+    }
+    let dataset = try complete(seed: 0, options, for: trainer)
+    try check(dataset, for: trainer)
+    let rows = try labeledRows(of: dataset, .labeled, for: trainer, options)
+    if let unknown = rows.unknown.first {
+      throw DidactError(
+        .data,
+        "--trusted \(name): the label \"\(unknown.name)\" is none of the training data, which has "
+          + trainer.namesOfClasses.joined(separator: ", "))
+    }
+    return (rows.features, rows.labels)
   }
 
   /// Whether the model was trained on these rows, and with these labels.

@@ -35,6 +35,7 @@ struct Train: ParsableCommand {
         didact train --method supervised --data digits --labels 40
         didact train --data digits --labels 40 --set feedback=loss_difference --set student_optimizer.learning_rate=0.1
         didact train --data table.csv --label-column species --hidden 64,64 --steps 2000 --model species.safetensors
+        didact train --method meta_pseudo_labels --data noisy.csv --trusted right.csv --set feedback_weight=20
         didact train --data digits --network small-cnn --method supervised --labels 40
         didact train --data cifar-10-binary.tar.gz --network wide-resnet-28-2 --method fixmatch --labels 4000
         didact train --resume digits.safetensors --data digits --labels 40 --steps 3000 --model digits.safetensors
@@ -56,6 +57,12 @@ struct Train: ParsableCommand {
     parsing: .unconditional,
     help: ArgumentHelp("Labels to keep in all, balanced over the classes; all by default.", valueName: "n"))
   var labels: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "A file of rows with labels that are right, where those of --data may be wrong: the feedback is measured on them.",
+      valueName: "data"))
+  var trusted: String?
 
   @OptionGroup var table: TableOptions
 
@@ -112,17 +119,20 @@ struct Train: ParsableCommand {
     if let model {
       try checkWritable(model)
       try checkDiffer(model, "--model", data)
-      for file in [table.labelFile, options.config].compactMap(\.self) { try checkDiffer(model, "--model", file) }
+      for file in [table.labelFile, options.config, self.trusted].compactMap(\.self) {
+        try checkDiffer(model, "--model", file)
+      }
     }
     // A reader of our output that goes away must not cost the model.
     signal(SIGPIPE, SIG_IGN)
 
-    let trainer: Trainer, dataset: Dataset
+    let trainer: Trainer, dataset: Dataset, trusted: DataSource.Trusted?
     if let resume {
       trainer = try resumed(resume)
       source = source.taken(by: trainer)
       dataset = try source.trainingData(labels: labels, table: table, for: trainer, seed: trainer.seed)
-      try checkFits(trainer, dataset, source)
+      trusted = try DataSource.trusted(named: self.trusted, images, for: trainer, table)
+      try checkFits(trainer, dataset, trusted, source)
     } else {
       let values = try givenValues()
       let seed = try seed(in: values)
@@ -130,8 +140,9 @@ struct Train: ParsableCommand {
       dataset = try source.trainingData(
         labels: labels, table: table, categorical: TableOptions.columns(categorical), seed: seed)
       trainer = try newTrainer(values, dataset, source)
+      trusted = try DataSource.trusted(named: self.trusted, images, for: trainer, table)
     }
-    try train(trainer, dataset, source)
+    try train(trainer, dataset, trusted, source)
   }
 
   // MARK: - Configuration
@@ -252,67 +263,11 @@ struct Train: ParsableCommand {
     return trainer
   }
 
-  // MARK: - Resuming
-
-  /// The trainer of a file, whose configuration stays as it is.
-  private func resumed(_ path: String) throws -> Trainer {
-    let fixed: [(option: String, isGiven: Bool)] = [
-      ("config", options.config != nil), ("set", !options.assignments.isEmpty), ("network", network != nil),
-      ("hidden", hidden != nil),
-      ("dtype", dtype != nil), ("categorical", categorical != nil),
-    ]
-    if let given = fixed.first(where: \.isGiven) {
-      throw DidactError(
-        .invalidArgument, "--\(given.option) does not go with --resume: the model keeps its configuration; leave it out"
-      )
-    }
-    let trainer = try Trainer(loading: path)
-    if let method, Preset.method(named: method) != trainer.methodName {
-      throw DidactError(.invalidArgument, "\(path) was trained by \(trainer.methodName), not by \(method)")
-    }
-    if let seed, UInt64(exactly: seed) != trainer.seed {
-      throw DidactError(
-        .invalidArgument, "\(path) was trained with seed \(trainer.seed), not \(seed); leave --seed out")
-    }
-    guard !trainer.isFinished else {
-      throw DidactError(
-        .invalidArgument,
-        "\(path) is trained to its end, after \(trainer.steps) steps: early stopping or fine-tuning is over"
-      )
-    }
-    let last = steps ?? trainer.plannedSteps
-    guard last > trainer.steps else {
-      throw DidactError(
-        .invalidArgument, "\(path) has \(trainer.steps) of \(last) steps behind it; ask for more with --steps")
-    }
-    return trainer
-  }
-
-  private func checkFits(_ trainer: Trainer, _ dataset: Dataset, _ source: DataSource) throws {
-    try source.check(dataset, for: trainer)
-    guard trainer.featureNames.isEmpty || trainer.featureNames == dataset.featureNames else {
-      throw DidactError(
-        .data,
-        "\(source.name): columns \(dataset.featureNames.joined(separator: ", ")); the model was trained on "
-          + trainer.featureNames.joined(separator: ", "))
-    }
-    let digest = Trainer.digest(dataset.features, dataset.labels, dataset.unlabeled)
-    guard trainer.dataDigest == nil || trainer.dataDigest == digest else {
-      throw DidactError(
-        .data,
-        "\(source.name): not the data and labels that the model was trained on; give the same --data and --labels")
-    }
-    guard trainer.namesOfClasses == dataset.classNames else {
-      throw DidactError(
-        .data,
-        "\(source.name): classes \(dataset.classNames.joined(separator: ", ")); the model was trained on "
-          + trainer.namesOfClasses.joined(separator: ", "))
-    }
-  }
-
   // MARK: - Training
 
-  private func train(_ trainer: Trainer, _ dataset: Dataset, _ source: DataSource) throws {
+  private func train(_ trainer: Trainer, _ dataset: Dataset, _ trusted: DataSource.Trusted?, _ source: DataSource)
+    throws
+  {
     let firstStep = trainer.steps
     var last = trainer.plannedSteps
     let progress = ProgressReport(firstStep: firstStep, isJSON: json)
@@ -335,7 +290,7 @@ struct Train: ParsableCommand {
     let outcome: Trainer.Outcome
     do {
       outcome = try trainer.fit(
-        dataset.features, dataset.labels, unlabeled: dataset.unlabeled,
+        dataset.features, dataset.labels, unlabeled: dataset.unlabeled, trusted: trusted,
         // A new trainer's steps are in its configuration.
         steps: resume == nil ? nil : steps.map { $0 - trainer.steps }
       ) { now in
@@ -440,6 +395,7 @@ struct Train: ParsableCommand {
     if images.skipCorrupt { command += " --skip-corrupt" }
     if checkpointSeconds != 600 { command += " --checkpoint-seconds \(checkpointSeconds)" }
     if let steps { command += " --steps \(steps)" }
+    if let trusted { command += " --trusted \(quoted(trusted))" }
     return "wrote \(model). Go on with: \(command)"
   }
 

@@ -113,7 +113,9 @@ extension Trainer {
       if classPrior == .estimate, self.steps == 0 { try writing { estimatedShares = shares } }
       let data = try FitData(self, arrays, labels, weights: weights, shares: shares)
       let rowsDigest = Trainer.digest(data.pool.parts)
-      let digest = Trainer.digest(rowsDigest, labels.given, weights ?? [], data.trusted)
+      let digest = Trainer.digest(
+        rowsDigest, labels.given, weights ?? [],
+        trusted: data.trusted.map { (rows: $0.rows.parts, labels: Array($0.labels.given)) })
       try data.pool.checkNoneLost()
       // The same for all: a fit that ended with an error, and a file that was written during one, may leave members behind.
       let end = count.map { self.steps + $0 }
@@ -241,10 +243,14 @@ extension Trainer {
     (finetuning?.start ?? max(steps, scheduledSteps)) + (finetuning?.steps ?? 0)
   }
 
-  /// A number that differs, but for chance, where data do: FNV-1a over values and labels.
-  public static func digest(_ features: Tensor, _ labels: [Int], _ unlabeled: Tensor?) -> UInt64 {
-    withExtendedLifetime((features, unlabeled)) {
-      digest(digest([features, unlabeled].compactMap { $0 }.map { BorrowedArray($0) }), labels)
+  /// A number that differs, but for chance, where data do: FNV-1a over values and labels, trusted ones too.
+  public static func digest(
+    _ features: Tensor, _ labels: [Int], _ unlabeled: Tensor?, trusted: (inputs: Tensor, labels: [Int])? = nil
+  ) -> UInt64 {
+    withExtendedLifetime((features, unlabeled, trusted)) {
+      digest(
+        digest([features, unlabeled].compactMap { $0 }.map { BorrowedArray($0) }), labels,
+        trusted: trusted.map { (rows: [BorrowedArray($0.inputs)], labels: $0.labels) })
     }
   }
 
@@ -265,15 +271,16 @@ extension Trainer {
   }
 
   private static func digest(
-    _ rows: FowlerNollVoHash, _ labels: some Collection<Int>, _ weights: [Double] = [], _ trusted: TrustedRows? = nil
+    _ rows: FowlerNollVoHash, _ labels: some Collection<Int>, _ weights: [Double] = [],
+    trusted: (rows: [BorrowedArray], labels: [Int])? = nil
   ) -> UInt64 {
     var hash = rows
     hash.add(UInt64(labels.count))
     for label in labels { hash.add(UInt64(bitPattern: Int64(label))) }
     for weight in weights { hash.add(weight.bitPattern) }
     if let trusted {
-      hash.add(Trainer.digest(trusted.rows.parts).value)
-      for label in trusted.labels.given { hash.add(UInt64(bitPattern: Int64(label))) }
+      hash.add(digest(trusted.rows).value)
+      for label in trusted.labels { hash.add(UInt64(bitPattern: Int64(label))) }
     }
     return hash.value
   }

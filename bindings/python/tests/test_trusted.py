@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from test_command_line import didact as didact_command
 
 import didact
 
@@ -140,3 +141,42 @@ def test_refusals(batch, trusted):
     with pytest.raises(ValueError, match="both or none"):
         trainer.fit(np.ones((5, 3)), batch["yl"], X_trusted=np.ones((4, 3)))
     assert trainer.steps == 0
+
+
+def table(path, rows, labels):
+    lines = [",".join(f"{value:.6f}" for value in row) + f",{label}" for row, label in zip(rows, labels)]
+    path.write_text("a,b,c,kind\n" + "\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_command(tmp_path):
+    """The command trains as Python does on the same rows, and goes on with the same trusted ones alone."""
+    random = np.random.default_rng(7)
+    X, y = random.normal(size=(80, 3)), np.arange(80) % 2
+    X[:, 0] += 3 * y
+    kinds = np.array(["red", "blue"])
+    noisy = [kinds[(label + row // 3) % 2] if row < 40 else "" for row, label in enumerate(y)]
+    data, right = table(tmp_path / "noisy.csv", X, noisy), table(tmp_path / "right.csv", X[60:70], kinds[y[60:70]])
+    model, settings = tmp_path / "model.safetensors", ("--label-column", "kind", "--steps", "20", "--seed", "3")
+
+    def train(*arguments, method="meta_pseudo_labels", code=0):
+        return didact_command(
+            "train", "--method", method, "--data", data, *settings, "--model", model, *arguments, code=code
+        )
+
+    def feedback():
+        return didact.Trainer.load(model).history["feedback"]
+
+    train()
+    without = feedback()
+    train("--trusted", right)
+    found = feedback()
+    assert (found != without).any()
+    again = ("train", "--resume", model, "--data", data, "--label-column", "kind", "--steps", "25", "--model", model)
+    assert "--trusted" in didact_command(*again, code=1).stderr
+    didact_command(*again, "--trusted", right)
+    assert len(feedback()) == 25
+    assert "no feedback" in train("--trusted", right, method="fixmatch", code=1).stderr
+    assert "give a .csv or .npz file" in train("--trusted", "digits", code=64).stderr
+    other = table(tmp_path / "other.csv", X[:4], ["red", "blue", "green", "red"])
+    assert '"green"' in train("--trusted", other, code=1).stderr
