@@ -108,7 +108,8 @@ def test_arrays_that_do_not_belong_together_are_refused():
         ({"X": x, "y": y, "u": u}, 'no use for "u"; it takes X, y, X_unlabeled'),
         ({"X": x, "y": y, "sample_weight": y}, "sample_weight, row 18"),
         ({"X": x, "y": y, "sample_weight": x}, "sample_weight has shape"),
-        ({"X": x, "y": y, "X_trusted": x}, 'no use for "X_trusted"'),
+        ({"X": x, "y": y, "X_validation": x}, 'no use for "X_validation"'),
+        ({"X": x, "y": y, "X_trusted": x}, "give both or none"),
         ({"X": x, "y": y, "teacher_distributions": x}, "no use for teacher_distributions"),
         ({"X": x, "y": y[:-1]}, "labels for"), ({"X": x[:, :2], "y": y}, "expected"),
     ):  # fmt: skip
@@ -123,6 +124,8 @@ def test_arrays_that_do_not_belong_together_are_refused():
         ({"x": x[:4], "y": y[:4] % 3, "view_0": u, "view_1": u, "view_2": u}, "has 2 views"),
         ({"x": x[:4], "y": y[:4] % 3, "u": u[:4], "u_strong": u[:5]}, "the strong view has 5 rows"),
         ({"x": x[:4], "y": y[:4] % 3, "X": x}, 'no use for "X"'),
+        ({"x": x[:4], "y": y[:4] % 3, "u": u, "y_trusted": y}, "give both or none"),
+        ({"x": x[:4], "y": y[:4] % 3, "u": u, "pseudo_labels": y}, 'no use for "pseudo_labels"'),
     ):  # fmt: skip
         with pytest.raises((ValueError, didact.DidactError), match=error):
             Data(**arrays).step(one)

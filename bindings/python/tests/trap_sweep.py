@@ -144,7 +144,8 @@ def is_payload(name, index):
 
 def handle_kind(name, index=0):
     """The class that the handle argument of a function has."""
-    if index == 1 and name in ("didact_trainer_fit_dataset", "didact_trainer_step_dataset"):
+    # Where it is not the first: behind the trainer.
+    if name.startswith("didact_trainer_") and name.endswith("_dataset") and index == (2 if "_meta_" in name else 1):
         return "dataset"
     if name in ("didact_optimizer_create", "didact_average_create", "didact_predictor_create"):
         return "network"
@@ -193,6 +194,7 @@ def good(name):
         "didact_trainer_teacher_step": [None, array(X), array(Y)],
         "didact_trainer_meta_gradient": [array(np.empty(COUNT)), None, array(X), array(Y), array(X), array(X), None, 0],
         "didact_trainer_meta_objective": [None, None, array(X), array(Y), array(X), array(X), None, 0],
+        "didact_trainer_meta_gradient_dataset": [array(np.empty(COUNT)), None, None, 0],
         "didact_trainer_fit": [None, array(X), array(Y), array(X), 1, _ffi.didact_progress_callback(), None],
         "didact_trainer_predict": [array(np.empty((len(X), 2))), None, array(X)],
         "didact_trainer_optimizer": [None, None, b"student"],
