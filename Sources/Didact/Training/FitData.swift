@@ -56,9 +56,7 @@ struct FitData {
     self.labeledRows = labeledRows
     self.labels = labels
     trusted = try arrays.trusted.map { try TrustedRows($0, of: trainer, beside: labels) }
-    try FitData.forEachBlock(of: trusted?.rows.parts ?? []) { rows, firstRow in
-      _ = try trainer.prepared(rows, "X_trusted", in: TensorPool(), firstRow: firstRow)
-    }
+    try FitData.checkFinite(trainer, trusted?.rows.parts.map { (array: $0, name: "X_trusted") } ?? [])
     drawnRows = FitData.repeated(labeledRows, labels, weights, for: shares)
   }
 
@@ -88,18 +86,13 @@ struct FitData {
   }
 
   /// Fits the scaling to all rows where no fit has done so, and checks that they are finite once scaled.
-  private static func scale(_ trainer: Trainer, _ parts: [(array: BorrowedArray, name: String)]) throws {
+  private static func scale(_ trainer: Trainer, _ parts: [NamedRows]) throws {
     let memory = TensorPool()
-    func forEachBlock(_ body: (_ rows: BorrowedArray, _ name: String, _ firstRow: Int) throws -> Void) throws {
-      for (array, name) in parts {
-        try FitData.forEachBlock(of: [array]) { rows, firstRow in try body(rows, name, firstRow) }
-      }
-    }
     if trainer.scaling == nil, trainer.steps == 0 {
       let kind: InputScaling.Kind = try trainer.configuration.choice("input_scaling")
       let count = parts.reduce(0) { $0 + $1.array.rows }
       let fitted = try InputScaling(kind, rows: count, of: trainer.student.specification.extent) { body in
-        try forEachBlock { rows, name, firstRow in
+        try forEachBlock(of: parts) { rows, name, firstRow in
           _ = try trainer.prepared(rows, name, in: memory, firstRow: firstRow)
           // As they are given: in float32 a column far from 0 would lose what it differs by, and a constant one its mean.
           let block = try memory.tensor(Shape(rows.rows, rows.columns), .float64)
@@ -109,18 +102,26 @@ struct FitData {
       }
       try trainer.writing { trainer.scaling = fitted }
     }
-    try forEachBlock { rows, name, firstRow in
+    try checkFinite(trainer, parts)
+  }
+
+  /// Checks that rows are finite once scaled.
+  private static func checkFinite(_ trainer: Trainer, _ parts: [NamedRows]) throws {
+    let memory = TensorPool()
+    try forEachBlock(of: parts) { rows, name, firstRow in
       _ = try trainer.prepared(rows, name, in: memory, firstRow: firstRow)
     }
   }
 
+  private typealias NamedRows = (array: BorrowedArray, name: String)
+
   private static func forEachBlock(
-    of parts: [BorrowedArray], _ body: (_ rows: BorrowedArray, _ firstRow: Int) throws -> Void
+    of parts: [NamedRows], _ body: (_ rows: BorrowedArray, _ name: String, _ firstRow: Int) throws -> Void
   ) throws {
-    for array in parts {
+    for (array, name) in parts {
       let most = max(1, min(4096, (1 << 22) / max(1, array.columns)))
       for start in stride(from: 0, to: array.rows, by: most) {
-        try body(array.rows(start..<min(array.rows, start + most)), start)
+        try body(array.rows(start..<min(array.rows, start + most)), name, start)
       }
     }
   }

@@ -117,6 +117,7 @@ extension Trainer {
         rowsDigest, labels.given, weights ?? [],
         trusted: data.trusted.map { (rows: $0.rows.parts, labels: Array($0.labels.given)) })
       try data.pool.checkNoneLost()
+      try data.trusted?.rows.checkNoneLost()
       // The same for all: a fit that ended with an error, and a file that was written during one, may leave members behind.
       let end = count.map { self.steps + $0 }
       let runs = try indexedMembers.map { index, member in
