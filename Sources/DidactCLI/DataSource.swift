@@ -200,6 +200,12 @@ enum DataSource {
     }
     let dataset = try complete(seed: 0, options, for: trainer)
     try check(dataset, for: trainer)
+    guard !dataset.labels.contains(-1) else {
+      throw DidactError(
+        .data,
+        "--trusted \(name): \(dataset.labels.count { $0 < 0 }) of \(dataset.labels.count) rows have no label; leave them out"
+      )
+    }
     let rows = try labeledRows(of: dataset, .labeled, for: trainer, options)
     if let unknown = rows.unknown.first {
       throw DidactError(

@@ -26,7 +26,7 @@ struct EvaluationRows {
       case .test: "test rows"
       case .labeled: "labelled rows of \(data)"
       case .training(isWithLabels: true): "rows that the model was trained on"
-      case .training(isWithLabels: false): "rows that the model was trained on, though not with all of their labels"
+      case .training(isWithLabels: false): "rows that the model was trained on, with these labels or others"
       }
     }
   }

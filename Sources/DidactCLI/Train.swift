@@ -282,7 +282,7 @@ struct Train: ParsableCommand {
         lost = error
       }
     }
-    if !json { try report { try writeOutput(heading(trainer, dataset, source)) } }
+    if !json { try report { try writeOutput(heading(trainer, dataset, trusted, source)) } }
     Interruption.watch()
     var seconds = 0.0, lastCheckpoint = 0.0
     // What goes into a pipe stays there.
@@ -341,13 +341,16 @@ struct Train: ParsableCommand {
     }
   }
 
-  private func heading(_ trainer: Trainer, _ dataset: Dataset, _ source: DataSource) -> String {
+  private func heading(
+    _ trainer: Trainer, _ dataset: Dataset, _ trusted: DataSource.Trusted?, _ source: DataSource
+  ) -> String {
     let labels = dataset.labels.count { $0 >= 0 }
     let rows = dataset.rows + (dataset.unlabeled?.rows ?? 0)
     let start = trainer.steps > 0 ? ", from step \(trainer.steps)" : ""
     let lengths = dataset.imageExtent.map { "images \($0)" } ?? "\(dataset.columns) columns"
     let members = trainer.members.isEmpty ? "" : " and \(trainer.members.count) members"
-    return "\(trainer.methodName)\(members) on \(source.name): \(rows) rows, \(labels) with labels, \(lengths), "
+    return "\(trainer.methodName)\(members) on \(source.name): \(rows) rows, \(labels) with labels"
+      + (trusted.map { " and \($0.labels.count) trusted ones" } ?? "") + ", \(lengths), "
       + "\(dataset.classNames.count) classes; seed \(trainer.seed)\(start)\n" + categoricalText(dataset)
   }
 

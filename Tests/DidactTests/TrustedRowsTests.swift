@@ -99,7 +99,7 @@ import Testing
       (try refusal((inputs, [1, 1, 1, 1])), .data, "all trusted labels are class 1"),
       (
         try refusal(data.trusted, labels: data.labels.map { $0 == 2 ? -1 : $0 }), .data,
-        "class 2, which no row of y has"
+        "class 2, which no labelled row has"
       ),
       (try refusal(data.trusted, labels: [0, 1, 2] + Array(repeating: -1, count: 57)), .data, "4 trusted rows and 3"),
       (try refusal((inputs, [0, 1, 2])), .shape, "y_trusted"),

@@ -85,7 +85,8 @@ extension Task {
       throw DidactError(
         .shape,
         shape.rank == 1
-          ? "\(labels.count) labels for \(examples) rows" : "\(name) has shape \(labels.shape); expected \(shape)")
+          ? "\(name): \(labels.count) labels for \(examples) rows"
+          : "\(name) has shape \(labels.shape); expected \(shape)")
     }
     guard labels.elementType == .int64 || labels.elementType == .uint8 else {
       throw DidactError(.elementType, "\(name) is \(labels.elementType); labels are int64 or uint8")

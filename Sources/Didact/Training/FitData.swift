@@ -55,7 +55,7 @@ struct FitData {
     }
     self.labeledRows = labeledRows
     self.labels = labels
-    trusted = try arrays.trusted.map { try TrustedRows($0, of: trainer, beside: labels) }
+    trusted = try arrays.trusted.map { try TrustedRows($0, of: trainer, beside: labels, of: labeledRows) }
     try FitData.checkFinite(trainer, trusted?.rows.parts.map { (array: $0, name: "X_trusted") } ?? [])
     drawnRows = FitData.repeated(labeledRows, labels, weights, for: shares)
   }

@@ -14,18 +14,19 @@ struct FitReview {
 
   private let trainer: Trainer
   private let classes: Int
-  private let classNames: [String]
   /// How many labels each class has.
   private let labelCounts: [Int]
   /// Some of the labelled rows, and some of all: as they are given, and scaled.
   private let labeled, sample: (given: Tensor, scaled: Tensor)
   /// The labels of the rows of `labeled`, one after the other, −1 for none.
   private let labels: [Int]
+  /// Whether there are trusted rows beside them.
+  private let mayBeWrong: Bool
 
   init(_ trainer: Trainer, _ data: FitData) throws {
     self.trainer = trainer
     classes = trainer.student.classes
-    classNames = trainer.classNames
+    mayBeWrong = data.trusted != nil
     let memory = TensorPool(),
       mostRows = max(50, min(1000, 16_000_000 / max(trainer.student.inputs, trainer.student.outputs)))
     func rows(_ indices: [Int]) throws -> (given: Tensor, scaled: Tensor) {
@@ -51,7 +52,8 @@ struct FitReview {
     // By the networks: trees know the labels that they learned from by heart.
     let members = trainer.indexedMembers
     let ownPredictions = try predictions(of: labeled.given, by: members)
-    var warnings = [fewLabels(), poorOnLabels(ownPredictions), stepsBeyondSchedule()]
+    // Labels that may be wrong need not be learned.
+    var warnings = [fewLabels(), mayBeWrong ? nil : poorOnLabels(ownPredictions), stepsBeyondSchedule()]
     if trainer.everyMember.contains(where: \.method.needsUnlabeled) {
       let predicted = try predictions(of: sample.given, by: members)
       warnings += [
@@ -145,7 +147,7 @@ struct FitReview {
     func percent(_ share: Double) -> String { "\(Int((100 * share).rounded())) %" }
     return Warning(
       .classShares,
-      "\(percent(shares[label])) of the rows are predicted to be \(name(label)), which has \(percent(given[label])) of the "
+      "\(percent(shares[label])) of the rows are predicted to be \(trainer.nameOfClass(label)), which has \(percent(given[label])) of the "
         + "labels and \(percent(supported[label])) of the rows by their nearest label. Compare with the method "
         + "\"supervised\"; lower strong_noise or the weight of the unlabelled rows, or label more rows")
   }
@@ -240,11 +242,15 @@ struct FitReview {
     zip(a, b).reduce(0) { $0 + abs($1.0 - $1.1) } / 2
   }
 
-  private func name(_ label: Int) -> String { classNames.isEmpty ? "class \(label)" : "\"\(classNames[label])\"" }
-
   private func list(_ labels: [Int]) -> String {
-    labels.prefix(10).map(name).joined(separator: ", ") + (labels.count > 10 ? " and \(labels.count - 10) more" : "")
+    labels.prefix(10).map(trainer.nameOfClass).joined(separator: ", ")
+      + (labels.count > 10 ? " and \(labels.count - 10) more" : "")
   }
+}
+
+extension Trainer {
+  /// For messages.
+  func nameOfClass(_ label: Int) -> String { classNames.isEmpty ? "class \(label)" : "\"\(classNames[label])\"" }
 }
 
 extension Warning {

@@ -94,7 +94,7 @@ extension Trainer {
   /// - Returns: the classes, −1 for none.
   @discardableResult
   func checkLabels(_ labels: [Int], _ name: String, rows: Int? = nil, canBeNone: Bool = false) throws -> [Int] {
-    if let rows, labels.count != rows { throw DidactError(.shape, "\(labels.count) labels for \(rows) rows") }
+    if let rows, labels.count != rows { throw DidactError(.shape, "\(name): \(labels.count) labels for \(rows) rows") }
     let task = student.task
     return try labels.enumerated().map { try task.checked($1, at: $0, name, canBeNone: canBeNone) }
   }

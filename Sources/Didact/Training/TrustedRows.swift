@@ -6,35 +6,31 @@ struct TrustedRows {
 
   /// - Parameters:
   ///   - arrays: of a fit by the trainer, which has scaled its rows.
-  ///   - labels: of the fit's labelled rows.
+  ///   - labeledRows: those that the fit learns from.
   /// - Throws: `DidactError`, before time is spent, where the labels are no better than those of the labelled rows could be.
-  init(_ arrays: LabeledArrays, of trainer: Trainer, beside labels: Labels) throws {
+  init(_ arrays: LabeledArrays, of trainer: Trainer, beside labels: Labels, of labeledRows: [Int]) throws {
     let inputs = try trainer.checkedRows(arrays.inputs, "X_trusted")
-    let own: Labels
-    do {
-      own = try Labels(arrays.labels, of: inputs.rows, trainer.student.task, "y_trusted")
-    } catch let error as DidactError where error.code == .shape {
-      throw error.at("y_trusted")
-    }
+    let own = try Labels(arrays.labels, of: inputs.rows, trainer.student.task, "y_trusted")
     if let row = (0..<own.examples).first(where: { !own.hasAny($0) }) {
       throw DidactError(.data, "y_trusted, row \(row) has no label; trusted rows need one each")
     }
-    let known = labels.counts(classes: trainer.student.classes), counts = own.counts(classes: trainer.student.classes)
-    if let label = counts.indices.first(where: { counts[$0] > 0 && known[$0] == 0 }) {
+    let known = Set(labeledRows.lazy.flatMap { labels.ofExample($0) }), trusted = Set(own.classes).subtracting([-1])
+    if let label = trusted.subtracting(known).min() {
       throw DidactError(
         .data,
-        "y_trusted has class \(label), which no row of y has: the teacher could not learn it. Put such rows into X and y"
+        "y_trusted has \(trainer.nameOfClass(label)), which no labelled row has: the teacher could not learn it. Put such rows into X and y"
       )
     }
-    guard counts.count(where: { $0 > 0 }) > 1 else {
-      throw DidactError(
-        .data, "all trusted labels are class \(counts.firstIndex { $0 > 0 } ?? 0); feedback needs at least two classes")
-    }
-    let labeled = (0..<labels.examples).count { labels.hasAny($0) }
-    guard own.examples <= labeled else {
+    guard trusted.count > 1 else {
       throw DidactError(
         .data,
-        "\(own.examples) trusted rows and \(labeled) labelled ones: with so many that can be trusted, train on them as X and y"
+        "all trusted labels are \(trusted.first.map(trainer.nameOfClass) ?? "none"); feedback needs at least two classes"
+      )
+    }
+    guard own.examples <= labeledRows.count else {
+      throw DidactError(
+        .data,
+        "\(own.examples) trusted rows and \(labeledRows.count) labelled ones: with so many that can be trusted, train on them as X and y"
       )
     }
     rows = RowSource(parts: [inputs])

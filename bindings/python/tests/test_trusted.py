@@ -113,8 +113,8 @@ def test_estimator():
         ({"y_trusted": None}, "give both or none"),
         ({"y_trusted": ["yes", "no", "maybe"]}, "row 2: no row of y has the label 'maybe'"),
         ({"y_trusted": ["yes", None, "no"]}, "row 1 has no label"),
-        ({"y_trusted": ["yes", "yes", "yes"]}, "all trusted labels are class"),
-        ({"y_trusted": ["yes", "no"]}, "inconsistent numbers of samples"),
+        ({"y_trusted": ["yes", "yes", "yes"]}, 'all trusted labels are "yes"'),
+        ({"y_trusted": ["yes", "no"]}, "y_trusted: 2 labels for 3 rows"),
         ({"X_trusted": np.ones((3, 2))}, "X_trusted: "),
         ({"X_trusted": np.full((3, 3), np.nan)}, "X_trusted: "),
     ],
@@ -134,6 +134,13 @@ def test_refusals(batch, trusted):
     trainer = make()
     with pytest.raises(TypeError, match="pair of rows and their labels"):
         trainer.step(**batch, trusted=np.ones((4, 3)))
+    with pytest.raises(TypeError, match="pair of rows and their labels"):
+        trainer.step(**batch, trusted=(None, None))
+    with pytest.raises(ValueError, match="y_trusted: 3 labels for 4 rows"):
+        trainer.meta_gradient(**batch, trusted=(np.ones((4, 3)), [0, 1, 2]))
+    with pytest.raises(ValueError, match="class 2, which no labelled row has"):
+        X, y = np.random.default_rng(8).normal(size=(20, 3)), np.arange(20) % 3
+        trainer.fit(X, y, X_trusted=X[:3], y_trusted=y[:3], sample_weight=(y != 2).astype(float))
     with pytest.raises(ValueError, match="X_trusted"):
         trainer.step(**batch, trusted=(np.ones((4, 2)), [0, 1, 2, 0]))
     with pytest.raises(ValueError, match="y_trusted"):
@@ -169,7 +176,7 @@ def test_command(tmp_path):
 
     train()
     without = feedback()
-    train("--trusted", right)
+    assert "and 10 trusted ones" in train("--trusted", right).stdout
     found = feedback()
     assert (found != without).any()
     again = ("train", "--resume", model, "--data", data, "--label-column", "kind", "--steps", "25", "--model", model)
@@ -178,5 +185,7 @@ def test_command(tmp_path):
     assert len(feedback()) == 25
     assert "no feedback" in train("--trusted", right, method="fixmatch", code=1).stderr
     assert "give a .csv or .npz file" in train("--trusted", "digits", code=64).stderr
+    some = table(tmp_path / "some.csv", X[:4], ["red", "blue", "", "red"])
+    assert "1 of 4 rows have no label" in train("--trusted", some, code=1).stderr
     other = table(tmp_path / "other.csv", X[:4], ["red", "blue", "green", "red"])
     assert '"green"' in train("--trusted", other, code=1).stderr

@@ -78,7 +78,7 @@ class TrainerNames(TrainerNetworks):
         """
         labels = {"y": yl, "pseudo_labels": pseudo_labels}
         if trusted is not None:
-            if not isinstance(trusted, (tuple, list)) or len(trusted) != 2:
+            if not isinstance(trusted, (tuple, list)) or len(trusted) != 2 or any(part is None for part in trusted):
                 raise TypeError("trusted: expected a pair of rows and their labels, such as (xt, yt)")
             rows["x_trusted"], labels["y_trusted"] = trusted
         arrays, names = self._in_order(**rows)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_consistent_length
-
 from ._labels import Rule, plain, without_label
 from ._validation import checked, label_array
 
@@ -40,8 +38,12 @@ def trusted_rows(
         X = checked(estimator, X, reset=False)
     except (TypeError, ValueError) as error:
         raise type(error)(f"X_trusted: {error}") from None
-    y = label_array(y)
-    check_consistent_length(X, y)
+    try:
+        y = label_array(y)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"y_trusted: {error}") from None
+    if len(y) != len(X):
+        raise ValueError(f"y_trusted: {len(y)} labels for {len(X)} rows")
     missing = without_label(y, rule)
     if missing.any():
         raise ValueError(f"y_trusted, row {missing.argmax()} has no label; trusted rows need one each")
