@@ -108,6 +108,8 @@ extension Trainer {
     // Nobody can stop it, and a thousand steps on the labels are enough.
     object["steps"] = .integer(Int64(min(scheduledSteps, 1000)))
     let learner = try Trainer(configuration: object)
+    // It is the first to look at the data, and its errors name classes.
+    try learner.writing { learner.keep(classNames, of: .classes) }
     let data = try FitData(learner, arrays, labels, weights: weights)
     let run = try FitRun(learner, data, rowsDigest: 0, dataDigest: 0, end: nil)
     let timeLimit = try configuration.optionalNumber("time_limit") ?? .infinity, start = secondsOfClock()
