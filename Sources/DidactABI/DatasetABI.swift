@@ -405,7 +405,7 @@ public func didact_trainer_meta_objective_dataset(
   }
 }
 
-/// What the meta-gradient is about, copied from named arrays.
+/// The rows and labels of a meta-gradient, copied from named arrays.
 private struct MetaRows {
   let inputs, unlabeled: Tensor
   let labels: [Int]

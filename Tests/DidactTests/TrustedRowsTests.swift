@@ -21,7 +21,7 @@ import Testing
     return (features, noisy, (inputs, own))
   }
 
-  /// What is trusted changes the teacher alone, by the feedback alone.
+  /// Trusted rows change the teacher alone, by the feedback alone.
   @Test func onlyTheFeedbackSeesThem() throws {
     let data = try Self.data()
     func run(_ changes: JSONObject, isTrusted: Bool) throws -> Trainer {

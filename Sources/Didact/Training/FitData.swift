@@ -10,7 +10,7 @@ struct FitData {
   let labels: Labels
   /// Labelled rows set aside, scaled, with their labels (int64).
   let validation: LabeledBatch?
-  /// What the feedback is measured on, where that is not the labelled rows.
+  /// The feedback is measured on these where there are any, else on the labelled rows.
   let trusted: TrustedRows?
 
   /// - Parameters:

@@ -68,7 +68,7 @@ extension Trainer {
     return LabeledBatch(inputs: rows, labels: try checkedLabels(labels, names.labels, rows: rows.rows))
   }
 
-  /// Those that a step's feedback is measured on, where they are not the labelled ones.
+  /// The rows of a step's feedback, where they are not the labelled ones.
   func trustedBatch(_ trusted: LabeledArrays?) throws -> LabeledBatch? {
     guard let trusted else { return nil }
     try definition.checkTakesTrustedRows()

@@ -7,7 +7,8 @@ struct TrustedRows {
   /// - Parameters:
   ///   - arrays: of a fit by the trainer, which has scaled its rows.
   ///   - labeledRows: those that the fit learns from.
-  /// - Throws: `DidactError`, before time is spent, where the labels are no better than those of the labelled rows could be.
+  /// - Throws: `DidactError`, before time is spent, where a row has no label or one that no labelled row has, all have one class, or
+  ///   there are more of them than labelled rows.
   init(_ arrays: LabeledArrays, of trainer: Trainer, beside labels: Labels, of labeledRows: [Int]) throws {
     let inputs = try trainer.checkedRows(arrays.inputs, "X_trusted")
     let own = try Labels(arrays.labels, of: inputs.rows, trainer.student.task, "y_trusted")

@@ -3,7 +3,7 @@
 ///
 /// The nodes of all trees are side by side, so that a file is a few arrays.
 struct Forest: Sendable {
-  /// Side by side in memory: a way to a leaf waits for little else.
+  /// A node lies together in memory: a way to a leaf waits for little else.
   private struct Node {
     /// Rows with a value of at most this go to the first child.
     let threshold: Double

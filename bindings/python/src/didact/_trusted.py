@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from ._labels import Rule, plain, without_label
 from ._validation import checked, label_array
 
