@@ -58,7 +58,7 @@ enum DataSource {
   }
 
   /// - Throws: `DidactError.invalidArgument` for options about columns of data that have none to choose from.
-  func check(_ table: TableOptions, categorical: String? = nil) throws {
+  func check(_ table: TableOptions, categorical: String? = nil, trustedColumn: String? = nil) throws {
     if case .npy = self {
     } else if table.labelFile != nil {
       throw DidactError(.invalidArgument, "--label-file is for data in an .npy file; \(name) has its labels in place")
@@ -66,6 +66,7 @@ enum DataSource {
     if case .csv = self { return }
     for (option, value) in [
       ("label-column", table.labelColumn), ("ignore", table.ignoredList), ("categorical", categorical),
+      ("trusted-column", trustedColumn),
     ] where value != nil {
       throw DidactError(.invalidArgument, "--\(option) is for CSV files; \(name) has its labels and features in place")
     }
@@ -77,12 +78,35 @@ enum DataSource {
   /// - Parameters:
   ///   - labels: how many labels to keep, balanced over the classes; nil for all.
   ///   - categorical: columns of a CSV file that are categorical whatever they hold.
+  ///   - trustedColumn: the column of a CSV file that says which rows are trusted ones.
   ///   - trainer: which a resumed run goes on with, and which knows the columns of a CSV file; nil for a new one.
   ///   - seed: of the points of two-moons, of the split of digits, and of the choice of labels.
+  /// - Returns: the rows to learn from, and the trusted ones where there is such a column.
   func trainingData(
-    labels: Int?, table: TableOptions? = nil, categorical: [String] = [], for trainer: Trainer? = nil, seed: UInt64
-  ) throws -> Dataset {
-    let dataset = try complete(seed: seed, table, categorical: categorical, for: trainer)
+    labels: Int?, table: TableOptions, categorical: [String] = [], trustedColumn: String? = nil,
+    for trainer: Trainer? = nil, seed: UInt64
+  ) throws -> (dataset: Dataset, trusted: Trusted?) {
+    var dataset = try complete(seed: seed, table, categorical: categorical, trustedColumn: trustedColumn, for: trainer)
+    var trusted: Trusted?
+    if trustedColumn != nil {
+      do {
+        trusted = try dataset.takeTrustedRows()
+      } catch let error as DidactError {
+        throw error.at(name)
+      }
+      try trusted.map { try DataSource.checkLabels($0.labels, of: "\(name): trusted rows") }
+    }
+    return (try keepingLabels(labels, of: dataset, table, seed: seed), trusted)
+  }
+
+  /// Everything that there is to learn from, with a test part where the data has one.
+  func trainingData(labels: Int?, seed: UInt64) throws -> Dataset {
+    try keepingLabels(labels, of: try complete(seed: seed, nil, for: nil), nil, seed: seed)
+  }
+
+  private func keepingLabels(_ labels: Int?, of dataset: Dataset, _ table: TableOptions?, seed: UInt64) throws
+    -> Dataset
+  {
     if case .csv = self, table?.header == nil, dataset.encoding?.hasHeader == false, let first = dataset.labels.first,
       first >= 0,
       dataset.labels.count(where: { $0 == first }) == 1
@@ -104,15 +128,20 @@ enum DataSource {
   ///   - trainer: whose classes and columns the data has; nil where training is to learn them.
   ///   - readsLabels: whether labels are of use; if not, those of tables and `.npz` files may be anything.
   private func complete(
-    seed: UInt64, _ options: TableOptions?, categorical: [String] = [], for trainer: Trainer?, readsLabels: Bool = true
+    seed: UInt64, _ options: TableOptions?, categorical: [String] = [], trustedColumn: String? = nil,
+    for trainer: Trainer?,
+    readsLabels: Bool = true
   ) throws -> Dataset {
-    let dataset = try read(seed: seed, options, categorical: categorical, for: trainer, readsLabels: readsLabels)
+    let dataset = try read(
+      seed: seed, options, categorical: categorical, trustedColumn: trustedColumn, for: trainer,
+      readsLabels: readsLabels)
     dataset.showWarnings(in: name)
     return dataset
   }
 
   private func read(
-    seed: UInt64, _ options: TableOptions?, categorical: [String], for trainer: Trainer?, readsLabels: Bool
+    seed: UInt64, _ options: TableOptions?, categorical: [String], trustedColumn: String?, for trainer: Trainer?,
+    readsLabels: Bool
   ) throws -> Dataset {
     let classes = trainer?.namesOfClasses
     switch self {
@@ -125,10 +154,12 @@ enum DataSource {
     case .digits(let asImages):
       return try Dataset.digits(asImages: asImages).stratifiedSplit(testFraction: 0.25, seed: seed)
     case .csv(let path):
-      if let trainer { return try table(path, for: trainer, options, readsLabels: readsLabels) }
+      if let trainer {
+        return try table(path, for: trainer, options, trustedColumn: trustedColumn, readsLabels: readsLabels)
+      }
       return try Dataset(
         csv: path, labelColumn: options?.labelColumn, ignoring: options?.ignored ?? [], categorical: categorical,
-        hasHeader: options?.hasHeader)
+        trustedColumn: trustedColumn, hasHeader: options?.hasHeader)
     case .npz(let path): return try Dataset(npz: path, knownClasses: classes, readsLabels: readsLabels)
     case .npy(let path):
       return try Dataset(npy: path, labels: readsLabels ? options?.labelFile : nil, knownClasses: classes)
@@ -200,12 +231,7 @@ enum DataSource {
     }
     let dataset = try complete(seed: 0, options, for: trainer)
     try check(dataset, for: trainer)
-    guard !dataset.labels.contains(-1) else {
-      throw DidactError(
-        .data,
-        "--trusted \(name): \(dataset.labels.count { $0 < 0 }) of \(dataset.labels.count) rows have no label; leave them out"
-      )
-    }
+    try DataSource.checkLabels(dataset.labels, of: "--trusted \(name): rows")
     let rows = try labeledRows(of: dataset, .labeled, for: trainer, options)
     if let unknown = rows.unknown.first {
       throw DidactError(
@@ -214,6 +240,15 @@ enum DataSource {
           + trainer.namesOfClasses.joined(separator: ", "))
     }
     return (rows.features, rows.labels)
+  }
+
+  /// - Throws: `DidactError.data` where a trusted row has no label.
+  private static func checkLabels(_ labels: [Int], of rows: String) throws {
+    let missing = labels.count { $0 < 0 }
+    guard missing == 0 else {
+      throw DidactError(
+        .data, "\(rows) without a label: \(missing) of \(labels.count); feedback needs the label of each")
+    }
   }
 
   /// Whether the model was trained on these rows, and with these labels.
@@ -230,14 +265,14 @@ enum DataSource {
   /// A CSV file as the model takes it. A model that was not trained on one takes numbers, by name where its features
   /// have names.
   private func table(
-    _ path: String, for trainer: Trainer, _ options: TableOptions?, readsLabels: Bool
+    _ path: String, for trainer: Trainer, _ options: TableOptions?, trustedColumn: String?, readsLabels: Bool
   ) throws -> Dataset {
     let inputs = trainer.student.inputs
     let names = trainer.featureNames.isEmpty ? (0..<inputs).map { "x\($0)" } : trainer.featureNames
     return try Dataset(
       csv: path, encoding: trainer.table ?? TableEncoding(numericColumns: names), labelColumn: options?.labelColumn,
-      ignoring: options?.ignored ?? [], knownClasses: trainer.namesOfClasses, hasHeader: options?.hasHeader,
-      readsLabels: readsLabels)
+      ignoring: options?.ignored ?? [], trustedColumn: trustedColumn, knownClasses: trainer.namesOfClasses,
+      hasHeader: options?.hasHeader, readsLabels: readsLabels)
   }
 
   /// - Throws: `DidactError.data` where the data does not have the columns that the model takes, or images of other lengths;

@@ -60,7 +60,8 @@ struct Predict: ParsableCommand {
         throw DidactError(.invalidArgument, "--distributions writes no CSV; leave --output out")
       }
       let dataset = try source.trainingData(
-        labels: nil, table: table, for: trainer, seed: try checkedSeed(seed) ?? trainer.seed)
+        labels: nil, table: table, for: trainer, seed: try checkedSeed(seed) ?? trainer.seed
+      ).dataset
       return try trainer.storeDistributions(of: dataset.features, unlabeled: dataset.unlabeled, to: distributions)
     }
     let rows = try source.rowsToPredict(for: trainer, table, seed: try checkedSeed(seed) ?? trainer.seed)

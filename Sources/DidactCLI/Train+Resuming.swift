@@ -50,7 +50,8 @@ extension Train {
     guard trainer.dataDigest == nil || trainer.dataDigest == digest else {
       throw DidactError(
         .data,
-        "\(source.name): not the data and labels that the model was trained on; give the same --data, --labels and --trusted"
+        "\(source.name): not the data and labels that the model was trained on; give the same --data, --labels, "
+          + "--trusted and --trusted-column"
       )
     }
     guard trainer.namesOfClasses == dataset.classNames else {

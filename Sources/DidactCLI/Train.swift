@@ -64,6 +64,12 @@ struct Train: ParsableCommand {
       valueName: "data"))
   var trusted: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "In place of --trusted, the CSV column that says which rows those are: yes, true or 1. By name or number from 0.",
+      valueName: "column"))
+  var trustedColumn: String?
+
   @OptionGroup var table: TableOptions
 
   @OptionGroup var images: ImageFileOptions
@@ -112,7 +118,11 @@ struct Train: ParsableCommand {
 
   func run() throws {
     var source = try DataSource(named: data, images)
-    try source.check(table, categorical: categorical)
+    try source.check(table, categorical: categorical, trustedColumn: trustedColumn)
+    guard trusted == nil || trustedColumn == nil else {
+      throw DidactError(
+        .invalidArgument, "--trusted names a file of trusted rows and --trusted-column those of --data; give one")
+    }
     guard checkpointSeconds >= 0 else {
       throw DidactError(.invalidArgument, "--checkpoint-seconds must be 0 or more; got \(checkpointSeconds)")
     }
@@ -126,21 +136,24 @@ struct Train: ParsableCommand {
     // A reader of our output that goes away must not cost the model.
     signal(SIGPIPE, SIG_IGN)
 
-    let trainer: Trainer, dataset: Dataset, trusted: DataSource.Trusted?
+    let trainer: Trainer, dataset: Dataset
+    var trusted: DataSource.Trusted?
     if let resume {
       trainer = try resumed(resume)
       source = source.taken(by: trainer)
-      dataset = try source.trainingData(labels: labels, table: table, for: trainer, seed: trainer.seed)
-      trusted = try DataSource.trusted(named: self.trusted, images, for: trainer, table)
+      (dataset, trusted) = try source.trainingData(
+        labels: labels, table: table, trustedColumn: trustedColumn, for: trainer, seed: trainer.seed)
+      trusted = try trusted ?? DataSource.trusted(named: self.trusted, images, for: trainer, table)
       try checkFits(trainer, dataset, trusted, source)
     } else {
       let values = try givenValues()
       let seed = try seed(in: values)
       source = source.taken(asImages: NetworkSpecification.takesImages(values["network"]?.members ?? [:]))
-      dataset = try source.trainingData(
-        labels: labels, table: table, categorical: TableOptions.columns(categorical), seed: seed)
+      (dataset, trusted) = try source.trainingData(
+        labels: labels, table: table, categorical: TableOptions.columns(categorical), trustedColumn: trustedColumn,
+        seed: seed)
       trainer = try newTrainer(values, dataset, source)
-      trusted = try DataSource.trusted(named: self.trusted, images, for: trainer, table)
+      trusted = try trusted ?? DataSource.trusted(named: self.trusted, images, for: trainer, table)
     }
     try train(trainer, dataset, trusted, source)
   }
@@ -204,8 +217,9 @@ struct Train: ParsableCommand {
             + "\"\(dataset.classNames[empty])\"; keep at least \(classCount), one a class")
       }
       throw DidactError(
-        .data, "\(source.name): no training row has the label \"\(dataset.classNames[empty])\", which the test part has"
-      )
+        .data,
+        "\(source.name): no training row has the label \"\(dataset.classNames[empty])\", which "
+          + (trustedColumn == nil ? "the test part has" : "trusted rows have"))
     }
     guard classCount > 1 else {
       var hint = "; training needs at least two"
@@ -399,6 +413,7 @@ struct Train: ParsableCommand {
     if checkpointSeconds != 600 { command += " --checkpoint-seconds \(checkpointSeconds)" }
     if let steps { command += " --steps \(steps)" }
     if let trusted { command += " --trusted \(quoted(trusted))" }
+    if let trustedColumn { command += " --trusted-column \(quoted(trustedColumn))" }
     return "wrote \(model). Go on with: \(command)"
   }
 

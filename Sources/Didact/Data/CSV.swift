@@ -19,6 +19,7 @@ extension Dataset {
   ///     header has one, else that no row has a label.
   ///   - ignored: columns that are no features, by name or index.
   ///   - categorical: columns that are categorical whatever they hold, by name or index.
+  ///   - trustedColumn: the column, by name or index, that says which rows' labels are right, by yes, true or 1: see `trustedRows`.
   ///   - hasHeader: whether the first line is a header; nil decides as above.
   /// - Throws: `DidactError.file`; `.invalidArgument` for an unknown column; `.data` with line and column for text
   ///   among numbers, numbers in another notation, infinity, rows of different lengths and quotes out of place; for
@@ -27,10 +28,11 @@ extension Dataset {
   ///   or that nearly all differ; for a column called nearly `label`; and for a table without commas.
   public init(
     csv path: String, labelColumn: String? = nil, ignoring ignored: [String] = [], categorical: [String] = [],
-    hasHeader: Bool? = nil
+    trustedColumn: String? = nil, hasHeader: Bool? = nil
   ) throws {
     self = try Dataset.readTable(path) { bytes in
-      let table = try CSVTable(bytes, labelColumn: labelColumn, ignoring: ignored, hasHeader: hasHeader)
+      let table = try CSVTable(
+        bytes, labelColumn: labelColumn, ignoring: ignored, trustedColumn: trustedColumn, hasHeader: hasHeader)
       try table.checkLabelColumnIsThere(ignoring: ignored)
       let (encoding, rows) = try table.fittedEncoding(categorical: categorical)
       return try table.dataset(encoding, rows: rows, .classes)
@@ -46,6 +48,7 @@ extension Dataset {
   ///   - labelColumn: as above; nil means the column that had the labels in training, or one named `label` that is no
   ///     feature.
   ///   - ignored: columns to leave out, beside those of the encoding.
+  ///   - trustedColumn: as above.
   ///   - knownClasses: names of the model's classes, which are labels whatever they look like.
   ///   - hasHeader: as above; where training's header was of numbers alone, a first line of other numbers may be either too.
   ///   - readsLabels: whether labels are read; if not, no row has one, and the label column may hold anything.
@@ -53,11 +56,12 @@ extension Dataset {
   ///   in a numeric column. Labels that are no classes are not refused: the model knows its classes.
   public init(
     csv path: String, encoding: TableEncoding, labelColumn: String? = nil, ignoring ignored: [String] = [],
-    knownClasses: [String] = [], hasHeader: Bool? = nil, readsLabels: Bool = true
+    trustedColumn: String? = nil, knownClasses: [String] = [], hasHeader: Bool? = nil, readsLabels: Bool = true
   ) throws {
     self = try Dataset.readTable(path) { bytes in
       let table = try CSVTable(
-        bytes, labelColumn: labelColumn, ignoring: ignored, hasHeader: hasHeader, encoding: encoding)
+        bytes, labelColumn: labelColumn, ignoring: ignored, trustedColumn: trustedColumn, hasHeader: hasHeader,
+        encoding: encoding)
       var rows = 0
       try table.forEachRow { _, _ in rows += 1 }
       return try table.dataset(encoding, rows: rows, readsLabels ? .labels(knownClasses: knownClasses) : .none)
@@ -100,13 +104,14 @@ extension CSVTable {
     var texts = LabelTexts(.column(labelColumn.map { "column \(name($0))" } ?? ""), knownClasses: knownClasses)
     // Their numbers, while arrays grow, and in the order of the classes.
     try Buffer.checkRoom(byteCount: 64 * rows)
-    var labels: [Int] = []
+    var labels: [Int] = [], trustedRows: [Int] = []
     labels.reserveCapacity(rows)
     let readColumn = if case .none = use { nil as Int? } else { labelColumn }
     var values = features.address.assumingMemoryBound(to: Double.self)
     try forEachRow { line, cells in
       try encoder.encode(cells, line: line, into: values)
       values += columns
+      if let trustedColumn, try isTrusted(cells[trustedColumn], line: line) { trustedRows.append(labels.count) }
       labels.append(try readColumn.map { try texts.add(try cells[$0].text(line: line), at: line) } ?? -1)
     }
     var warnings = texts.warnings
@@ -124,6 +129,7 @@ extension CSVTable {
       features: features, labels: labels.map { $0 < 0 ? -1 : classIndices[$0] }, classNames: classNames,
       featureNames: encoding.featureNames)
     dataset.encoding = encoding
+    dataset.trustedRows = trustedRows
     dataset.unseenCategories = encoder.unseen
     dataset.warnings = warnings
     try dataset.validate()

@@ -5,12 +5,14 @@ struct CSVTable {
   let header: [String]?
   let columnCount: Int
   let labelColumn: Int?
+  /// Says of each row whether its label is right.
+  let trustedColumn: Int?
   /// The columns of features, in the order of the encoding where there is one.
   let featureColumns: [Int]
 
   init(
-    _ bytes: UnsafeRawBufferPointer, labelColumn: String?, ignoring ignored: [String], hasHeader: Bool?,
-    encoding: TableEncoding? = nil
+    _ bytes: UnsafeRawBufferPointer, labelColumn: String?, ignoring ignored: [String], trustedColumn: String? = nil,
+    hasHeader: Bool?, encoding: TableEncoding? = nil
   ) throws {
     self.bytes = bytes
     guard bytes.contains(UInt8(ascii: "\n")) || !bytes.contains(UInt8(ascii: "\r")) else {
@@ -35,6 +37,14 @@ struct CSVTable {
     var others = Set(try ignored.map { try CSVTable.column($0, header, count: cells.count) })
     if let label, others.contains(label) {
       throw DidactError(.invalidArgument, "column \"\(cells[label])\" cannot both be ignored and have the labels")
+    }
+    self.trustedColumn = try trustedColumn.map { try CSVTable.column($0, header, count: cells.count) }
+    if let trusted = self.trustedColumn {
+      guard trusted != label else {
+        throw DidactError(
+          .invalidArgument, "column \"\(cells[trusted])\" cannot both have the labels and say which are right")
+      }
+      others.insert(trusted)
     }
     if let header, let encoding {
       let known = Set(encoding.ignoredColumns)
@@ -244,6 +254,24 @@ struct CSVTable {
       try body(line, cells)
     }
     if isEmpty { throw DidactError(.data, "there is a header, but no row") }
+  }
+
+  /// - Throws: `DidactError.data` for a cell that is neither yes nor no.
+  func isTrusted(_ cell: CSVCell, line: Int) throws -> Bool {
+    switch cell.value {
+    case .missing: return false
+    case .number(1): return true
+    case .number(0): return false
+    case .number, .text: break
+    }
+    switch try cell.text(line: line).lowercased() {
+    case "yes", "true": return true
+    case "no", "false": return false
+    default:
+      throw try cellError(
+        cell, trustedColumn ?? 0, line: line,
+        "does not say whether the label is right; write yes, true or 1, and no, false, 0 or nothing")
+    }
   }
 
   func cellError(_ cell: CSVCell, _ column: Int, line: Int, _ reason: String) throws -> DidactError {

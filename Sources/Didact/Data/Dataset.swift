@@ -22,6 +22,8 @@ public struct Dataset: Sendable {
   public internal(set) var skippedFiles: [SkippedFile] = []
   /// How the columns of a table became these features; nil for data that were no table.
   public internal(set) var encoding: TableEncoding?
+  /// Rows of `features` whose labels are right where those of the others may be wrong, in their order.
+  public internal(set) var trustedRows: [Int] = []
   /// Cells of the table's categorical columns that `encoding` does not know, by column.
   public internal(set) var unseenCategories: [UnseenCategories] = []
   /// Findings of the reader that the user should know: labels that were taken for none, and so on.

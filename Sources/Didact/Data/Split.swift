@@ -66,6 +66,21 @@ extension Dataset {
     return result
   }
 
+  /// Takes the trusted rows out, with their labels. The other rows keep their order.
+  /// - Throws: `DidactError.data` where there are none, or there is nothing else.
+  public mutating func takeTrustedRows() throws -> (inputs: Tensor, labels: [Int]) {
+    let taken = trustedRows, chosen = Set(taken), others = labels.indices.filter { !chosen.contains($0) }
+    guard !taken.isEmpty, !others.isEmpty else {
+      throw DidactError(
+        .data, "\(taken.isEmpty ? "no row" : "every row") is trusted; feedback needs trusted rows and others")
+    }
+    let trusted = (inputs: try features.selectingRows(taken), labels: taken.map { labels[$0] })
+    features = try features.selectingRows(others)
+    labels = others.map { labels[$0] }
+    trustedRows = []
+    return trusted
+  }
+
   /// The same data with a random part of the labelled rows moved to `testFeatures` and `testLabels`.
   ///
   /// The part has `testFraction` of the labelled rows, rounded up, and of each class as nearly that fraction as whole

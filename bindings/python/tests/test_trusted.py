@@ -150,9 +150,12 @@ def test_refusals(batch, trusted):
     assert trainer.steps == 0
 
 
-def table(path, rows, labels):
+def table(path, rows, labels, trusted=None):
     lines = [",".join(f"{value:.6f}" for value in row) + f",{label}" for row, label in zip(rows, labels)]
-    path.write_text("a,b,c,kind\n" + "\n".join(lines) + "\n")
+    header = "a,b,c,kind"
+    if trusted is not None:
+        header, lines = header + ",checked", [f"{line},{cell}" for line, cell in zip(lines, trusted)]
+    path.write_text("\n".join([header, *lines]) + "\n")
     return str(path)
 
 
@@ -186,6 +189,47 @@ def test_command(tmp_path):
     assert "no feedback" in train("--trusted", right, method="fixmatch", code=1).stderr
     assert "give a .csv or .npz file" in train("--trusted", "digits", code=64).stderr
     some = table(tmp_path / "some.csv", X[:4], ["red", "blue", "", "red"])
-    assert "1 of 4 rows have no label" in train("--trusted", some, code=1).stderr
+    assert "rows without a label: 1 of 4" in train("--trusted", some, code=1).stderr
     other = table(tmp_path / "other.csv", X[:4], ["red", "blue", "green", "red"])
     assert '"green"' in train("--trusted", other, code=1).stderr
+
+
+def test_command_takes_trusted_rows_from_a_column(tmp_path):
+    """One table with a column that says which rows are trusted trains as two tables do."""
+    random = np.random.default_rng(7)
+    X, y = random.normal(size=(60, 3)), np.array(["red", "blue"])[np.arange(60) % 2]
+    right = np.arange(60) % 6 < 2
+    one = table(tmp_path / "one.csv", X, y, np.where(right, np.array(["yes", "TRUE", "1"])[np.arange(60) % 3], ["", "no", "0"] * 20))
+    noisy, few = table(tmp_path / "noisy.csv", X[~right], y[~right]), table(tmp_path / "right.csv", X[right], y[right])
+    models = [tmp_path / f"{name}.safetensors" for name in ("one", "two")]
+
+    def train(data, *arguments, model=models[0], start=("--method", "meta_pseudo_labels", "--seed", "3"), steps=20, code=0):
+        options = ("--data", data, "--label-column", "kind", "--steps", steps, "--model", model, *arguments)
+        return didact_command("train", *start, *map(str, options), code=code)
+
+    assert "40 with labels and 20 trusted ones" in train(one, "--trusted-column", "checked").stdout
+    train(noisy, "--trusted", few, model=models[1])
+
+    def same():
+        found = [didact.Trainer.load(model) for model in models]
+        assert all(np.array_equal(values, found[1].history[name], equal_nan=True) for name, values in found[0].history.items())
+        return (found[0].predict(X) == found[1].predict(X)).all() and found[0].steps == found[1].steps
+
+    assert same()
+    again = {"start": ("--resume", str(models[0])), "steps": 30}
+    assert "--trusted-column" in train(one, "--ignore", "checked", code=1, **again).stderr
+    train(one, "--trusted-column", "checked", **again)
+    train(noisy, "--trusted", few, model=models[1], start=("--resume", str(models[1])), steps=30)
+    assert same()
+
+    def refused(trusted, labels=y, code=1):
+        return train(table(tmp_path / "bad.csv", X, labels, trusted), "--trusted-column", "checked", code=code).stderr
+
+    assert 'line 3, column "checked": "maybe" does not say whether' in refused(["yes", "maybe", *[""] * 58])
+    assert "no row is trusted" in refused([""] * 60)
+    assert "every row is trusted" in refused(["1"] * 60)
+    assert "trusted rows without a label: 1 of 20" in refused(right.astype(int), ["", *y[1:]])
+    assert 'no training row has the label "green", which trusted rows have' in refused(right.astype(int), ["green", *y[1:]])
+    assert "give one" in train(one, "--trusted-column", "checked", "--trusted", few, code=64).stderr
+    assert "is for CSV files" in train("digits", "--trusted-column", "checked", code=64).stderr
+    assert "cannot both have the labels" in train(one, "--trusted-column", "kind", code=64).stderr
