@@ -592,6 +592,7 @@ enum Training {
     ("distribution_alignment", true, [:]), ("uda_wait_steps", 2, [:]), ("share_limit", 1, ["uda_wait_steps": 2]),
     ("average_warmup", "tensorflow", ["average_decay": 0.9]),
     ("weak_feature_mix", 0.5, [:]), ("weak_feature_scaling", 0.5, [:]), ("strong_feature_mix", 0.5, [:]),
+    ("weak_category_mix", 0.5, [:]), ("strong_category_mix", 0.5, [:]),
     ("strong_feature_scaling", 0.5, [:]), ("uda_warmup_steps", 3, [:]), ("teacher_burn_in_steps", 2, [:]),
     ("uda_confidence", "sharpened", ["uda_threshold": 0.6]), ("uda_divisor", "kept", ["uda_threshold": 0.6]),
     ("entropy_weight", 0.5, [:]), ("signal_annealing", "linear", [:]),
@@ -635,6 +636,8 @@ enum Training {
 
   @Test(arguments: Trainer.methodNames) func everyOptionReachesTheComputation(method: String) throws {
     let (features, labels) = try Training.points()
+    // A column that says yes or no.
+    for row in 0..<features.rows { features[row * features.columns] = features[row * features.columns] > 0 ? 1 : 0 }
     func fingerprint(_ configuration: JSONObject) throws -> [[Double]] {
       let trainer = try Trainer(configuration: configuration)
       try trainer.fit(features, labels)

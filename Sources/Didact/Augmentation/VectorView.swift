@@ -1,5 +1,6 @@
 /// A random view of vectors, or of the pixels of images as the network takes them: features taken from another row,
-/// features set to 0, features scaled, and Gaussian noise added, in this order.
+/// features set to 0, features scaled, and Gaussian noise added, in this order; or, where categories are mixed, those taken
+/// from another row and nothing else done to them.
 struct VectorView: Sendable {
   /// Share of features that come from another row of the batch, one for each row.
   let featureMix: Double
@@ -9,6 +10,10 @@ struct VectorView: Sendable {
   let featureScaling: Double
   /// Standard deviation, in the unit of the network's input.
   let noise: Double
+  /// Share of categories that come from another row of the batch, one for each row; where it is 0 their columns are features as
+  /// all others are.
+  let categoryMix: Double
+  let categories: [Range<Int>]
   let stream: RandomStream
 
   /// The fields of a view, such as `strong_noise`.
@@ -20,6 +25,10 @@ struct VectorView: Sendable {
       Field(
         "\(strength)_noise", .number(.atLeast(0)), .number(noise),
         "fit: standard deviation of the \(strength) view's Gaussian noise"),
+      share(
+        "category_mix", 0,
+        "fit: share of the categories (columns of 0 and 1 of which a row has one 1 at most) that the \(strength) view takes from "
+          + "another row of the batch; where it is above 0, their columns have no noise"),
       share("feature_dropout", featureDropout, "fit: share of features that the \(strength) view sets to 0"),
       share(
         "feature_mix", 0, "fit: share of features that the \(strength) view takes from another row of the batch",
@@ -31,7 +40,9 @@ struct VectorView: Sendable {
   }
 
   /// The view of a strength that a configuration describes.
-  init(_ configuration: FieldValues, _ strength: String, stream: RandomStream) throws {
+  init(_ configuration: FieldValues, _ strength: String, categories: [Range<Int>], stream: RandomStream) throws {
+    categoryMix = try configuration.number("\(strength)_category_mix")
+    self.categories = categoryMix > 0 ? categories : []
     featureMix = try configuration.number("\(strength)_feature_mix")
     featureDropout = try configuration.number("\(strength)_feature_dropout")
     featureScaling = try configuration.number("\(strength)_feature_scaling")
@@ -39,7 +50,9 @@ struct VectorView: Sendable {
     self.stream = stream
   }
 
-  private var changesNothing: Bool { featureMix == 0 && featureDropout == 0 && featureScaling == 0 && noise == 0 }
+  private var changesNothing: Bool {
+    featureMix == 0 && featureDropout == 0 && featureScaling == 0 && noise == 0 && categories.isEmpty
+  }
 
   /// A view of `input` [N, inputs], which stays as it is.
   func callAsFunction(_ kernels: any Kernels, _ input: Tensor, draw: UInt64) throws -> Tensor {
@@ -63,7 +76,22 @@ struct VectorView: Sendable {
       kernels.multiply(view, view, factors)
     }
     if noise > 0 { kernels.addNormal(view, deviation: noise, stream.draw(draw, lane: 1)) }
+    if !categories.isEmpty { try mixCategories(of: view, from: input, kernels, draw: draw) }
     return view
+  }
+
+  /// Gives each category of `view` the value of the row in `input`, or of another row.
+  private func mixCategories(of view: Tensor, from input: Tensor, _ kernels: any Kernels, draw: UInt64) throws {
+    let isKept = try kept(
+      kernels, Tensor(Shape(input.rows, categories.count), input.elementType), rate: categoryMix, draw: draw, lane: 6)
+    let others = stream.draw(draw, lane: 5).permutation(input.rows)
+    for row in 0..<input.rows {
+      for (index, columns) in categories.enumerated() {
+        let source = isKept[row * categories.count + index] != 0 ? row : others[row]
+        let start = source * input.columns + columns.lowerBound
+        view.copyElements(start..<start + columns.count, of: input, to: row * input.columns + columns.lowerBound)
+      }
+    }
   }
 
   /// 0 with probability `rate`, else 1.

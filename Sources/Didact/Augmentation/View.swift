@@ -18,13 +18,16 @@ struct View: Sendable {
 
   /// - Parameters:
   ///   - augmentation: what the configuration says of it.
+  ///   - categories: columns of the network's input that are a category each: see `CategoryColumns`.
   ///   - rows: whose views they are; their random numbers are their own.
   init(
-    _ configuration: FieldValues, _ strength: String, _ augmentation: AugmentationPolicy?, of rows: String, seed: UInt64
+    _ configuration: FieldValues, _ strength: String, _ augmentation: AugmentationPolicy?, categories: [Range<Int>],
+    of rows: String, seed: UInt64
   ) throws {
     self.augmentation = augmentation
     vectors = try VectorView(
-      configuration, strength, stream: RandomStream(seed: seed, name: "views/\(strength)/\(rows)"))
+      configuration, strength, categories: categories,
+      stream: RandomStream(seed: seed, name: "views/\(strength)/\(rows)"))
     pixels = RandomStream(seed: seed, name: "augmentation/\(strength)/\(rows)")
   }
 

@@ -94,7 +94,8 @@ public struct Preset: Sendable {
   )
 
   /// Columns of mean 0 and deviation 1, those of categories 0 and 1. Rows of few columns lie near each other and bear less
-  /// noise; dropping features would move rows of two columns onto an axis. There is no batch normalisation: labels are often
+  /// noise; dropping features would move rows of two columns onto an axis. A category is another row's at times, as noise
+  /// beside 0 and 1 makes nothing that a row could hold. There is no batch normalisation: labels are often
   /// drawn evenly from rows that are not even, and a teacher that normalises both by their own statistics takes rows for
   /// another class. The consistency loss begins when the teacher has learned the labels, and class shares are held near
   /// what it then predicts: otherwise some runs lose a class. Where the rows' shares are far from the labels', labels count
@@ -106,7 +107,8 @@ public struct Preset: Sendable {
         "network.activation": "swish", "network.dropout": 0.1, "input_scaling": "table", "steps": 1000,
         "unlabeled_batch_size": 128,
         "strong_noise": .number(min(0.3, 0.15 * Double(columns).squareRoot())), "strong_feature_dropout": 0,
-        "uda_weight": 2, "uda_temperature": 1, "uda_threshold": 0.8, "uda_wait_steps": 100, "uda_warmup_steps": 300,
+        "strong_category_mix": 0.1, "uda_weight": 2, "uda_temperature": 1, "uda_threshold": 0.8, "uda_wait_steps": 100,
+        "uda_warmup_steps": 300,
         "share_limit": 1.25, "class_prior": "estimate", "teacher_optimizer.learning_rate": 0.1,
         "teacher_optimizer.clip_norm": 1,
         "teacher_optimizer.schedule": "cosine", "teacher_optimizer.weight_decay": 0.001,

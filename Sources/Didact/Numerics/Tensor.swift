@@ -157,6 +157,12 @@ extension Tensor {
   /// Takes the elements of a tensor of the same shape and element type.
   func copyElements(of other: Tensor) { memcpy(address, other.address, byteCount) }
 
+  /// Copies a range of another tensor's elements to this one's from `start` on. Same element type; without a kernel.
+  func copyElements(_ range: Range<Int>, of other: Tensor, to start: Int) {
+    let size = elementType.byteCount
+    memcpy(address + start * size, other.address + range.lowerBound * size, range.count * size)
+  }
+
   /// A copy in memory of its own.
   public func copy() throws -> Tensor {
     let result = try Tensor(shape, elementType)

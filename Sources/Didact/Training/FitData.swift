@@ -12,6 +12,8 @@ struct FitData {
   let validation: LabeledBatch?
   /// The feedback is measured on these where there are any, else on the labelled rows.
   let trusted: TrustedRows?
+  /// The columns of categories, where a view changes them as such.
+  let categories: [Range<Int>]
 
   /// - Parameters:
   ///   - weights: how much each row counts where it has a label; nil for all alike. One of 0 is as without its label.
@@ -38,6 +40,7 @@ struct FitData {
     let given = [(array: arrays.features, name: "X")] + (more.map { [(array: $0, name: "X_unlabeled")] } ?? [])
     let parts = try given.map { (array: try trainer.checkedRows($0.array, $0.name), name: $0.name) }
     try FitData.scale(trainer, parts)
+    categories = try FitData.categories(trainer, parts)
     let pool = RowSource(parts: parts.map(\.array))
     self.pool = pool
 
@@ -94,15 +97,28 @@ struct FitData {
       let fitted = try InputScaling(kind, rows: count, of: trainer.student.specification.extent) { body in
         try forEachBlock(of: parts) { rows, name, firstRow in
           _ = try trainer.prepared(rows, name, in: memory, firstRow: firstRow)
-          // As they are given: in float32 a column far from 0 would lose what it differs by, and a constant one its mean.
-          let block = try memory.tensor(Shape(rows.rows, rows.columns), .float64)
-          _ = ReferenceKernels<Double>().convert(block, rows, mean: nil, scale: nil)
-          try body(block)
+          try body(try raw(rows, in: memory))
         }
       }
       try trainer.writing { trainer.scaling = fitted }
     }
     try checkFinite(trainer, parts)
+  }
+
+  private static func categories(_ trainer: Trainer, _ parts: [NamedRows]) throws -> [Range<Int>] {
+    let strengths = ["weak", "strong"].map { "\($0)_category_mix" }.filter(trainer.configuration.has)
+    guard try strengths.contains(where: { try trainer.configuration.number($0) > 0 }) else { return [] }
+    let memory = TensorPool()
+    return try CategoryColumns(columns: trainer.student.inputs) { body in
+      try forEachBlock(of: parts) { rows, _, _ in try body(try raw(rows, in: memory)) }
+    }.ranges
+  }
+
+  /// As they are given: in float32 a column far from 0 would lose what it differs by, and a constant one its mean.
+  private static func raw(_ rows: BorrowedArray, in memory: TensorPool) throws -> Tensor {
+    let block = try memory.tensor(Shape(rows.rows, rows.columns), .float64)
+    _ = ReferenceKernels<Double>().convert(block, rows, mean: nil, scale: nil)
+    return block
   }
 
   /// Checks that rows are finite once scaled.
@@ -151,7 +167,8 @@ final class FitBatches {
           "\(strength)_augmentation changes uint8 images, pixels of 0 to 255; give X, X_unlabeled and X_trusted as uint8"
         )
       }
-      return try View(configuration, strength, augmentation, of: rows, seed: seed)
+      return try View(
+        configuration, strength, augmentation, categories: data.categories, of: rows, seed: seed)
     }
     self.trainer = trainer
     self.data = data
