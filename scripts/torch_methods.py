@@ -12,8 +12,8 @@ method_steps.npz
     <series>/loss/<term>, <series>/gradient_norm/<term>     [10], unweighted; 0 where not computed
     <series>/step_<n>/<role>/<name>     after steps n = 1, 2 and 10, with statistics after step 10
 
-Running statistics move by the labelled pass and by the one pass on unlabelled rows that learns; other passes use their
-batch's statistics, or the running ones where an equation says "evaluation".
+Running statistics move by the labelled pass, which others may be in ("joint"), and by the one pass on unlabelled rows that
+learns; other passes use their batch's statistics, or the running ones where an equation says "evaluation".
 """
 
 import math
@@ -87,6 +87,10 @@ class Learner:
         """Logits with the batch's statistics."""
         return forward(self.parameters, SPECIFICATION, x, self.statistics if updating else None)
 
+    def together(self, *views):
+        """Logits of views that share their statistics."""
+        return torch.split(self(torch.cat(views), updating=True), [len(view) for view in views])
+
     def evaluate(self, x):
         with torch.no_grad():
             return forward(self.parameters, SPECIFICATION, x, self.statistics, training=False)
@@ -120,8 +124,11 @@ class Method:
         self.count = 0
 
     def supervised(self, learner, xl, yl):
+        return self.of_labels(learner(xl, updating=True), yl)
+
+    def of_labels(self, logits, yl):
         targets = smoothed(one_hot(yl, 3), self.configuration.get("label_smoothing", 0.0))
-        return cross_entropy(targets, learner(xl, updating=True)).mean()
+        return cross_entropy(targets, logits).mean()
 
     def step(self, xl, yl, xu, xu_strong):
         terms = {"supervised": (self.supervised(self.student, xl, yl), 1.0), **self.unlabeled(xu, xu_strong)}
@@ -180,22 +187,32 @@ class UDA(Method):
     name = "uda"
     configuration = {
         "unlabeled_weight": 2.0, "uda_temperature": 0.6, "uda_threshold": 0.6, "uda_confidence": "raw",
-        "uda_divisor": "kept", "entropy_weight": 0.2,
+        "uda_divisor": "kept", "entropy_weight": 0.2, "student_batch": "separate",
     }  # fmt: skip
 
     def unlabeled(self, xu, xu_strong):
-        weak = self.student(xu)
+        return self.of_views(self.student(xu), self.student(xu_strong, updating=True))
+
+    def of_views(self, weak, strong):
         target = softmax(weak / 0.6).detach()
         mask = confident(softmax(weak).detach(), 0.6)
-        values = cross_entropy(target, self.student(xu_strong, updating=True))
+        values = cross_entropy(target, strong)
         entropy = cross_entropy(softmax(weak), weak).mean()
         return {"uda": ((mask * values).sum() / mask.sum(), 2.0), "entropy": (entropy, 0.2)}
+
+
+class JointUDA(UDA):
+    configuration = {**UDA.configuration, "student_batch": "joint"}
+
+    def step(self, xl, yl, xu, xu_strong):
+        labeled, weak, strong = self.student.together(xl, xu, xu_strong)
+        return self.student.learn({"supervised": (self.of_labels(labeled, yl), 1.0), **self.of_views(weak, strong)})
 
 
 class AnnealedUDA(UDA):
     """Training-signal annealing: labels count whose probability is at most the threshold."""
 
-    configuration = {"unlabeled_weight": 0.0, "signal_annealing": "exponential", "signal_annealing_divisor": "kept"}
+    configuration = {"student_batch": "separate", "unlabeled_weight": 0.0, "signal_annealing": "exponential", "signal_annealing_divisor": "kept"}
 
     def unlabeled(self, xu, xu_strong):
         return {}
@@ -210,7 +227,7 @@ class AnnealedUDA(UDA):
 
 class FixMatch(Method):
     name = "fixmatch"
-    configuration = {"pseudo_label_threshold": 0.6, "unlabeled_weight": 1.5}
+    configuration = {"pseudo_label_threshold": 0.6, "unlabeled_weight": 1.5, "student_batch": "separate"}
 
     def labels(self, xu):
         return softmax(self.student(xu)).detach()
@@ -219,9 +236,19 @@ class FixMatch(Method):
         return confident(q, 0.6)
 
     def unlabeled(self, xu, xu_strong):
-        q = self.labels(xu)
-        values = cross_entropy(most_probable(q), self.student(xu_strong, updating=True))
-        return {"pseudo_label": ((self.weights(q) * values).mean(), 1.5)}
+        return self.of_view(self.labels(xu), self.student(xu_strong, updating=True))
+
+    def of_view(self, q, strong):
+        return {"pseudo_label": ((self.weights(q) * cross_entropy(most_probable(q), strong)).mean(), 1.5)}
+
+
+class JointFixMatch(FixMatch):
+    configuration = {**FixMatch.configuration, "student_batch": "joint"}
+
+    def step(self, xl, yl, xu, xu_strong):
+        labeled, weak, strong = self.student.together(xl, xu, xu_strong)
+        terms = self.of_view(softmax(weak).detach(), strong)
+        return self.student.learn({"supervised": (self.of_labels(labeled, yl), 1.0), **terms})
 
 
 class FixMatchEMAN(FixMatch):
@@ -229,6 +256,17 @@ class FixMatchEMAN(FixMatch):
 
     def labels(self, xu):
         return softmax(self.by_average(xu, training=False))
+
+
+class JointFixMatchEMAN(FixMatchEMAN):
+    """The average labels by itself."""
+
+    configuration = {**FixMatchEMAN.configuration, "student_batch": "joint"}
+
+    def step(self, xl, yl, xu, xu_strong):
+        labeled, strong = self.student.together(xl, xu_strong)
+        terms = self.of_view(self.labels(xu), strong)
+        return self.student.learn({"supervised": (self.of_labels(labeled, yl), 1.0), **terms})
 
 
 class FixMatchAligned(FixMatch):
@@ -319,6 +357,7 @@ class MeanTeacher(Method):
     name = "mean_teacher"
     configuration = {
         "unlabeled_weight": 5.0, "unlabeled_ramp": 0.5, "average_decay": 0.9, "average_warmup": "mean_teacher",
+        "student_batch": "separate",
     }  # fmt: skip
     trains = True
 
@@ -336,15 +375,40 @@ class MeanTeacherEMAN(MeanTeacher):
     trains = False
 
 
+class JointMeanTeacher(MeanTeacher):
+    configuration = {**MeanTeacher.configuration, "student_batch": "joint"}
+
+    def step(self, xl, yl, xu, xu_strong):
+        labeled, strong = self.student.together(xl, xu_strong)
+        target = softmax(self.by_average(torch.cat([xl, xu]), training=True))[len(xl) :]
+        weight = 5.0 * ramp("exponential", self.count_of_steps, 0.5) if self.count_of_steps > 0 else 0
+        return self.student.learn({
+            "supervised": (self.of_labels(labeled, yl), 1.0),
+            "consistency": (squared_difference(softmax(strong), target), weight),
+        })  # fmt: skip
+
+
 class PiModel(Method):
     name = "pi_model"
-    configuration = {"unlabeled_weight": 5.0, "unlabeled_ramp": 0.5}
+    configuration = {"unlabeled_weight": 5.0, "unlabeled_ramp": 0.5, "student_batch": "separate"}
 
     def unlabeled(self, xu, xu_strong):
         if self.count_of_steps == 0:
             return {}
         loss = squared_difference(softmax(self.student(xu_strong, updating=True)), softmax(self.student(xu)))
         return {"consistency": (loss, 5.0 * ramp("exponential", self.count_of_steps, 0.5))}
+
+
+class JointPiModel(PiModel):
+    configuration = {**PiModel.configuration, "student_batch": "joint"}
+
+    def step(self, xl, yl, xu, xu_strong):
+        labeled, weak = self.student.together(xl, xu)
+        terms = {"supervised": (self.of_labels(labeled, yl), 1.0)}
+        if self.count_of_steps > 0:
+            loss = squared_difference(softmax(self.student.together(xl, xu_strong)[1]), softmax(weak))
+            terms["consistency"] = (loss, 5.0 * ramp("exponential", self.count_of_steps, 0.5))
+        return self.student.learn(terms)
 
 
 class TemporalEnsembling(Method):
@@ -368,21 +432,25 @@ class TemporalEnsembling(Method):
 class InterpolationConsistency(Method):
     name = "ict"
     configuration = {"unlabeled_weight": 5.0, "unlabeled_ramp": 0.0, "mixing_parameter": 0.5, "average_decay": 0.9,
-                     "average_warmup": "none"}  # fmt: skip
+                     "average_warmup": "none", "teacher_mode": "evaluation"}  # fmt: skip
 
     def unlabeled(self, xu, xu_strong):
         share = beta(SEED, "mixing", self.count_of_steps, 0.5, lane=1)
         share = max(share, 1 - share)
         order = permutation(SEED, "mixing", self.count_of_steps, len(xu))
-        target = softmax(self.by_average(xu, training=False))
+        target = softmax(self.by_average(xu, training=self.configuration["teacher_mode"] == "training"))
         mixed = self.student(share * xu + (1 - share) * xu[order], updating=True)
         loss = squared_difference(softmax(mixed), share * target + (1 - share) * target[order])
         return {"consistency": (loss, 5.0)}
 
 
+class TrainingInterpolationConsistency(InterpolationConsistency):
+    configuration = {**InterpolationConsistency.configuration, "teacher_mode": "training"}
+
+
 class MixMatch(Method):
     name = "mixmatch"
-    configuration = {"unlabeled_weight": 5.0, "unlabeled_ramp": 0.0, "mixing_parameter": 0.75,
+    configuration = {"student_batch": "separate", "unlabeled_weight": 5.0, "unlabeled_ramp": 0.0, "mixing_parameter": 0.75,
                      "sharpening_temperature": 0.5, "label_smoothing": 0.1}  # fmt: skip
 
     def step(self, xl, yl, xu, xu_strong):
@@ -394,9 +462,21 @@ class MixMatch(Method):
         share = max(share, 1 - share)
         order = permutation(SEED, "mixing", self.count_of_steps, len(rows))
         rows, targets = (share * part + (1 - share) * part[order] for part in (rows, targets))
-        labeled = cross_entropy(targets[: len(xl)], self.student(rows[: len(xl)], updating=True)).mean()
-        unlabeled = squared_difference(softmax(self.student(rows[len(xl) :])), targets[len(xl) :])
-        return self.student.learn({"supervised": (labeled, 1.0), "consistency": (unlabeled, 5.0)})
+        labeled, unlabeled = self.passes(rows[: len(xl)], rows[len(xl) :])
+        return self.student.learn({
+            "supervised": (cross_entropy(targets[: len(xl)], labeled).mean(), 1.0),
+            "consistency": (squared_difference(softmax(unlabeled), targets[len(xl) :]), 5.0),
+        })  # fmt: skip
+
+    def passes(self, labeled, unlabeled):
+        return self.student(labeled, updating=True), self.student(unlabeled)
+
+
+class JointMixMatch(MixMatch):
+    configuration = {**MixMatch.configuration, "student_batch": "joint"}
+
+    def passes(self, labeled, unlabeled):
+        return self.student.together(labeled, unlabeled)
 
 
 class VirtualAdversarialTraining(Method):
@@ -508,6 +588,9 @@ SERIES = {
     "ict": InterpolationConsistency, "mixmatch": MixMatch, "vat": VirtualAdversarialTraining,
     "distillation": Distillation, "reduced": ReducedMetaPseudoLabels, "fixmatch_aligned": FixMatchAligned,
     "fixmatch_relative": FixMatchRelative, "fixmatch_adaptive": FixMatchAdaptive, "fixmatch_soft": FixMatchSoft,
+    "uda_joint": JointUDA, "fixmatch_joint": JointFixMatch, "fixmatch_eman_joint": JointFixMatchEMAN,
+    "mean_teacher_joint": JointMeanTeacher, "pi_model_joint": JointPiModel, "mixmatch_joint": JointMixMatch,
+    "ict_training": TrainingInterpolationConsistency,
 }  # fmt: skip
 
 

@@ -229,7 +229,8 @@ enum DataSource {
         .invalidArgument, "--trusted \(name): give a .csv or .npz file, or images, that have rows and their labels")
     case .csv, .npz, .images: break
     }
-    let dataset = try complete(seed: 0, options, for: trainer)
+    // By name the model knows which columns are what; by number they are as in the other file.
+    let dataset = try complete(seed: 0, trainer.table?.hasHeader == true ? nil : options, for: trainer)
     try check(dataset, for: trainer)
     try DataSource.checkLabels(dataset.labels, of: "--trusted \(name): rows")
     let rows = try labeledRows(of: dataset, .labeled, for: trainer, options)

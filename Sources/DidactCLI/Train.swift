@@ -35,7 +35,8 @@ struct Train: ParsableCommand {
         didact train --method supervised --data digits --labels 40
         didact train --data digits --labels 40 --set feedback=loss_difference --set student_optimizer.learning_rate=0.1
         didact train --data table.csv --label-column species --hidden 64,64 --steps 2000 --model species.safetensors
-        didact train --method meta_pseudo_labels --data noisy.csv --trusted right.csv --set feedback_weight=20
+        didact train --data noisy.csv --trusted right.csv --set feedback_weight=20 --set uda_weight=0
+        didact train --data table.csv --trusted-column checked --set feedback_weight=20 --set uda_weight=0
         didact train --data digits --network small-cnn --method supervised --labels 40
         didact train --data cifar-10-binary.tar.gz --network wide-resnet-28-2 --method fixmatch --labels 4000
         didact train --resume digits.safetensors --data digits --labels 40 --steps 3000 --model digits.safetensors
@@ -250,7 +251,9 @@ struct Train: ParsableCommand {
     let preset =
       extent.map { Preset(images: $0, isAugmented: dataset.features.elementType == .uint8) }
       ?? Preset(data: source.name, columns: dataset.columns)
-    let method = given["method"]?.text ?? "", name = Preset.method(named: method)
+    let asked = given["method"]?.text ?? "", name = Preset.method(named: asked)
+    // The ensemble's other members and its trees would learn the labels that may be wrong.
+    let method = trusted == nil && trustedColumn == nil ? asked : name
     given["method"] = .string(name)
     var values = try Trainer.mergedConfiguration([preset.configuration(method: method), given], method: name)
     for key in ["network", "student_network"] {

@@ -25,6 +25,9 @@ import Testing
     #expect(
       try CategoryColumns(columns: 6) { body in for row in 0..<60 { try body(rows.rows(row..<row + 1)) } }.ranges
         == whole)
+    // A yes or no before a category that some of its values never meet leaves it whole.
+    let before = try Tensor(rows: [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    #expect(try CategoryColumns(columns: 4) { try $0(before) }.ranges == [0..<1, 1..<4])
     // A missing category is no 1 at all; other numbers, and numbers of two kinds, are no category.
     let others = try Tensor(rows: [[0, 0, 1, 0.5, 1], [1, 0, 2, 1, 0], [0, 1, 0, 0, 1]])
     #expect(try CategoryColumns(columns: 5) { try $0(others) }.ranges == [0..<2, 4..<5])

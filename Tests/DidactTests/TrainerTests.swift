@@ -597,6 +597,7 @@ enum Training {
     ("uda_confidence", "sharpened", ["uda_threshold": 0.6]), ("uda_divisor", "kept", ["uda_threshold": 0.6]),
     ("entropy_weight", 0.5, [:]), ("signal_annealing", "linear", [:]),
     ("signal_annealing_divisor", "all", ["signal_annealing": "linear"]), ("teacher_mode", "evaluation", [:]),
+    ("student_batch", "separate", [:]),
     ("detach_target", true, [:]), ("teacher_share", 0.25, [:]), ("distillation_weight", 0.5, [:]),
     ("distillation_temperature", 4, [:]), ("mixing_parameter", 5, [:]), ("sharpening_temperature", 2, [:]),
     ("ensemble_decay", 0.9, [:]), ("adversarial_radius", 0.3, [:]), ("power_iterations", 3, [:]), ("rounds", 2, [:]),

@@ -29,7 +29,8 @@ struct CSVTable {
     var second: [CSVCell] = []
     _ = try reader.readRecord(into: &second)
     let (header, label) = try CSVTable.interpret(
-      first, cells, above: second, labelColumn, usual: usual, known: encoding, hasHeader: hasHeader)
+      first, cells, above: second, labelColumn, usual: usual, others: ignored + [trustedColumn].compactMap(\.self),
+      known: encoding, hasHeader: hasHeader)
     self.header = header
     self.labelColumn = label
     columnCount = cells.count
@@ -125,11 +126,12 @@ struct CSVTable {
   /// - Parameters:
   ///   - second: the line below, empty where there is none.
   ///   - usual: names that the label column may have where none is given.
+  ///   - others: columns that are no features, by name or number; one by number may have texts in a table without a header.
   ///   - known: columns whose names make a header, numbers or not.
   ///   - hasHeader: whether it is one, where that is said.
   private static func interpret(
     _ first: [CSVCell], _ cells: [String], above second: [CSVCell], _ labelColumn: String?, usual: [String],
-    known: TableEncoding?, hasHeader: Bool?
+    others: [String], known: TableEncoding?, hasHeader: Bool?
   ) throws -> (header: [String]?, labelColumn: Int?) {
     if hasHeader == false { return (nil, try labelColumn.map { try column($0, nil, count: cells.count) }) }
     let names = known.flatMap { $0.hasHeader ? Set($0.columns.map(\.name)) : nil }
@@ -140,8 +142,9 @@ struct CSVTable {
         .data,
         "the first line, \(start), may be a header of numbers or a row; say which it is: --header yes or --header no")
     }
+    let numbered = Set(others.compactMap { Int($0) })
     func isHeader(ignoring ignored: Int?) -> Bool {
-      isKnown || first.indices.contains { $0 != ignored && first[$0].isText }
+      isKnown || first.indices.contains { $0 != ignored && !numbered.contains($0) && first[$0].isText }
     }
     // Where no other cell is a text, the first line is a row and a number is a column's, unless a text stands above a
     // number: in `2,3,c` the cell "2" is a value if `1,1,a` follows, and a name if `1,1,7` does.

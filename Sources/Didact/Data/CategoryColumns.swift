@@ -1,15 +1,16 @@
-/// Runs of columns of 0 and 1 alone of which no row has two ones: the one-hot columns of a category, or a column that says
-/// yes or no.
+/// Columns of 0 and 1 alone that make a category together: of each row one of them has the 1.
 ///
-/// Categories that never meet in a row become one run. Whoever changes it as a whole does neither of them harm.
+/// Columns beside them that never meet in a row become a run too: a category of which one column was dropped, or of which some
+/// rows have none, looks like that. Where two such categories stand side by side, a run may have columns of both.
 struct CategoryColumns: Sendable {
   let ranges: [Range<Int>]
 
   /// - Parameter forEachBlock: calls what it is given with one block of rows [N, columns] (float64) after the other.
   init(columns: Int, _ forEachBlock: ((Tensor) throws -> Void) throws -> Void) throws {
     var isIndicator = Array(repeating: true, count: columns)
-    // Of a column, the first one that a run which ends with it can begin with.
-    var first = Array(repeating: 0, count: columns)
+    // Of a column, the first one with which a run can begin that ends there and of which no row has two ones; and the last one
+    // that a run must have that begins there and of which every row has a one.
+    var first = Array(repeating: 0, count: columns), needed = first
     try forEachBlock { block in
       for row in 0..<block.rows {
         var afterOne = 0
@@ -17,19 +18,38 @@ struct CategoryColumns: Sendable {
           let value = block[row * columns + column]
           if value != 0 {
             first[column] = max(first[column], afterOne)
+            for start in afterOne...column { needed[start] = max(needed[start], column) }
             afterOne = column + 1
             if value != 1 { isIndicator[column] = false }
           }
         }
+        for start in afterOne..<columns { needed[start] = columns }
       }
     }
-    var found: [Range<Int>] = []
-    for column in 0..<columns where isIndicator[column] {
-      if let run = found.last, run.upperBound == column, first[column] <= run.lowerBound {
-        found[found.count - 1] = run.lowerBound..<column + 1
-      } else {
-        found.append(column..<column + 1)
+    /// The category that begins with a column, where every row has one of it.
+    func whole(from start: Int) -> Range<Int>? {
+      let last = needed[start]
+      guard last < columns,
+        (start...last).allSatisfy({ isIndicator[$0] && first[$0] <= start })
+      else { return nil }
+      return start..<last + 1
+    }
+    var found: [Range<Int>] = [], column = 0
+    while column < columns {
+      guard isIndicator[column] else {
+        column += 1
+        continue
       }
+      var run = whole(from: column) ?? column..<column + 1
+      if run.count == 1 {
+        while run.upperBound < columns, isIndicator[run.upperBound], first[run.upperBound] <= column,
+          whole(from: run.upperBound) == nil
+        {
+          run = column..<run.upperBound + 1
+        }
+      }
+      found.append(run)
+      column = run.upperBound
     }
     ranges = found
   }

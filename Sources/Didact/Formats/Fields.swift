@@ -66,8 +66,14 @@ public struct Field: Sendable {
   public let meaning: String
   /// The paper or convention that the key and its default come from; empty for our own.
   public let source: String
+  /// What a file means that was written before there was the key; nil for the default.
+  let absentInFile: JSON?
 
-  init(_ key: String, _ kind: Kind, _ defaultValue: JSON?, _ meaning: String, source: String = "") {
+  init(
+    _ key: String, _ kind: Kind, _ defaultValue: JSON?, _ meaning: String, source: String = "",
+    absentInFile: JSON? = nil
+  ) {
+    self.absentInFile = absentInFile
     self.key = key
     self.kind = kind
     self.defaultValue = defaultValue
@@ -77,7 +83,7 @@ public struct Field: Sendable {
 
   /// The same field under a longer key.
   func prefixed(_ prefix: String, default newDefault: JSON? = nil) -> Field {
-    Field(prefix + key, kind, newDefault ?? defaultValue, meaning, source: source)
+    Field(prefix + key, kind, newDefault ?? defaultValue, meaning, source: source, absentInFile: absentInFile)
   }
 
   /// What values the key takes, in words.

@@ -8,7 +8,8 @@
 ///
 /// With `distribution_alignment` q is q ⊙ p / p̄, normalised: see `DistributionAlignment`.
 ///
-/// q comes from the student in training mode; with `eman` from its moving average in evaluation mode, whose normalisation
+/// The three batches pass the student together, as in the authors' code, or each by itself (`student_batch`): where there is
+/// batch normalisation it matters. q comes from the student in training mode; with `eman` from its moving average in evaluation mode, whose normalisation
 /// layers use averaged statistics, so that a row's label does not depend on the rows beside it.
 final class FixMatch: Method {
   static let definition = MethodDefinition(
@@ -32,7 +33,7 @@ final class FixMatch: Method {
       Field(
         "eman", .boolean, false, "label by the student's moving average, normalised with averaged statistics",
         source: "Cai et al. 2021"),
-    ] + ConfidenceRule.fields + optimizerFields("student")
+    ] + StudentTraining.batchFields + ConfidenceRule.fields + optimizerFields("student")
 
   let learners: [Learner]
   let metricNames =
@@ -76,21 +77,31 @@ final class FixMatch: Method {
   var scalars: [(name: String, value: Tensor)] { (alignment?.scalars ?? []) + confidence.scalars }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    try training.begin(batch, confidence: confidence, draw: draw, into: &metrics)
     let views = try batch.unlabeledViews(), weight = training.unlabeledWeight(at: draw)
+    let together = try training.begin(
+      batch, beside: average == nil ? [views.weak, views.strong] : [views.strong], confidence: confidence, draw: draw,
+      into: &metrics)
     if weight > 0 {
-      let labeling =
-        try average?.record(views.weak, mode: .evaluation.forLogits)
-        ?? student.record(
-          views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw, isKept: false))
-      var probabilities = try objectives.softmax(labeling.logits)
+      let logits =
+        if let average {
+          try average.record(views.weak, mode: .evaluation.forLogits).logits
+        } else {
+          try together?[0].logits
+            ?? student.record(
+              views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw, isKept: false)
+            ).logits
+        }
+      var probabilities = try objectives.softmax(logits)
       if let alignment {
         let labels = try objectives.targets(of: batch.labeled.labels, classes: student.classes)
         probabilities = try alignment.aligned(probabilities, labels: labels)
       }
       let counted = try confidence.weights(of: probabilities, labels: batch.labeled.labels)
-      let pass = try student.record(
-        views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))
+      let pass =
+        try together?.last
+        ?? RowsOfPass(
+          student.record(
+            views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw)))
       let term = try objectives.crossEntropy(
         logits: pass.logits, targets: objectives.mostProbable(probabilities), weights: counted.rows)
       metrics["loss/pseudo_label"] = term.loss
@@ -98,6 +109,6 @@ final class FixMatch: Method {
       metrics["gradient_norm/pseudo_label"] = try training.terms.add(
         term, "pseudo-label", weight: weight, through: pass, draw: draw)
     }
-    try learners[0].step(draw: draw, into: &metrics)
+    try training.end(draw: draw, into: &metrics)
   }
 }

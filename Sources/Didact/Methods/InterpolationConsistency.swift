@@ -4,11 +4,12 @@
 /// Student θ, its moving average θ̄, labelled batch (x, y), unlabelled batch u of M rows, π a permutation of them:
 ///
 ///     β ~ Beta(mixing_parameter, mixing_parameter), β ← max(β, 1 − β)          one for each step
-///     t_i = softmax(T(u_i; θ̄))                                                 in evaluation mode, constants
+///     t_i = softmax(T(u_i; θ̄))                                                 constants
 ///     θ ← θ − update(∇_θ [ CE(smooth(y), S(x))
 ///                          + λ(k) (1 / M C) Σ_i ‖softmax(S(β u_i + (1 − β) u_π(i))) − (β t_i + (1 − β) t_π(i))‖² ])
 ///
-/// λ rises to `unlabeled_weight`. Rows are mixed as they come, in their weak view.
+/// λ rises to `unlabeled_weight`. The teacher passes in training mode, as in the authors' code, or in evaluation mode
+/// (`teacher_mode`). Rows are mixed as they come, in their weak view.
 final class InterpolationConsistency: Method {
   static let definition = MethodDefinition(
     name: "ict", fields: unlabeledFields + fields,
@@ -31,6 +32,10 @@ final class InterpolationConsistency: Method {
       Field(
         "mixing_parameter", .number(.above(0)), 0.5, "both parameters of the Beta distribution of β",
         source: "FixMatch's code"),
+      Field(
+        "teacher_mode", .choice(["training", "evaluation"]), "training",
+        "whether the teacher has dropout and batch statistics, or neither", source: "training: the authors' code",
+        absentInFile: "evaluation"),
     ] + optimizerFields("student")
 
   let learners: [Learner]
@@ -41,7 +46,8 @@ final class InterpolationConsistency: Method {
   private let training: StudentTraining
   private let objectives: Objectives
   private let mixingParameter: Double
-  private let mixing, dropout: RandomStream
+  private let teacherTrains: Bool
+  private let mixing, dropout, teacherDropout: RandomStream
 
   init(student: Network, average: MovingAverage?, configuration: FieldValues, seed: UInt64) throws {
     guard let average else {
@@ -53,17 +59,20 @@ final class InterpolationConsistency: Method {
     learners = [training.learner]
     objectives = training.objectives
     mixingParameter = try configuration.number("mixing_parameter")
+    teacherTrains = try configuration.text("teacher_mode") == "training"
     mixing = RandomStream(seed: seed, name: "mixing")
+    teacherDropout = RandomStream(seed: seed, name: "teacher/dropout/weak")
     dropout = RandomStream(seed: seed, name: "student/dropout/unlabeled")
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    try training.begin(batch, draw: draw, into: &metrics)
+    _ = try training.begin(batch, draw: draw, into: &metrics)
     let rows = try batch.unlabeledViews().weak, weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let beta = mixing.draw(draw, lane: 1).beta(mixingParameter), share = max(beta, 1 - beta)
       let order = mixing.draw(draw).permutation(rows.rows)
-      let target = try objectives.softmax(try teacher.record(rows, mode: .evaluation.forLogits).logits)
+      let mode = teacherTrains ? PassMode(normalization: .batch, noise: teacherDropout, draw: draw) : .evaluation
+      let target = try objectives.softmax(try teacher.record(rows, mode: mode.forLogits).logits)
       let pass = try student.record(
         try objectives.mixed(rows, order, share: share),
         mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))
@@ -73,6 +82,6 @@ final class InterpolationConsistency: Method {
       metrics["gradient_norm/consistency"] = try training.terms.add(
         term, "consistency", weight: weight, through: pass, draw: draw)
     }
-    try learners[0].step(draw: draw, into: &metrics)
+    try training.end(draw: draw, into: &metrics)
   }
 }

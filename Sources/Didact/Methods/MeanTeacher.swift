@@ -6,6 +6,7 @@
 ///     θ ← θ − update(∇_θ [ CE(smooth(y), S(x)) + λ(k) (1 / M C) Σ_i ‖softmax(S(strong u_i)) − t_i‖² ])
 ///     θ̄ ← decay · θ̄ + (1 − decay) · θ                `average_decay`, `average_warmup`
 ///
+/// Labelled and unlabelled rows pass together, as in the authors' code, or each by themselves (`student_batch`).
 /// The teacher passes in training mode with dropout and batch statistics of its own, or in evaluation mode
 /// (`teacher_mode`); with `eman`, in evaluation mode with averaged statistics. λ rises to `unlabeled_weight`.
 final class MeanTeacher: Method {
@@ -31,7 +32,7 @@ final class MeanTeacher: Method {
       Field(
         "eman", .boolean, false, "the teacher passes in evaluation mode, with averaged statistics",
         source: "Cai et al. 2021"),
-    ] + optimizerFields("student")
+    ] + StudentTraining.batchFields + optimizerFields("student")
 
   let learners: [Learner]
   let metricNames =
@@ -59,18 +60,26 @@ final class MeanTeacher: Method {
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    try training.begin(batch, draw: draw, into: &metrics)
     let views = try batch.unlabeledViews(), weight = training.unlabeledWeight(at: draw)
+    let together = try training.begin(batch, beside: [views.strong], draw: draw, into: &metrics)
     if weight > 0 {
       let mode = teacherTrains ? PassMode(normalization: .batch, noise: teacherDropout, draw: draw) : .evaluation
-      let target = try objectives.softmax(try teacher.record(views.weak, mode: mode.forLogits).logits)
-      let pass = try student.record(
-        views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))
+      // The teacher sees the labelled rows beside the others where the student does.
+      let labeling =
+        teacherTrains && together != nil
+        ? try teacher.record(together: [batch.labeled.inputs, views.weak], mode: mode.forLogits, objectives)[1].logits
+        : try teacher.record(views.weak, mode: mode.forLogits).logits
+      let target = try objectives.softmax(labeling)
+      let pass =
+        try together?[0]
+        ?? RowsOfPass(
+          student.record(
+            views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw)))
       let term = try objectives.squaredDifference(logits: pass.logits, targets: target)
       metrics["loss/consistency"] = term.loss
       metrics["gradient_norm/consistency"] = try training.terms.add(
         term, "consistency", weight: weight, through: pass, draw: draw)
     }
-    try learners[0].step(draw: draw, into: &metrics)
+    try training.end(draw: draw, into: &metrics)
   }
 }

@@ -10,7 +10,7 @@ extension MetaPseudoLabels {
   ) throws -> RowsOfPass {
     let mode = PassMode(normalization: statistics, noise: noise, draw: draw, isKept: isKept)
     let pass = try teacher.record(input, mode: mode)
-    return RowsOfPass(pass: pass, range: 0..<pass.logits.rows)
+    return RowsOfPass(pass)
   }
 
   /// The forward whose softmax is q, and all that were made with it.
@@ -43,17 +43,9 @@ extension MetaPseudoLabels {
   private func jointViews(
     weak: Tensor, strong: Tensor, _ labeled: LabeledBatch, draw: UInt64, statistics: PassMode.Normalization
   ) throws -> (labeled: RowsOfPass, weak: RowsOfPass, strong: RowsOfPass) {
-    let parts = [labeled.inputs, weak, strong]
-    let rows = try objectives.tensor(Shape(parts.reduce(0) { $0 + $1.rows }, teacher.inputs))
-    var ranges: [Range<Int>] = []
-    for part in parts {
-      let start = ranges.last?.upperBound ?? 0
-      ranges.append(start..<start + part.rows)
-      kernels.copy(part, to: rows.rows(start..<start + part.rows))
-    }
-    let pass = try record(rows, streams.joint, draw: draw, statistics: statistics).pass
-    let count = teacher.labelsPerExample
-    let views = ranges.map { RowsOfPass(pass: pass, range: $0.lowerBound * count..<$0.upperBound * count) }
+    let views = try teacher.record(
+      together: [labeled.inputs, weak, strong],
+      mode: PassMode(normalization: statistics, noise: streams.joint, draw: draw), objectives)
     return (views[0], views[1], views[2])
   }
 

@@ -52,10 +52,7 @@ final class MetaPseudoLabels: TwoStepMethod {
       Field(
         "batch_composition", .choice(["separate", "joint"]), "separate",
         "whether the teacher's labelled, weak and strong rows share batch statistics"),
-      Field(
-        "term_gradient_norms", .boolean, true,
-        "report gradient_norm/<term> for each of the teacher's terms; false makes one backward where terms share a "
-          + "forward, which is faster, and the norms read 0"),
+      WeightedTerms.field,
       Field(
         "eman", .boolean, false,
         "the forward that labels normalises with the running averages of the teacher's own statistics",

@@ -7,7 +7,8 @@
 ///     (x′, y′), (u′, q′) = β · ((x, y), (a, q), (b, q)) + (1 − β) · W
 ///     θ ← θ − update(∇_θ [ CE(y′, S(x′)) + λ(k) (1 / 2M C) Σ_i ‖softmax(S(u′_i)) − q′_i‖² ])
 ///
-/// One β for each step. λ rises to `unlabeled_weight`. The labelled rows alone move the running statistics.
+/// One β for each step. λ rises to `unlabeled_weight`. Mixed rows pass together, as the authors' code interleaves them, or
+/// those of (x′, y′) by themselves, which alone move the running statistics then (`student_batch`).
 final class MixMatch: Method {
   static let definition = MethodDefinition(
     name: "mixmatch", fields: unlabeledFields + strongViewFields + fields,
@@ -27,7 +28,7 @@ final class MixMatch: Method {
       Field(
         "mixing_parameter", .number(.above(0)), 0.75, "both parameters of the Beta distribution of β",
         source: "Berthelot et al. 2019"),
-    ] + optimizerFields("student")
+    ] + StudentTraining.batchFields + optimizerFields("student")
 
   let learners: [Learner]
   let metricNames =
@@ -39,12 +40,14 @@ final class MixMatch: Method {
   private let mixing, guessDropout, labeledDropout, unlabeledDropout: RandomStream
   private let objectives: Objectives
   private let terms: WeightedTerms
+  private let isJoint: Bool
 
   init(student: Network, configuration: FieldValues, seed: UInt64) throws {
     self.student = student
     learners = [try Learner("student", student, configuration)]
     objectives = Objectives(student.kernels)
-    terms = try WeightedTerms(student)
+    terms = try WeightedTerms(student, measuresEach: configuration.boolean(WeightedTerms.field.key))
+    isJoint = try StudentTraining.isJoint(student, configuration)
     labelSmoothing = try configuration.number("label_smoothing")
     weight = try configuration.number("unlabeled_weight")
     temperature = try configuration.number("sharpening_temperature")
@@ -69,22 +72,28 @@ final class MixMatch: Method {
 
     terms.begin()
     let labeled = 0..<x.rows, unlabeled = x.rows..<inputs.rows
-    let first = try student.record(
-      mixedInputs.rows(labeled), mode: PassMode(normalization: .batchUpdatingRunning, noise: labeledDropout, draw: draw)
-    )
+    let mode = PassMode(normalization: .batchUpdatingRunning, noise: labeledDropout, draw: draw)
+    let together = isJoint ? try student.record(mixedInputs, mode: mode) : nil
+    let first =
+      try together.map { RowsOfPass(pass: $0, range: labeled) }
+      ?? RowsOfPass(student.record(mixedInputs.rows(labeled), mode: mode))
     let supervised = try objectives.crossEntropy(logits: first.logits, targets: mixedTargets.rows(labeled))
     metrics["loss/supervised"] = supervised.loss
     metrics["gradient_norm/supervised"] = try terms.add(
       supervised, "supervised", weight: 1, through: first, draw: draw)
     let weight = weight * ramp.factor(at: Int(draw))
     if weight > 0 {
-      let second = try student.record(
-        mixedInputs.rows(unlabeled), mode: PassMode(normalization: .batch, noise: unlabeledDropout, draw: draw))
+      let second =
+        try together.map { RowsOfPass(pass: $0, range: unlabeled) }
+        ?? RowsOfPass(
+          student.record(
+            mixedInputs.rows(unlabeled), mode: PassMode(normalization: .batch, noise: unlabeledDropout, draw: draw)))
       let term = try objectives.squaredDifference(logits: second.logits, targets: mixedTargets.rows(unlabeled))
       metrics["loss/consistency"] = term.loss
       metrics["gradient_norm/consistency"] = try terms.add(
         term, "consistency", weight: weight, through: second, draw: draw)
     }
+    try terms.finish()
     try learners[0].step(draw: draw, into: &metrics)
   }
 

@@ -4,6 +4,7 @@
 ///
 ///     θ ← θ − update(∇_θ [ CE(smooth(y), S(x)) + λ(k) (1 / M C) Σ_i ‖softmax(S(aᵢ)) − softmax(S(bᵢ))‖² ])
 ///
+/// The labelled rows are in the batches of both views, as in the authors' code, or pass alone (`student_batch`).
 /// Both sides have a gradient, as in the authors' code; `detach_target: true` makes the weak view's a constant. λ rises to
 /// `unlabeled_weight`.
 final class PiModel: Method {
@@ -25,7 +26,7 @@ final class PiModel: Method {
       Field(
         "detach_target", .boolean, false, "the prediction on the weak view is a constant",
         source: "true in later ports"),
-    ] + optimizerFields("student")
+    ] + StudentTraining.batchFields + optimizerFields("student")
 
   let learners: [Learner]
   let metricNames =
@@ -48,13 +49,18 @@ final class PiModel: Method {
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    try training.begin(batch, draw: draw, into: &metrics)
     let views = try batch.unlabeledViews(), weight = training.unlabeledWeight(at: draw)
+    let together = try training.begin(batch, beside: [views.weak], draw: draw, into: &metrics)
     if weight > 0 {
-      let weak = try student.record(
-        views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw))
-      let strong = try student.record(
-        views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))
+      let weak =
+        try together?[0]
+        ?? RowsOfPass(
+          student.record(views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw)))
+      let strong =
+        try training.together(batch, [views.strong], noise: strongDropout, draw: draw)?[1]
+        ?? RowsOfPass(
+          student.record(
+            views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw)))
       let weakProbabilities = try objectives.softmax(weak.logits)
       let term = try objectives.squaredDifference(logits: strong.logits, targets: weakProbabilities)
       var parts = [(term.cotangent, strong)]
@@ -68,6 +74,6 @@ final class PiModel: Method {
       metrics["gradient_norm/consistency"] = try training.terms.add(
         loss: term.loss, parts, "consistency", weight: weight, draw: draw)
     }
-    try learners[0].step(draw: draw, into: &metrics)
+    try training.end(draw: draw, into: &metrics)
   }
 }

@@ -52,7 +52,7 @@ final class PseudoLabel: Method {
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    try training.begin(batch, draw: draw, into: &metrics)
+    _ = try training.begin(batch, draw: draw, into: &metrics)
     let weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let unlabeled = try student.record(
@@ -66,6 +66,6 @@ final class PseudoLabel: Method {
       metrics["gradient_norm/pseudo_label"] = try training.terms.add(
         term, "pseudo-label", weight: weight, through: unlabeled, draw: draw)
     }
-    try learners[0].step(draw: draw, into: &metrics)
+    try training.end(draw: draw, into: &metrics)
   }
 }

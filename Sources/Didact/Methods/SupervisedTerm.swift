@@ -26,14 +26,18 @@ struct SupervisedTerm {
 
   /// Adds it, and reports it.
   /// - Parameters:
+  ///   - rows: the labelled rows of a pass that others are in too; nil where they pass alone.
   ///   - annealing: leaves out labels that are learned already.
   ///   - confidence: is shown what the network says of the labelled rows.
   func add(
-    _ labeled: LabeledBatch, to terms: WeightedTerms, weight: Double = 1, annealing: SignalAnnealing? = nil,
-    confidence: ConfidenceRule? = nil, draw: UInt64, into metrics: inout Metrics
+    _ labeled: LabeledBatch, to terms: WeightedTerms, weight: Double = 1, through rows: RowsOfPass? = nil,
+    annealing: SignalAnnealing? = nil, confidence: ConfidenceRule? = nil, draw: UInt64, into metrics: inout Metrics
   ) throws {
-    let pass = try network.record(
-      labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw))
+    let pass =
+      try rows
+      ?? RowsOfPass(
+        network.record(
+          labeled.inputs, mode: PassMode(normalization: .batchUpdatingRunning, noise: dropout, draw: draw)))
     try confidence?.observe(pass.logits, labels: labeled.labels)
     let labels = try objectives.targets(of: labeled.labels, classes: network.classes, smoothing: labelSmoothing)
     let kept = try annealing?.weights(

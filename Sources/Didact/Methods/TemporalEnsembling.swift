@@ -62,7 +62,7 @@ final class TemporalEnsembling: Method {
       throw DidactError(
         .unsupported, "temporal_ensembling must know which rows a batch has: train by fit, not by single steps")
     }
-    try training.begin(batch, draw: draw, into: &metrics)
+    _ = try training.begin(batch, draw: draw, into: &metrics)
     let kernels = student.kernels
     let pass = try student.record(
       try batch.unlabeledViews().strong,
@@ -84,7 +84,7 @@ final class TemporalEnsembling: Method {
         term, "consistency", weight: weight, through: pass, draw: draw)
     }
     let probabilities = try objectives.softmax(pass.logits)
-    try learners[0].step(draw: draw, into: &metrics)
+    try training.end(draw: draw, into: &metrics)
     // Last, when nothing can go wrong any more.
     for (position, row) in rows.enumerated() {
       kernels.movingAverage(

@@ -7,6 +7,7 @@
 ///     m_i = 1 where max p_i (or max t_i) ≥ uda_threshold, else 0
 ///     θ ← θ − update(∇_θ [ CE(smooth(y), S(x)) + λ(k) Σ_i m_i CE(t_i, S(strong u_i)) / M + entropy_weight · H(S(u)) ])
 ///
+/// The three batches pass the student together, as in the authors' code, or each by itself (`student_batch`).
 /// Labels may be left out while they are learned already (training-signal annealing). λ rises to `unlabeled_weight`.
 final class UnsupervisedDataAugmentation: Method {
   static let definition = MethodDefinition(
@@ -38,7 +39,7 @@ final class UnsupervisedDataAugmentation: Method {
       Field(
         "entropy_weight", .number(.atLeast(0)), 0, "factor of the mean entropy of predictions on the weak view",
         source: "Grandvalet and Bengio 2005; UDA's authors: 0.1 with 500 labels and more"),
-    ] + SignalAnnealing.fields + ConfidenceRule.fields + optimizerFields("student")
+    ] + StudentTraining.batchFields + SignalAnnealing.fields + ConfidenceRule.fields + optimizerFields("student")
 
   let learners: [Learner]
   let metricNames =
@@ -74,13 +75,22 @@ final class UnsupervisedDataAugmentation: Method {
   var scalars: [(name: String, value: Tensor)] { confidence.scalars }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    try training.begin(batch, annealing: annealing, confidence: confidence, draw: draw, into: &metrics)
     let views = try batch.unlabeledViews(), weight = training.unlabeledWeight(at: draw)
+    let together = try training.begin(
+      batch, beside: [views.weak, views.strong], annealing: annealing, confidence: confidence, draw: draw,
+      into: &metrics)
     if weight > 0 || entropyWeight > 0 {
-      let weak = try student.record(
-        views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw))
+      let weak =
+        try together?[0]
+        ?? RowsOfPass(
+          student.record(views.weak, mode: PassMode(normalization: .batch, noise: weakDropout, draw: draw)))
       if weight > 0 {
-        try addConsistency(weak, views.strong, batch.labeled, weight: weight, draw: draw, into: &metrics)
+        let strong =
+          try together?[1]
+          ?? RowsOfPass(
+            student.record(
+              views.strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw)))
+        try addConsistency(weak, strong, batch.labeled, weight: weight, draw: draw, into: &metrics)
       }
       if entropyWeight > 0 {
         let entropy = try objectives.entropy(logits: weak.logits)
@@ -89,24 +99,22 @@ final class UnsupervisedDataAugmentation: Method {
           entropy, "entropy", weight: entropyWeight, through: weak, draw: draw)
       }
     }
-    try learners[0].step(draw: draw, into: &metrics)
+    try training.end(draw: draw, into: &metrics)
   }
 
   private func addConsistency(
-    _ weak: RecordedPass, _ strong: Tensor, _ labeled: LabeledBatch, weight: Double, draw: UInt64,
+    _ weak: RowsOfPass, _ strong: RowsOfPass, _ labeled: LabeledBatch, weight: Double, draw: UInt64,
     into metrics: inout Metrics
   ) throws {
     let target = try objectives.softmax(weak.logits, temperature: temperature)
     let counted = try confidence.weights(
       of: looksAtSharpened ? target : objectives.softmax(weak.logits), labels: labeled.labels)
-    let pass = try student.record(
-      strong, mode: PassMode(normalization: .batchUpdatingRunning, noise: strongDropout, draw: draw))
     let divisor = dividesByKept ? max(1, counted.rate * Double(target.rows)) : Double(target.rows)
     let term = try objectives.crossEntropy(
-      logits: pass.logits, targets: target, weights: counted.rows, factor: 1 / divisor)
+      logits: strong.logits, targets: target, weights: counted.rows, factor: 1 / divisor)
     metrics["loss/uda"] = term.loss
     metrics["mask_rate"] = counted.rate
     metrics["gradient_norm/uda"] = try training.terms.add(
-      term, "consistency", weight: weight, through: pass, draw: draw)
+      term, "consistency", weight: weight, through: strong, draw: draw)
   }
 }

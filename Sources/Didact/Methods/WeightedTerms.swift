@@ -3,19 +3,46 @@ struct RowsOfPass {
   let pass: RecordedPass
   let range: Range<Int>
 
+  init(pass: RecordedPass, range: Range<Int>) {
+    self.pass = pass
+    self.range = range
+  }
+
+  /// All rows.
+  init(_ pass: RecordedPass) { self.init(pass: pass, range: 0..<pass.logits.rows) }
+
   var logits: Tensor { pass.logits.rows(range) }
 
-  /// gradient ← the gradient of ⟨cotangent, logits⟩.
-  func backward(_ cotangent: Tensor, into gradient: Tensor, _ objectives: Objectives) throws {
-    guard range.count < pass.logits.rows else { return try pass.backward(cotangent, into: gradient) }
+  /// gradient ← the gradient of ⟨cotangent, logits⟩, or += it.
+  func backward(_ cotangent: Tensor, into gradient: Tensor, accumulate: Bool = false, _ objectives: Objectives) throws {
+    guard range.count < pass.logits.rows else {
+      return try pass.backward(cotangent, into: gradient, accumulate: accumulate)
+    }
     let whole = try objectives.zeros(pass.logits.shape)
     pass.kernels.copy(cotangent, to: whole.rows(range))
-    try pass.backward(whole, into: gradient)
+    try pass.backward(whole, into: gradient, accumulate: accumulate)
+  }
+}
+
+extension Network {
+  /// One pass over the rows of several views [N, inputs] each, which share batch statistics; the rows of each.
+  func record(together views: [Tensor], mode: PassMode, _ objectives: Objectives) throws -> [RowsOfPass] {
+    let pass = try record(objectives.joined(views), mode: mode)
+    var start = 0
+    return views.map { view in
+      defer { start += view.rows * labelsPerExample }
+      return RowsOfPass(pass: pass, range: start..<start + view.rows * labelsPerExample)
+    }
   }
 }
 
 /// The gradient of a weighted sum of losses with respect to one network's parameters, term by term.
 final class WeightedTerms {
+  static let field = Field(
+    "term_gradient_norms", .boolean, true,
+    "report gradient_norm/<term> for each term of the objective; false makes one backward where terms share a forward, "
+      + "which is faster, and the norms read 0")
+
   private let network: Network
   private let objectives: Objectives
   /// Takes one term's gradient at a time [parameters]; nil where nobody asks for the norm of each.
@@ -59,17 +86,23 @@ final class WeightedTerms {
   func add(_ term: LossGradient, _ name: String, weight: Double, through pass: RecordedPass, draw: UInt64) throws
     -> Double?
   {
-    try add(term, name, weight: weight, through: RowsOfPass(pass: pass, range: 0..<pass.logits.rows), draw: draw)
+    try add(term, name, weight: weight, through: RowsOfPass(pass), draw: draw)
   }
 
   /// The same for a term that reaches the parameters through several passes.
   func add(
-    loss: Double, _ parts: [(cotangent: Tensor, pass: RecordedPass)], _ name: String, weight: Double, draw: UInt64
+    loss: Double, _ parts: [(cotangent: Tensor, rows: RowsOfPass)], _ name: String, weight: Double, draw: UInt64
   ) throws -> Double? {
     try checkFinite(loss, term: name, draw: draw)
-    guard let termGradient else { throw DidactError(.internalError, "a term of several passes is measured") }
+    guard let termGradient else {
+      for part in parts {
+        _ = try add(
+          LossGradient(loss: loss, cotangent: part.cotangent), name, weight: weight, through: part.rows, draw: draw)
+      }
+      return nil
+    }
     for (index, part) in parts.enumerated() {
-      try part.pass.backward(part.cotangent, into: termGradient, accumulate: index > 0)
+      try part.rows.backward(part.cotangent, into: termGradient, accumulate: index > 0, objectives)
     }
     return add(termGradient, weight)
   }

@@ -105,6 +105,9 @@ def test_estimator():
         return np.mean(found)
 
     assert accuracy(**kept) > accuracy()
+    # Other members and trees would learn the wrong labels.
+    alone = didact.SemiSupervisedClassifier(random_state=0, steps=20).fit(X, labels, **kept)
+    assert alone.trainer_.method == "meta_pseudo_labels" and not alone.trainer_.members
 
 
 @pytest.mark.parametrize(
@@ -233,3 +236,20 @@ def test_command_takes_trusted_rows_from_a_column(tmp_path):
     assert "give one" in train(one, "--trusted-column", "checked", "--trusted", few, code=64).stderr
     assert "is for CSV files" in train("digits", "--trusted-column", "checked", code=64).stderr
     assert "cannot both have the labels" in train(one, "--trusted-column", "kind", code=64).stderr
+    # Where the first line has no text but in that column, it is a row.
+    lines = [f"{X[row, 0]:.4f},{X[row, 1]:.4f},{'yes' if right[row] else 'no'},{y[row]}" for row in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    options = ("--label-column", "3", "--trusted-column", "2", "--steps", "3", "--method", "meta_pseudo_labels")
+    assert ": 40 rows, 40 with labels and 20 trusted ones" in didact_command("train", "--data", tmp_path / "rows.csv", *options).stdout
+
+
+def test_a_trusted_file_may_lack_what_the_table_ignores(tmp_path):
+    random = np.random.default_rng(7)
+    X, y = random.normal(size=(40, 3)), np.array(["red", "blue"])[np.arange(40) % 2]
+    few = table(tmp_path / "right.csv", X[:10], y[:10])
+    rows = "\n".join(f"{row},{a:.4f},{b:.4f},{c:.4f},{label}" for row, ((a, b, c), label) in enumerate(zip(X, y)))
+    (tmp_path / "noisy.csv").write_text("id,a,b,c,kind\n" + rows)
+    found = didact_command(
+        "train", "--data", tmp_path / "noisy.csv", "--label-column", "4", "--ignore", "id", "--trusted", few, "--steps", "3"
+    )
+    assert "meta_pseudo_labels on" in found.stdout and "and 10 trusted ones" in found.stdout

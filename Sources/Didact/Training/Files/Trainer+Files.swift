@@ -129,7 +129,8 @@ extension Trainer {
     let memberFiles = try file.members(), files = [file] + memberFiles
     let configurations = try files.enumerated().map { index, file in
       try Self.failing(asMember: index == 0 ? nil : index - 1) {
-        let configuration = try file.described("configuration", \.members)
+        let configuration = try Self.completed(
+          file.described("configuration", \.members), of: index == 0 ? definition : nil)
         try Self.checkTensors(file, configuration, index == 0 ? definition : nil)
         return configuration
       }
@@ -253,6 +254,16 @@ extension Trainer {
       throw DidactError(.format, "tensor \"history\" has \(stored.rows) rows for \(steps) steps")
     }
     historyValues = stored.values
+  }
+
+  /// A file's configuration, with what keys meant before they were there.
+  private static func completed(_ configuration: JSONObject, of definition: MethodDefinition?) throws -> JSONObject {
+    var completed = configuration
+    let method = try definition ?? MethodDefinition.named(configuration["method"]?.text ?? "")
+    for field in fields(method) where configuration[field.key] == nil {
+      if let value = field.absentInFile { completed[field.key] = value }
+    }
+    return completed
   }
 
   /// Compares the networks of the configuration with the tensors of the file before any is made.

@@ -62,9 +62,10 @@ def configuration_of(
     counts: np.ndarray,
     seed: int,
     teachers: int,
+    is_trusted: bool,
 ) -> dict[str, Any]:
-    """What `Trainer` is made of for checked ``X``, with so many labels of each class, as they weigh, and so many teachers of
-    scikit-learn's kind."""
+    """What `Trainer` is made of for checked ``X``, with so many labels of each class, as they weigh, so many teachers of
+    scikit-learn's kind, and trusted rows or none."""
     given = _dotted(estimator.configuration or {})
     for key, parameter in _PARAMETERS.items():
         if key in given:
@@ -74,6 +75,9 @@ def configuration_of(
         method = "reduced_meta_pseudo_labels"
     else:
         method = members[0][0] if members else estimator.method
+        # The ensemble's other members and its trees would learn the labels that may be wrong.
+        if method == "auto" and is_trusted:
+            method = "meta_pseudo_labels"
     if members:
         each = [_known(_changed(given, keys), name, keys) for name, keys in members]
         # What no member knows is the first one's, which refuses it.

@@ -267,7 +267,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
 
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         counts = np.bincount(positions, None if sample_weight is None else sample_weight[labelled])
-        trainer = Trainer(**configuration_of(self, X, classes, counts, seed, len(teachers)))
+        trainer = Trainer(**configuration_of(self, X, classes, counts, seed, len(teachers), X_trusted is not None))
         trainer.class_names = [class_name(label) for label in classes.tolist()]
         trainer.feature_names = list(getattr(self, "feature_names_in_", []))
         said = None
