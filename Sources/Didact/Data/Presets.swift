@@ -1,6 +1,7 @@
 /// A network and a configuration to begin with, for one kind of data.
 ///
 /// Chosen on the seeds 100 to 109 with exact feedback of weight 1; not meant for anything but a good start.
+/// The Π-model's weak view is a constant: with both sides free it was 0 to 11 points behind on five data sets.
 public struct Preset: Sendable {
   /// Length of a row.
   public let columns: Int
@@ -76,6 +77,7 @@ public struct Preset: Sendable {
     [64, 64],
     [
       "network.activation": "swish", "input_scaling": "none", "steps": 1000, "unlabeled_batch_size": 128,
+      "detach_target": true,
       "weak_noise": 0, "strong_noise": 0.1, "strong_feature_dropout": 0, "uda_weight": 2, "uda_temperature": 1,
       "uda_threshold": 0, "teacher_optimizer.learning_rate": 0.1, "teacher_optimizer.clip_norm": 1,
       "student_optimizer.learning_rate": 0.05,
@@ -87,6 +89,7 @@ public struct Preset: Sendable {
     [128],
     [
       "network.batch_norm": true, "input_scaling": "unit", "steps": 800, "unlabeled_batch_size": 128,
+      "detach_target": true,
       "weak_noise": 0, "strong_noise": 0.3, "strong_feature_dropout": 0.1, "uda_weight": 2, "uda_temperature": 0.4,
       "uda_threshold": 0.8, "teacher_optimizer.learning_rate": 0.2, "teacher_optimizer.clip_norm": 3,
       "student_optimizer.learning_rate": 0.2,
@@ -107,7 +110,8 @@ public struct Preset: Sendable {
         "network.activation": "swish", "network.dropout": 0.1, "input_scaling": "table", "steps": 1000,
         "unlabeled_batch_size": 128,
         "strong_noise": .number(min(0.3, 0.15 * Double(columns).squareRoot())), "strong_feature_dropout": 0,
-        "strong_category_mix": 0.1, "uda_weight": 2, "uda_temperature": 1, "uda_threshold": 0.8, "uda_wait_steps": 100,
+        "strong_category_mix": 0.1, "detach_target": true, "uda_weight": 2, "uda_temperature": 1, "uda_threshold": 0.8,
+        "uda_wait_steps": 100,
         "uda_warmup_steps": 300,
         "share_limit": 1.25, "class_prior": "estimate", "teacher_optimizer.learning_rate": 0.1,
         "teacher_optimizer.clip_norm": 1,
