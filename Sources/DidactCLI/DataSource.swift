@@ -58,7 +58,7 @@ enum DataSource {
   }
 
   /// - Throws: `DidactError.invalidArgument` for options about columns of data that have none to choose from.
-  func check(_ table: TableOptions, categorical: String? = nil, trustedColumn: String? = nil) throws {
+  func check(_ table: TableOptions, categorical: String? = nil) throws {
     if case .npy = self {
     } else if table.labelFile != nil {
       throw DidactError(.invalidArgument, "--label-file is for data in an .npy file; \(name) has its labels in place")
@@ -66,7 +66,7 @@ enum DataSource {
     if case .csv = self { return }
     for (option, value) in [
       ("label-column", table.labelColumn), ("ignore", table.ignoredList), ("categorical", categorical),
-      ("trusted-column", trustedColumn),
+      ("trusted-column", table.trustedColumn),
     ] where value != nil {
       throw DidactError(.invalidArgument, "--\(option) is for CSV files; \(name) has its labels and features in place")
     }
@@ -78,17 +78,15 @@ enum DataSource {
   /// - Parameters:
   ///   - labels: how many labels to keep, balanced over the classes; nil for all.
   ///   - categorical: columns of a CSV file that are categorical whatever they hold.
-  ///   - trustedColumn: the column of a CSV file that says which rows are trusted ones.
   ///   - trainer: which a resumed run goes on with, and which knows the columns of a CSV file; nil for a new one.
   ///   - seed: of the points of two-moons, of the split of digits, and of the choice of labels.
   /// - Returns: the rows to learn from, and the trusted ones where there is such a column.
   func trainingData(
-    labels: Int?, table: TableOptions, categorical: [String] = [], trustedColumn: String? = nil,
-    for trainer: Trainer? = nil, seed: UInt64
+    labels: Int?, table: TableOptions, categorical: [String] = [], for trainer: Trainer? = nil, seed: UInt64
   ) throws -> (dataset: Dataset, trusted: Trusted?) {
-    var dataset = try complete(seed: seed, table, categorical: categorical, trustedColumn: trustedColumn, for: trainer)
+    var dataset = try complete(seed: seed, table, categorical: categorical, for: trainer)
     var trusted: Trusted?
-    if trustedColumn != nil {
+    if table.trustedColumn != nil {
       do {
         trusted = try dataset.takeTrustedRows()
       } catch let error as DidactError {
@@ -128,20 +126,15 @@ enum DataSource {
   ///   - trainer: whose classes and columns the data has; nil where training is to learn them.
   ///   - readsLabels: whether labels are of use; if not, those of tables and `.npz` files may be anything.
   private func complete(
-    seed: UInt64, _ options: TableOptions?, categorical: [String] = [], trustedColumn: String? = nil,
-    for trainer: Trainer?,
-    readsLabels: Bool = true
+    seed: UInt64, _ options: TableOptions?, categorical: [String] = [], for trainer: Trainer?, readsLabels: Bool = true
   ) throws -> Dataset {
-    let dataset = try read(
-      seed: seed, options, categorical: categorical, trustedColumn: trustedColumn, for: trainer,
-      readsLabels: readsLabels)
+    let dataset = try read(seed: seed, options, categorical: categorical, for: trainer, readsLabels: readsLabels)
     dataset.showWarnings(in: name)
     return dataset
   }
 
   private func read(
-    seed: UInt64, _ options: TableOptions?, categorical: [String], trustedColumn: String?, for trainer: Trainer?,
-    readsLabels: Bool
+    seed: UInt64, _ options: TableOptions?, categorical: [String], for trainer: Trainer?, readsLabels: Bool
   ) throws -> Dataset {
     let classes = trainer?.namesOfClasses
     switch self {
@@ -154,12 +147,10 @@ enum DataSource {
     case .digits(let asImages):
       return try Dataset.digits(asImages: asImages).stratifiedSplit(testFraction: 0.25, seed: seed)
     case .csv(let path):
-      if let trainer {
-        return try table(path, for: trainer, options, trustedColumn: trustedColumn, readsLabels: readsLabels)
-      }
+      if let trainer { return try table(path, for: trainer, options, readsLabels: readsLabels) }
       return try Dataset(
         csv: path, labelColumn: options?.labelColumn, ignoring: options?.ignored ?? [], categorical: categorical,
-        trustedColumn: trustedColumn, hasHeader: options?.hasHeader)
+        trustedColumn: options?.trustedColumn, hasHeader: options?.hasHeader)
     case .npz(let path): return try Dataset(npz: path, knownClasses: classes, readsLabels: readsLabels)
     case .npy(let path):
       return try Dataset(npy: path, labels: readsLabels ? options?.labelFile : nil, knownClasses: classes)
@@ -266,13 +257,13 @@ enum DataSource {
   /// A CSV file as the model takes it. A model that was not trained on one takes numbers, by name where its features
   /// have names.
   private func table(
-    _ path: String, for trainer: Trainer, _ options: TableOptions?, trustedColumn: String?, readsLabels: Bool
+    _ path: String, for trainer: Trainer, _ options: TableOptions?, readsLabels: Bool
   ) throws -> Dataset {
     let inputs = trainer.student.inputs
     let names = trainer.featureNames.isEmpty ? (0..<inputs).map { "x\($0)" } : trainer.featureNames
     return try Dataset(
       csv: path, encoding: trainer.table ?? TableEncoding(numericColumns: names), labelColumn: options?.labelColumn,
-      ignoring: options?.ignored ?? [], trustedColumn: trustedColumn, knownClasses: trainer.namesOfClasses,
+      ignoring: options?.ignored ?? [], trustedColumn: options?.trustedColumn, knownClasses: trainer.namesOfClasses,
       hasHeader: options?.hasHeader, readsLabels: readsLabels)
   }
 

@@ -19,6 +19,12 @@ struct TableOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "The CSV column that says by yes, true or 1 which rows' labels are right: train measures the feedback on those.",
+      valueName: "column"))
+  var trustedColumn: String?
+
+  @Option(
+    help: ArgumentHelp(
       "An .npy file with a label for each row of the .npy file of --data; -1 or an empty text for none.",
       valueName: "file"))
   var labelFile: String?

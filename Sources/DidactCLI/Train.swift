@@ -65,12 +65,6 @@ struct Train: ParsableCommand {
       valueName: "data"))
   var trusted: String?
 
-  @Option(
-    help: ArgumentHelp(
-      "In place of --trusted, the CSV column that says which rows those are: yes, true or 1. By name or number from 0.",
-      valueName: "column"))
-  var trustedColumn: String?
-
   @OptionGroup var table: TableOptions
 
   @OptionGroup var images: ImageFileOptions
@@ -119,8 +113,8 @@ struct Train: ParsableCommand {
 
   func run() throws {
     var source = try DataSource(named: data, images)
-    try source.check(table, categorical: categorical, trustedColumn: trustedColumn)
-    guard trusted == nil || trustedColumn == nil else {
+    try source.check(table, categorical: categorical)
+    guard trusted == nil || table.trustedColumn == nil else {
       throw DidactError(
         .invalidArgument, "--trusted names a file of trusted rows and --trusted-column those of --data; give one")
     }
@@ -143,7 +137,7 @@ struct Train: ParsableCommand {
       trainer = try resumed(resume)
       source = source.taken(by: trainer)
       (dataset, trusted) = try source.trainingData(
-        labels: labels, table: table, trustedColumn: trustedColumn, for: trainer, seed: trainer.seed)
+        labels: labels, table: table, for: trainer, seed: trainer.seed)
       trusted = try trusted ?? DataSource.trusted(named: self.trusted, images, for: trainer, table)
       try checkFits(trainer, dataset, trusted, source)
     } else {
@@ -151,8 +145,7 @@ struct Train: ParsableCommand {
       let seed = try seed(in: values)
       source = source.taken(asImages: NetworkSpecification.takesImages(values["network"]?.members ?? [:]))
       (dataset, trusted) = try source.trainingData(
-        labels: labels, table: table, categorical: TableOptions.columns(categorical), trustedColumn: trustedColumn,
-        seed: seed)
+        labels: labels, table: table, categorical: TableOptions.columns(categorical), seed: seed)
       trainer = try newTrainer(values, dataset, source)
       trusted = try trusted ?? DataSource.trusted(named: self.trusted, images, for: trainer, table)
     }
@@ -220,7 +213,7 @@ struct Train: ParsableCommand {
       throw DidactError(
         .data,
         "\(source.name): no training row has the label \"\(dataset.classNames[empty])\", which "
-          + (trustedColumn == nil ? "the test part has" : "trusted rows have"))
+          + (table.trustedColumn == nil ? "the test part has" : "trusted rows have"))
     }
     guard classCount > 1 else {
       var hint = "; training needs at least two"
@@ -253,7 +246,7 @@ struct Train: ParsableCommand {
       ?? Preset(data: source.name, columns: dataset.columns)
     let asked = given["method"]?.text ?? "", name = Preset.method(named: asked)
     // The ensemble's other members and its trees would learn the labels that may be wrong.
-    let method = trusted == nil && trustedColumn == nil ? asked : name
+    let method = trusted == nil && table.trustedColumn == nil ? asked : name
     given["method"] = .string(name)
     var values = try Trainer.mergedConfiguration([preset.configuration(method: method), given], method: name)
     for key in ["network", "student_network"] {
@@ -416,7 +409,7 @@ struct Train: ParsableCommand {
     if checkpointSeconds != 600 { command += " --checkpoint-seconds \(checkpointSeconds)" }
     if let steps { command += " --steps \(steps)" }
     if let trusted { command += " --trusted \(quoted(trusted))" }
-    if let trustedColumn { command += " --trusted-column \(quoted(trustedColumn))" }
+    if let trustedColumn = table.trustedColumn { command += " --trusted-column \(quoted(trustedColumn))" }
     return "wrote \(model). Go on with: \(command)"
   }
 

@@ -49,7 +49,7 @@ import Testing
       moved[0] += before[1..<4] == after[1..<4] ? 0 : 1
       moved[1] += before[4] == after[4] ? 0 : 1
     }
-    // Of two rows two thirds, and half, differ.
+    // Two rows differ in the category of three with probability 2 / 3, in the yes or no with 1 / 2.
     #expect(abs(Double(moved[0]) / 3000 - 0.3 * 2 / 3) < 0.03)
     #expect(abs(Double(moved[1]) / 3000 - 0.3 / 2) < 0.03)
     #expect(try view(kernels, input, draw: 7).values == changed.values)

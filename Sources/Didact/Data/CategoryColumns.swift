@@ -8,8 +8,8 @@ struct CategoryColumns: Sendable {
   /// - Parameter forEachBlock: calls what it is given with one block of rows [N, columns] (float64) after the other.
   init(columns: Int, _ forEachBlock: ((Tensor) throws -> Void) throws -> Void) throws {
     var isIndicator = Array(repeating: true, count: columns)
-    // Of a column, the first one with which a run can begin that ends there and of which no row has two ones; and the last one
-    // that a run must have that begins there and of which every row has a one.
+    // `first[c]`: a run that ends with c has at most one 1 in a row if it begins there or later. `needed[c]`: a run that begins with
+    // c has at least one 1 in each row if it ends there or later.
     var first = Array(repeating: 0, count: columns), needed = first
     try forEachBlock { block in
       for row in 0..<block.rows {

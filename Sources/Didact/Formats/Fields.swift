@@ -66,7 +66,7 @@ public struct Field: Sendable {
   public let meaning: String
   /// The paper or convention that the key and its default come from; empty for our own.
   public let source: String
-  /// What a file means that was written before there was the key; nil for the default.
+  /// The value in files that were written before there was the key; nil for the default.
   let absentInFile: JSON?
 
   init(

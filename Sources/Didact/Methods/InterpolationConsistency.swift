@@ -66,7 +66,7 @@ final class InterpolationConsistency: Method {
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    _ = try training.begin(batch, draw: draw, into: &metrics)
+    try training.begin(batch, draw: draw, into: &metrics)
     let rows = try batch.unlabeledViews().weak, weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let beta = mixing.draw(draw, lane: 1).beta(mixingParameter), share = max(beta, 1 - beta)

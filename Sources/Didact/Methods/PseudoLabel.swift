@@ -52,7 +52,7 @@ final class PseudoLabel: Method {
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    _ = try training.begin(batch, draw: draw, into: &metrics)
+    try training.begin(batch, draw: draw, into: &metrics)
     let weight = training.unlabeledWeight(at: draw)
     if weight > 0 {
       let unlabeled = try student.record(

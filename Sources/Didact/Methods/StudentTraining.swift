@@ -51,6 +51,7 @@ struct StudentTraining {
   /// Begins a step's gradient with that of the labelled loss.
   /// - Parameter views: of unlabelled rows, which pass beside the labelled ones where the student's batch is joint.
   /// - Returns: their rows of that pass; nil where the labelled rows passed alone.
+  @discardableResult
   func begin(
     _ batch: Batch, beside views: [Tensor] = [], annealing: SignalAnnealing? = nil, confidence: ConfidenceRule? = nil,
     draw: UInt64, into metrics: inout Metrics
@@ -65,7 +66,7 @@ struct StudentTraining {
 
   /// The labelled rows and views of unlabelled ones in one pass; nil where each passes by itself.
   func together(_ batch: Batch, _ views: [Tensor], noise: RandomStream, draw: UInt64) throws -> [RowsOfPass]? {
-    // Of weight 0 they are as not there.
+    // Views whose loss has weight 0 are as not there.
     guard isJoint, unlabeledWeight > 0, !views.isEmpty else { return nil }
     return try student.record(
       together: [batch.labeled.inputs] + views,

@@ -62,7 +62,7 @@ final class TemporalEnsembling: Method {
       throw DidactError(
         .unsupported, "temporal_ensembling must know which rows a batch has: train by fit, not by single steps")
     }
-    _ = try training.begin(batch, draw: draw, into: &metrics)
+    try training.begin(batch, draw: draw, into: &metrics)
     let kernels = student.kernels
     let pass = try student.record(
       try batch.unlabeledViews().strong,

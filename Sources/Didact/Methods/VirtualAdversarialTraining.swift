@@ -61,7 +61,7 @@ final class VirtualAdversarialTraining: Method {
   }
 
   func step(_ batch: Batch, draw: UInt64, into metrics: inout Metrics) throws {
-    _ = try training.begin(batch, draw: draw, into: &metrics)
+    try training.begin(batch, draw: draw, into: &metrics)
     let rows = try batch.unlabeledViews().weak, weight = training.unlabeledWeight(at: draw)
     if weight > 0 || entropyWeight > 0 {
       let mode = PassMode(normalization: .batch, noise: dropout, draw: draw)

@@ -240,7 +240,11 @@ def test_command_takes_trusted_rows_from_a_column(tmp_path):
     lines = [f"{X[row, 0]:.4f},{X[row, 1]:.4f},{'yes' if right[row] else 'no'},{y[row]}" for row in range(60)]
     (tmp_path / "rows.csv").write_text("\n".join(lines))
     options = ("--label-column", "3", "--trusted-column", "2", "--steps", "3", "--method", "meta_pseudo_labels")
-    assert ": 40 rows, 40 with labels and 20 trusted ones" in didact_command("train", "--data", tmp_path / "rows.csv", *options).stdout
+    train_rows = ("train", "--data", tmp_path / "rows.csv", *options, "--model", models[1])
+    assert ": 40 rows, 40 with labels and 20 trusted ones" in didact_command(*train_rows).stdout
+    # Without a header a model does not know which column that was.
+    again = ("evaluate", "--model", models[1], "--data", tmp_path / "rows.csv", "--label-column", "3")
+    assert "on 60 labelled rows" in didact_command(*again, "--trusted-column", "2").stdout
 
 
 def test_a_trusted_file_may_lack_what_the_table_ignores(tmp_path):
